@@ -1,0 +1,40 @@
+# make demo: sets everything up and opens the page. make test: sets everything up and passes the tests.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test slow check browser clean
+
+demo: $(READY)
+	$(BIN)/python app.py
+
+test: $(READY) browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+slow: $(READY) browser
+	$(BIN)/python -m pytest -m slow -n 0 --timeout 3600
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+# uv where present, pip otherwise; either way in an environment of the project's own
+$(READY): requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	@if command -v uv >/dev/null; then \
+	  uv venv --quiet --clear --python $(PYTHON) .venv && \
+	  uv pip install --quiet --python $(BIN)/python -r requirements-dev.txt; \
+	else \
+	  $(PYTHON) -m venv --clear .venv && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt; \
+	fi
+	@touch $(READY)
+
+# The page is tested in a real browser. Without one, and without the right to install it, those tests are skipped.
+browser:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
+	  echo "no chromium: the tests of the page will be skipped (Debian, Ubuntu: apt-get install chromium)"
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
