@@ -1,0 +1,55 @@
+"""What tests share: small pictures, and the real data and weights where they are at hand."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+torch.set_num_threads(1)
+
+
+def shared(variable: str, folder: str) -> Path | None:
+    """The folder that the environment names, else `../shared/<folder>` beside the checkout, else None."""
+    path = Path(os.environ.get(variable) or ROOT.parent / "shared" / folder)
+    return path if path.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    path = shared("LAB_DATA", "data")
+    return path if path else pytest.skip("no real pictures at hand: set LAB_DATA to a folder of data sets")
+
+
+@pytest.fixture(scope="session")
+def real_weights() -> Path:
+    path = shared("LAB_WEIGHTS", "weights")
+    if path and (path / "resnet18.tv_in1k.safetensors").is_file():
+        return path
+    return pytest.skip("no ImageNet weights at hand: set LAB_WEIGHTS to a folder with resnet18.tv_in1k.safetensors")
+
+
+def stripes(number: int, *, defect: bool = False, size: int = 96) -> np.ndarray:
+    """A small striped surface, uint8 (size, size, 3); with a dark blot when `defect`."""
+    rng = np.random.default_rng(number)
+    x = np.arange(size)
+    wave = 128 + 40 * np.sin((x[None] + x[:, None] * 0.3) * 0.5 + rng.uniform(0, 6))
+    picture = wave[..., None] * np.array([1.0, 0.9, 0.8]) + rng.normal(0, 4, (size, size, 3))
+    if defect:
+        row, column = rng.integers(size // 4, size // 2, 2)
+        picture[row : row + size // 5, column : column + size // 5] = rng.uniform(10, 50)
+    return picture.clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def good() -> list[np.ndarray]:
+    return [stripes(i) for i in range(12)]
+
+
+@pytest.fixture(scope="session")
+def bad() -> np.ndarray:
+    return stripes(100, defect=True)

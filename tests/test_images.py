@@ -1,0 +1,302 @@
+"""The door for untrusted files: right pixels, or one sentence that names the file."""
+
+from __future__ import annotations
+
+import io
+import stat
+import struct
+import warnings
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, PngImagePlugin
+
+from lab import images
+from lab.errors import LabError
+
+RNG = np.random.default_rng(0)
+PHOTO = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+RED, WHITE = (255, 0, 0), (255, 255, 255)
+
+
+def encoded(picture: Image.Image | np.ndarray, kind: str = "PNG", **options: object) -> bytes:
+    file = io.BytesIO()
+    (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).save(file, kind, **options)
+    return file.getvalue()
+
+
+def refused(source: images.Source, name: str | None = None, door=images.read) -> str:
+    """The one sentence with which `door` refuses the source."""
+    with pytest.raises(LabError) as caught:
+        door(source, name)
+    sentence = str(caught.value)
+    assert sentence.isprintable() and len(sentence) < 400
+    assert name is None or sentence.startswith(f"{name}: ")
+    return sentence
+
+
+def flat(colour: object, mode: str) -> Image.Image:
+    return Image.new(mode, (30, 20), colour)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM"])
+def test_lossless_formats_give_their_pixels_whatever_they_are_called(kind, tmp_path):
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(encoded(PHOTO, kind))
+    for source in (path, str(path), path.read_bytes(), io.BytesIO(path.read_bytes())):
+        picture = images.read(source)
+        assert picture.dtype == np.uint8 and np.array_equal(picture, PHOTO)
+    picture[:] = 0  # an array of its own, free to be drawn on
+
+
+@pytest.mark.parametrize(
+    ("data", "wanted"),
+    [
+        (encoded(flat(77, "L")), (77, 77, 77)),
+        (encoded(flat(1, "1")), WHITE),
+        (encoded(flat(RED, "RGB").convert("P", palette=Image.Palette.ADAPTIVE)), RED),
+        (encoded(flat((255, 0, 0, 0), "CMYK"), "JPEG", quality=100), (0, 255, 255)),
+        (encoded(flat(RED, "RGB"), "WEBP", lossless=True), RED),
+        (encoded(flat((255, 0, 0, 51), "RGBA")), (255, 204, 204)),
+        (encoded(flat((255, 0, 0, 0), "RGBA"), "WEBP", lossless=True, exact=True), WHITE),
+        (encoded(flat((0, 51), "LA")), (204, 204, 204)),
+        (encoded(flat(RED, "RGB"), transparency=RED), WHITE),
+        (encoded(flat(0, "P"), transparency=0), WHITE),
+        (encoded(flat(0x1234, "I;16")), (0x12,) * 3),
+        (encoded(flat(0xFFFF, "I;16"), "TIFF"), WHITE),
+        (encoded(flat(0x1234, "I;16B"), "TIFF"), (0x12,) * 3),
+        (encoded(flat(0x1234, "I"), "TIFF"), (0x12,) * 3),
+        (b"P5 30 20 65535\n" + b"\x12\x34" * 600, (0x12,) * 3),
+        (encoded(flat(0.5, "F"), "TIFF"), (128,) * 3),
+        (encoded(flat(1.0, "F"), "TIFF"), WHITE),
+    ],
+)
+def test_every_kind_of_pixel_becomes_rgb(data, wanted):
+    picture = images.read(data)
+    assert picture.shape == (20, 30, 3)
+    assert np.abs(picture.astype(int) - wanted).max() <= (2 if data[:2] == b"\xff\xd8" else 0)
+
+
+def test_a_tiff_of_12_bits_is_scaled_by_the_range_it_states():
+    row = bytes([0xFF, 0xF8, 0x00]) * 15  # 30 samples of 12 bits: 4095, 2048, ...
+    tags = {256: 30, 257: 20, 258: 12, 259: 1, 262: 1, 273: 0, 277: 1, 278: 20, 279: 900}
+    tags[273] = 8 + 2 + 12 * len(tags) + 4
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    data = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + row * 20
+    assert images.read(data)[0, :2, 0].tolist() == [255, 128]
+
+
+def test_scaling_does_not_depend_on_the_picture():
+    dim = np.full((20, 20), 0x2000, np.uint16)
+    bright = dim.copy()
+    bright[0, 0] = 0xFFFF
+    assert np.array_equal(images.read(encoded(dim))[1:], images.read(encoded(bright))[1:])
+
+
+@pytest.mark.parametrize("mode", ["F", "I"])
+def test_values_of_no_known_scale_are_refused(mode):
+    for value in (-1, 70_000) + ((float("nan"), 1.5) if mode == "F" else ()):
+        assert "values outside 0 to" in refused(encoded(flat(value, mode), "TIFF"), "deep.tif")
+
+
+@pytest.mark.parametrize(("orientation", "turn"), [(1, 0), (3, 2), (6, 3), (8, 1)])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+def test_the_cameras_rotation_is_applied_once(kind, orientation, turn):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if kind == "WEBP" else {}
+    assert np.array_equal(images.read(encoded(PHOTO, kind, exif=exif, **options)), np.rot90(PHOTO, turn))
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_of_several_frames_the_first_counts(kind):
+    options = {"lossless": True} if kind == "WEBP" else {}
+    data = encoded(flat(RED, "RGB"), kind, save_all=True, append_images=[flat((0, 0, 255), "RGB")], **options)
+    assert (images.read(data) == RED).all()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM"])
+def test_a_file_cut_off_is_refused(kind):
+    data = encoded(PHOTO, kind)
+    assert "damaged" in refused(data[: len(data) * 2 // 3], "cut.png")
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"hello, I am no picture\n" * 20, b"BM is how this begins", b"P5 and so on", b"%!PS-Adobe", b"RIFFx"]
+)
+def test_foreign_files_are_refused_with_one_sentence(data, tmp_path):
+    path = tmp_path / "part.png"
+    path.write_bytes(data)
+    assert str(path) in refused(path)
+    refused(data, "part.png")
+
+
+def test_what_is_no_file_is_refused(tmp_path):
+    assert "is a folder" in refused(tmp_path, "parts")
+    assert "no such file" in refused(tmp_path / "nobody.png", "nobody.png")
+    assert "\n" not in refused(tmp_path / "two\nlines.png")
+
+
+def announced(width: int, height: int) -> bytes:
+    """A PNG that states this size and holds no pixels."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", 13)
+        + header
+        + struct.pack(">I", zlib.crc32(header))
+        + struct.pack(">I", 900)
+        + b"IDAT"
+        + bytes(40)
+    )
+
+
+def test_a_bomb_is_refused_before_it_is_decoded_and_without_a_warning(monkeypatch):
+    bomb = encoded(Image.new("1", (13_000, 13_000)))
+    assert len(bomb) < 30_000
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", lambda self: pytest.fail("it was decoded"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "13000 x 13000" in refused(bomb, "bomb.png")
+        assert "megapixels" in refused(announced(60_000, 60_000), "bigger.png")
+        assert "too small" in refused(encoded(np.zeros((15, 400, 3), np.uint8)), "thin.png")
+
+
+def test_a_file_too_large_is_refused(monkeypatch):
+    data = encoded(PHOTO)
+    monkeypatch.setattr(images, "MAX_BYTES", len(data) - 1)
+    for source in (data, io.BytesIO(data)):
+        assert "over" in refused(source, "large.png")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM"])
+def test_random_damage_never_escapes_as_anything_else(kind):
+    rng, whole = np.random.default_rng(1), encoded(PHOTO, kind)
+    for _ in range(60):
+        data = np.frombuffer(whole, np.uint8).copy()
+        spots = rng.integers(2, min(len(data), 120) if rng.random() < 0.7 else len(data), 3)
+        data[spots] = rng.integers(0, 256, 3)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                picture = images.read(data.tobytes(), "odd.bin")
+                assert picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3
+            except LabError as error:
+                assert str(error).startswith("odd.bin: ") and str(error).isprintable()
+
+
+def test_masks_are_what_is_not_black():
+    truth = np.zeros((20, 30), bool)
+    truth[5:9, 7:20] = True
+    grey = truth.astype(np.uint8)
+    clear = np.dstack([np.full((20, 30, 3), 255, np.uint8), grey * 9])
+    palette = Image.fromarray(grey)
+    palette.putpalette([0, 0, 0, 0, 0, 1])
+    blue = grey[..., None] * np.array([0, 0, 1], np.uint8)
+    for picture in (grey, truth, grey.astype(np.uint16), clear, blue, palette):
+        mask = images.read_mask(encoded(picture))
+        assert mask.dtype == bool and np.array_equal(mask, truth)
+    assert "JPEG" in refused(encoded(grey, "JPEG"), "mask.jpg", images.read_mask)
+
+
+def test_resize_averages():
+    stripes = np.zeros((64, 96, 3), np.uint8)
+    stripes[:, ::2] = 200
+    small = images.resize(stripes, 32)
+    assert small.shape == (32, 32, 3) and small.dtype == np.uint8
+    assert np.abs(small[:, 2:-2].astype(int) - 100).max() < 20
+
+
+def test_png_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path, mask = tmp_path / "out.png", PHOTO[..., 0] > 100
+    images.write_png(path, mask)
+    assert np.array_equal(images.read_mask(path), mask) and images.read(path).max() == 255
+    images.write_png(path, PHOTO)
+    with monkeypatch.context() as patch:
+        patch.setattr(images.os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        with pytest.raises(LabError, match=r"out\.png: cannot be written: No space left"):
+            images.write_png(path, PHOTO * 0)
+    assert np.array_equal(images.read(path), PHOTO) and [p.name for p in tmp_path.iterdir()] == ["out.png"]
+    with pytest.raises(LabError, match="cannot be written"):
+        images.write_png(tmp_path / "nowhere" / "out.png", PHOTO)
+
+
+def zipped(*entries: tuple[str | zipfile.ZipInfo, bytes], kind: int = zipfile.ZIP_DEFLATED) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", kind) as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a name given twice
+        for name, data in entries:
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
+def link() -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo("good/link.png")
+    info.create_system, info.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+    return info
+
+
+def patched(data: bytes, old: bytes, new: bytes) -> bytes:
+    assert old in data
+    return data.replace(old, new)
+
+
+def test_a_zip_gives_its_pictures_and_nothing_hidden(tmp_path):
+    good = encoded(PHOTO)
+    hidden = [("__MACOSX/good/._a.png", b"x"), ("good/.DS_Store", b"x"), (".git/a.png", b"x"), ("good/", b"")]
+    path = tmp_path / "parts.zip"
+    path.write_bytes(zipped(("good/a.png", good), *hidden, ("b.png", good)))
+    for source in (path, path.read_bytes()):
+        files = list(images.read_zip(source))
+        assert [name for name, _ in files] == ["good/a.png", "b.png"]
+        assert all(np.array_equal(images.read(data, name), PHOTO) for name, data in files)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (zipped(("../../up.png", b"x")), "../../up.png: its path leads out"),
+        (zipped(("/etc/up.png", b"x")), "/etc/up.png: its path leads out"),
+        (zipped(("..\\up.png", b"x")), "its path leads out"),
+        (zipped(("C:/up.png", b"x")), "its path leads out"),
+        (zipped((link(), b"/etc/passwd")), "good/link.png: is a link"),
+        (zipped(("a.png", b"x"), ("zeros.bmp", bytes(5_000_000))), "zeros.bmp: unpacks to 5,000,000 bytes"),
+        (zipped(("more.zip", b"x")), "more.zip: is an archive within"),
+        (zipped(("a.png", zipped(("b.png", b"x")))), "a.png: is a zip within"),
+        (zipped(("a.png", b"x"), ("a.png", b"y")), "a.png: appears twice"),
+        (zipped(*((f"{n}.png", b"") for n in range(2_001))), "more than 2000 files"),
+        (zipped(), "holds no files"),
+        (zipped((".a.png", b"")), "holds no files"),
+        (b"PK\x03\x04 but not really", "not a zip"),
+        (b"", "empty"),
+        (
+            patched(zipped(("a.png", b"x")), b"PK\x01\x02\x14\x03\x14\0\0\0", b"PK\x01\x02\x14\x03\x14\0\1\0"),
+            "password",
+        ),
+        (patched(zipped(("a.png", b"pixels"), kind=zipfile.ZIP_STORED), b"pixels", b"pixelS"), "a.png: is damaged"),
+    ],
+)
+def test_hostile_zips_are_refused(data, words):
+    assert words in refused(data, "parts.zip", lambda *given: list(images.read_zip(*given)))
+
+
+def test_a_zip_that_lies_about_a_size_is_refused():
+    data = zipped(("a.bmp", bytes(100_000)))
+    packed = struct.pack("<I", 100_000)
+    refused(patched(data, packed, struct.pack("<I", 1_000)), "liar.zip", lambda *given: list(images.read_zip(*given)))
+
+
+def test_a_zip_too_large_in_all_is_refused_before_the_first_file(monkeypatch):
+    monkeypatch.setattr(images, "MAX_UNPACKED", 2**20)
+    data = zipped(*((f"{n}.png", RNG.bytes(400_000)) for n in range(3)))
+    assert "more than 1 MiB" in refused(data, "parts.zip", images.read_zip)
+
+
+def test_nothing_of_pillows_is_changed(tmp_path):
+    from PIL import ImageFile
+
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is False and Image.MAX_IMAGE_PIXELS == 89_478_485
+    assert Path(images.__file__).read_text(encoding="utf-8").count("MAX_IMAGE_PIXELS") == 0
