@@ -1,0 +1,260 @@
+"""The command line: python -m lab methods | samples | fit | detect | bench."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from . import __version__, bench, data, images, plots
+from .detector import Detector
+from .errors import LabError
+from .methods import METHODS
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise LabError(message)
+
+
+class Bar:
+    """A progress bar on the terminal; silent where the output is not one."""
+
+    def __init__(self, title: str):
+        from tqdm import tqdm
+
+        self.bar = tqdm(total=1000, bar_format="{l_bar}{bar}| {postfix}", desc=title, disable=None, leave=False)
+
+    def __call__(self, fraction: float, words: str) -> None:
+        self.bar.set_postfix_str(words, refresh=False)
+        self.bar.update(max(0, int(1000 * fraction) - self.bar.n))
+        if fraction == 0 or int(1000 * fraction) < self.bar.n:
+            self.bar.reset()
+
+    def close(self) -> None:
+        self.bar.close()
+
+
+def add_settings(parser: argparse.ArgumentParser, methods: Sequence[str]) -> None:
+    """One flag per setting of these methods, with its help, range and default; --x/--no-x for a bool."""
+    group = parser.add_argument_group("settings (default: the preset's)")
+    group.add_argument("--preset", default="live", help="named settings: live (seconds) or paper; default live")
+    seen: dict[str, list[str]] = {}
+    for method in methods:
+        for name in METHODS[method].Settings.fields():
+            seen.setdefault(name, []).append(method)
+    for name, owners in seen.items():
+        field = METHODS[owners[0]].Settings.fields()[name]
+        told, flag = field.metadata, "--" + name.replace("_", "-")
+        words = told["help"].replace("%", "%%") + (f" [{', '.join(owners)}]" if len(owners) < len(methods) else "")
+        if isinstance(field.default, bool):
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=words)
+            continue
+        if told["choices"]:
+            words += f" ({', '.join(map(str, told['choices']))})"
+        elif told["low"] is not None:
+            words += f" ({told['low']:g} to {told['high']:g})"
+        kind: Any = type(field.default)
+        if kind is tuple:
+            kind = numbers
+        group.add_argument(flag, type=kind, default=None, metavar="X", help=words)
+
+
+def chosen_settings(args: argparse.Namespace, method: str) -> dict[str, Any]:
+    changes = {k: v for k, v in vars(args).items() if v is not None and k in METHODS[method].Settings.fields()}
+    return bench.settings_for(method, args.preset, changes)
+
+
+def names(text: str) -> list[str]:
+    return [part for part in text.split(",") if part]
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
+def methods(args: argparse.Namespace) -> None:
+    for method, kind in METHODS.items():
+        print(f"{method}: {kind.title} ({kind.family})\n    {kind.paper}")
+        presets = kind.presets()
+        for name, field in kind.Settings.fields().items():
+            told = field.metadata
+            allowed = ", ".join(map(str, told["choices"])) if told["choices"] else ""
+            if told["low"] is not None:
+                allowed = f"{told['low']:g} to {told['high']:g}"
+            values = ", ".join(f"{preset} {getattr(settings, name)}" for preset, settings in presets.items())
+            toggle = "  [component]" if told["component"] else ""
+            print(f"    {name}: {told['help']}{f' ({allowed})' if allowed else ''}{toggle}\n        {values}")
+        print()
+
+
+def samples(args: argparse.Namespace) -> None:
+    from .data import samples
+
+    chosen = names(args.categories) if args.categories else None
+    bar = Bar("samples")
+    samples.write(Path(args.folder), chosen, seed=args.seed, report=bar)
+    bar.close()
+    print(f"wrote {', '.join(chosen or samples.CATEGORIES)} to {args.folder}")
+
+
+def fit(args: argparse.Namespace) -> None:
+    dataset = data.load(args.data, args.category)
+    detector = Detector(args.method, **chosen_settings(args, args.method))
+    detector.origin = dict(dataset=dataset.name, category=dataset.category, licence=dataset.licence)
+    bar = Bar(args.method)
+    resume = Path(args.resume) if args.resume else None
+    detector.fit((item.picture() for item in dataset.train), seed=args.seed, report=bar, resume=resume)
+    bar.close()
+    print(f"{detector.save(args.output)}: {detector.method.title} fitted on {detector.count} pictures")
+    assert detector.calibration is not None
+    print(detector.calibration.words())
+    for name, words in detector.method.notes.items():
+        print(f"{name}: {words}")
+
+
+def detect(args: argparse.Namespace) -> int:
+    """Writes a heat overlay and a mask per picture, results.csv and results.json; a bad file does not stop the rest."""
+    detector = Detector.load(args.detector)
+    out = Path(args.output)
+    out.mkdir(parents=True, exist_ok=True)
+    rows, failed, used = [], 0, set()
+    c = detector.calibration
+    assert c is not None
+    low, high = c.span
+    for path in picture_files(args.pictures):
+        try:
+            picture = images.read(path)
+            found = detector.detect(picture)
+        except LabError as error:
+            print(f"error: {error}", file=sys.stderr)
+            failed += 1
+            continue
+        stem = name = path.stem
+        while stem in used:  # two folders may hold pictures of one name
+            stem = f"{name}_{len(used)}"
+        used.add(stem)
+        images.write_png(out / f"{stem}_heat.png", plots.heat_overlay(picture, found.heat, low=low, high=high))
+        images.write_png(out / f"{stem}_mask.png", found.mask)
+        share = float(found.mask.mean())
+        rows.append(dict(picture=str(path), score=found.score, verdict=found.verdict, marked=share, file=stem))
+        print(f"{path}  {found.verdict}  {found.score:.2f} σ  {share:.2%} of the surface marked")
+    (out / "results.json").write_text(
+        json.dumps(dict(detector=str(args.detector), scale=c.words(), origin=detector.origin, pictures=rows), indent=1)
+        + "\n"
+    )
+    with open(out / "results.csv", "w", newline="") as file:
+        table = csv.DictWriter(file, ["picture", "score", "verdict", "marked", "file"])
+        table.writeheader()
+        table.writerows(rows)
+    print(c.words())
+    return 2 if failed else 0
+
+
+def picture_files(given: Sequence[str]) -> list[Path]:
+    """Files as named, folders as the pictures in them."""
+    found: list[Path] = []
+    for path in map(Path, given):
+        if path.is_dir():
+            found += sorted(p for p in path.rglob("*") if p.suffix.lower() in images.SUFFIXES)
+        else:
+            found.append(path)
+    if not found:
+        raise LabError(f"no pictures in {', '.join(given)}")
+    return found
+
+
+def run_bench(args: argparse.Namespace) -> None:
+    chosen = [(method, chosen_settings(args, method)) for method in names(args.methods)]
+    available = data.categories(args.data)
+    wanted = names(args.categories) if args.categories else available
+    if unknown := sorted(set(wanted) - set(available)):
+        raise LabError(f"{args.data} has no category {', '.join(unknown)}; it has {', '.join(available)}")
+    rows: list[dict[str, Any]] = []
+    bar = Bar("bench")
+    loaded = (data.load(args.data, category) for category in wanted)
+    for row in bench.run(loaded, chosen, args.seeds, folds=args.folds, native=args.native, report=bar):
+        rows.append(row)
+        bar.bar.clear()
+        print(bench.line(row), flush=True)
+        if args.output:
+            bench.write(rows, Path(args.output))  # after every row: a bench that is stopped keeps what it measured
+    bar.close()
+    if len(rows) > 1:
+        print("\n".join(bench.means(rows)))
+
+
+def parser(chosen: Sequence[str] = ()) -> Parser:
+    top = Parser(prog="python -m lab", description="Industrial visual anomaly detection from good pictures alone.")
+    top.add_argument("--version", action="version", version=__version__)
+    commands = top.add_subparsers(dest="command", required=True, parser_class=Parser)
+
+    def command(name: str, run: Any, help: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help, description=help)
+        sub.set_defaults(run=run)
+        return sub
+
+    command("methods", methods, "list the methods, their settings, components and presets")
+    sub = command("samples", samples, "write the procedural sample set in the MVTec layout")
+    sub.add_argument("folder", metavar="DIR")
+    sub.add_argument("--categories", help="only these, separated by commas")
+    sub.add_argument("--seed", type=int, default=0)
+
+    sub = command("fit", fit, "fit a detector on the good pictures of a set and save it")
+    sub.add_argument("--method", required=True, help=", ".join(METHODS))
+    sub.add_argument("--data", required=True, help="`samples`, a folder, or a set in the folder LAB_DATA")
+    sub.add_argument("--category")
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--resume", help="checkpoint file: continued from when it exists, kept until the fit is done")
+    sub.add_argument("-o", "--output", required=True, metavar="FILE", help="the .safetensors file to write")
+    if chosen:
+        add_settings(sub, chosen)
+
+    sub = command("detect", detect, "judge pictures with a saved detector")
+    sub.add_argument("detector", metavar="det.safetensors")
+    sub.add_argument("pictures", nargs="+", metavar="PICTURES", help="files or folders")
+    sub.add_argument("-o", "--output", required=True, metavar="OUT", help="folder for overlays, masks and results")
+
+    sub = command("bench", run_bench, "measure methods on a set: AUROC, AP, AU-PRO, margin, overlap, cost")
+    sub.add_argument("--methods", required=True, help="separated by commas: " + ", ".join(METHODS))
+    sub.add_argument("--data", required=True, help="`samples`, a folder, or a set in the folder LAB_DATA")
+    sub.add_argument("--categories", help="only these, separated by commas")
+    sub.add_argument("--seeds", type=numbers, default=(0,), help="separated by commas, default 0")
+    sub.add_argument("--folds", type=int, default=2, help="fits that calibrate a method that trains; 0: ranking alone")
+    sub.add_argument("--native", action="store_true", help="score at the pictures' own size")
+    sub.add_argument("--out", dest="output", metavar="OUT", help="folder for rows.csv and rows.json")
+    if chosen:
+        add_settings(sub, chosen)
+    return top
+
+
+def asked_methods(words: Sequence[str]) -> list[str]:
+    """The methods named on the command line, whose settings become flags. LabError for an unknown one."""
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--method", "--methods", dest="methods", type=names, default=[])
+    asked = early.parse_known_args(words)[0].methods
+    if unknown := [m for m in asked if m not in METHODS]:
+        raise LabError(f"no method is called {', '.join(unknown)}; there are {', '.join(METHODS)}")
+    return asked
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Runs one command; 0 when all went well, 2 with one sentence on standard error for bad input."""
+    words = list(sys.argv[1:] if words is None else words)
+    try:
+        args = parser(asked_methods(words)).parse_args(words)
+        return args.run(args) or 0
+    except LabError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

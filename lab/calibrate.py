@@ -1,0 +1,99 @@
+"""Thresholds and false-alarm statements from good pictures alone, and the scale on which heat means something."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+LOOK, BAD = 0.10, 0.01  # false-alarm rates the two thresholds aim at; too few pictures can only promise larger ones
+
+
+def conformal(scores: Sequence[float], alpha: float) -> float | None:
+    """The split-conformal threshold: the ceil((n+1)(1-alpha))-th smallest of n held-out good scores.
+
+    A new good picture exceeds it with probability at most alpha, whatever the distribution, if it is exchangeable
+    with the held-out ones. None when n is too small to promise alpha (alpha < 1/(n+1)).
+    """
+    n = len(scores)
+    rank = math.ceil(round((n + 1) * (1 - alpha), 9))
+    return sorted(scores)[max(rank, 1) - 1] if rank <= n else None
+
+
+def robust_scale(values: np.ndarray) -> tuple[float, float]:
+    """(median, 1.4826 MAD): the standard deviation of a normal distribution, unmoved by a few outliers.
+
+    Where more than half of the values are equal, the plain deviation; where all are, a millionth of their size.
+    """
+    median = float(np.median(values))
+    spread = 1.4826 * float(np.median(np.abs(values - median))) or float(np.std(values))
+    return median, max(spread, 1e-6 * abs(median), 1e-12)
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """What held-out good pictures say of a fitted method's raw numbers.
+
+    how           how they were held out, in words
+    pixel, score  (median, robust deviation) of raw pixel values and of raw picture scores: the zero and unit, σ
+    scores        their picture scores in σ, ascending
+    peaks         the hottest pixel of each, in σ, ascending
+    look, bad     thresholds on the picture's score in σ; a score above is an alarm
+    pixel_bad     threshold on heat in σ, for the mask
+    pixel_95      heat below which 95 % of sound surface lies: maps are transparent up to it
+    """
+
+    how: str
+    pixel: tuple[float, float]
+    score: tuple[float, float]
+    scores: tuple[float, ...]
+    peaks: tuple[float, ...]
+    look: float
+    bad: float
+    pixel_bad: float
+    pixel_95: float
+
+    @classmethod
+    def of(cls, pixels: np.ndarray, scores: np.ndarray, peaks: np.ndarray, how: str) -> Calibration:
+        """From raw values: a sample of pixels (any shape), picture scores (n,), the pictures' largest pixels (n,)."""
+        pixel, score = robust_scale(pixels), robust_scale(scores)
+        own = np.sort((scores.astype(float) - score[0]) / score[1]).tolist()
+        hot = np.sort((peaks.astype(float) - pixel[0]) / pixel[1]).tolist()
+        bad = conformal(own, max(BAD, 1 / (len(own) + 1)))
+        look = conformal(own, max(LOOK, 2 / (len(own) + 1)))
+        mask = conformal(hot, max(BAD, 1 / (len(hot) + 1)))
+        assert look is not None and bad is not None and mask is not None
+        sound = float(np.quantile((pixels - pixel[0]) / pixel[1], 0.95))
+        return cls(how, pixel, score, tuple(own), tuple(hot), look, bad, mask, sound)
+
+    @classmethod
+    def from_dict(cls, told: dict) -> Calibration:
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in told.items()})
+
+    def as_dict(self) -> dict:
+        return dataclasses.asdict(self)
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The heat, in σ, at which colour begins and at which it is full: one scale for all maps of a detector."""
+        return self.pixel_95, max(2 * self.pixel_bad, self.pixel_95 + 1)
+
+    def promise(self, threshold: float) -> float | None:
+        """The smallest false-alarm rate that the held-out pictures support at a threshold in σ; None below all."""
+        n, at_or_below = len(self.scores), sum(s <= threshold for s in self.scores)
+        return 1 - at_or_below / (n + 1) if at_or_below else None
+
+    def verdict(self, score: float) -> str:
+        return "bad" if score > self.bad else "look" if score > self.look else "good"
+
+    def words(self) -> str:
+        """What the thresholds promise and what n pictures cannot promise, for a person."""
+        n = len(self.scores)
+        bad, look = self.promise(self.bad), self.promise(self.look)
+        return (
+            f"Calibrated on {n} good pictures ({self.how}): of new good pictures like them, at most {bad:.1%} are "
+            f"called bad and {look:.1%} bad or look. With {n} pictures no rate below 1/{n + 1} = {1 / (n + 1):.1%} "
+            "can be promised."
+        )

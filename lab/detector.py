@@ -1,0 +1,239 @@
+"""The image world above the tensor world: uint8 pictures in, findings out; fit, calibrate, save, load."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+
+from . import images
+from .calibrate import Calibration
+from .errors import LabError
+from .method import BaseSettings, Method, Report, Scores, silent
+from .methods import METHODS
+from .parts import maps
+from .parts.features import Backbone
+from .parts.train import Pictures, batches, device
+
+FORMAT = 1  # of the file; raised when an older reader could no longer understand it
+FEWEST = 6  # good pictures below which nothing honest can be said
+PIXELS = 4096  # sampled per held-out picture for the heat's zero and unit
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """What a detector says of one picture of height H and width W.
+
+    heat     float32 (H, W), σ: (raw - median) / (1.4826 MAD) of held-out good pixels
+    score    σ of held-out good pictures' scores
+    verdict  good, look (look at it) or bad
+    mask     bool (H, W): heat above the detector's upper threshold
+    views    name -> float32 (h, w) or (h, w, 3): the method's own intermediate pictures, in its own frame
+    scale    what the numbers mean, in words
+    """
+
+    heat: np.ndarray
+    score: float
+    verdict: str
+    mask: np.ndarray
+    views: dict[str, np.ndarray]
+    scale: str
+
+
+class Detector:
+    """A method, fitted and calibrated: `Detector("patchcore").fit(good).detect(picture)`.
+
+    Pictures are uint8 (H, W, 3) RGB of any size; they are resized to `settings.size` and the heat back.
+    Raises LabError for an unknown method, TypeError for an unknown setting.
+    """
+
+    def __init__(self, method: str = "patchcore", **settings: Any):
+        if method not in METHODS:
+            raise LabError(f"no method is called {method!r}; there are {', '.join(METHODS)}")
+        self.id = method
+        self.method: Method = METHODS[method](**settings)
+        self.calibration: Calibration | None = None
+        self.seed = 0
+        self.count = 0  # pictures it learned from
+        self.fingerprint = ""  # of all pictures given to fit
+        self.origin: dict[str, str] = {}  # set, category, licence: kept with the file
+
+    @property
+    def settings(self) -> BaseSettings:
+        return self.method.settings
+
+    def pictures(self, pictures: Iterable[np.ndarray]) -> Pictures:
+        """uint8 (H, W, 3) pictures, resized and held as uint8: never the data set in float."""
+        size = self.settings.size
+        held = [torch.from_numpy(images.resize(_checked(p), size)).permute(2, 0, 1) for p in pictures]
+        if len(held) < FEWEST:
+            raise LabError(f"{len(held)} good pictures are too few: at least {FEWEST} are needed, 20 are a good start")
+        return Pictures(torch.stack(held))
+
+    def fit(
+        self,
+        good: Iterable[np.ndarray],
+        *,
+        seed: int = 0,
+        report: Report = silent,
+        folds: int | None = None,
+        resume: Path | None = None,
+    ) -> Detector:
+        """Learns from good pictures and calibrates on good pictures that the method did not learn from.
+
+        Methods that only store (a bank, statistics) learn from all and leave each picture's own part out in turn;
+        methods that train hold max(4, 20 %) of the pictures out. `folds` instead makes a trained method learn from all
+        and calibrates on as many further fits, each without its fold; 0 leaves it uncalibrated, for ranking alone.
+        """
+        given = self.pictures(good)
+        self.seed, self.calibration = seed, None
+        self.fingerprint = hashlib.sha256("".join(map(given.digest, range(len(given)))).encode()).hexdigest()
+        order = torch.randperm(len(given), generator=torch.Generator().manual_seed(seed))
+        if not self.method.trains:
+            self.method.fit(given, seed=seed, report=_share(report, 0, 0.7), resume=resume)
+            self._calibrate([(self.method, given)], "each left out in turn", _share(report, 0.7, 1))
+        elif folds is None:
+            out = max(4, round(0.2 * len(given)))
+            if len(given) - out < 4:
+                raise LabError(f"{len(given)} good pictures are too few for {self.method.title}: it needs at least 8")
+            held = given.subset(order[:out])
+            given = given.subset(order[out:].sort().values)
+            self.method.fit(given, seed=seed, report=_share(report, 0, 0.95), resume=resume)
+            self._calibrate([(self.method, held)], "held out of the training", _share(report, 0.95, 1))
+        else:
+            step = 1 / (1 + folds)
+            self.method.fit(given, seed=seed, report=_share(report, 0, step), resume=resume)
+            parts = []
+            for number, fold in enumerate(order.chunk(folds) if folds else []):
+                rest = torch.ones(len(given), dtype=torch.bool)
+                rest[fold] = False
+                other = type(self.method)(**dataclasses.asdict(self.settings))
+                share = _share(report, step * (1 + number), step * (2 + number))
+                other.fit(given.subset(rest.nonzero()[:, 0]), seed=seed, report=share)
+                parts.append((other, given.subset(fold)))
+            if parts:
+                self._calibrate(parts, f"each in one of {folds} folds left out of a training", silent)
+        self.count = len(given)
+        report(1.0, "fitted")
+        return self
+
+    def _calibrate(self, parts: list[tuple[Method, Pictures]], how: str, report: Report) -> None:
+        pixels, scores, peaks = [], [], []
+        for method, held in parts:
+            for part in batches(len(held), 4):
+                found = None if method.trains else method.score_left_out(held[part], part)
+                found = found or method.score(held[part])
+                flat = found.pixel.flatten(1).cpu()
+                pixels.append(flat[:, :: max(1, flat.shape[1] // PIXELS)])
+                peaks.append(flat.amax(1))
+                scores.append(found.image.cpu())
+                report((int(part[-1]) + 1) / len(held), f"calibrating on {int(part[-1]) + 1} of {len(held)} pictures")
+        self.calibration = Calibration.of(*(torch.cat(x).double().numpy() for x in (pixels, scores, peaks)), how)
+
+    def raw(self, picture: np.ndarray) -> Scores:
+        """The method's own numbers for one picture, at settings.size."""
+        small = torch.from_numpy(images.resize(_checked(picture), self.settings.size)).permute(2, 0, 1)
+        return self.method.score((small[None].float() / 255).to(device()))
+
+    def detect(self, picture: np.ndarray) -> Finding:
+        """picture uint8 (H, W, 3) RGB -> Finding of the same height and width."""
+        if self.calibration is None:
+            raise LabError("this detector is not calibrated; fit it without folds=0")
+        return self.finding(self.raw(picture), picture.shape[:2])
+
+    def finding(self, raw: Scores, shape: tuple[int, ...]) -> Finding:
+        """Raw numbers of one picture -> its Finding at (H, W)."""
+        c = self.calibration
+        assert c is not None
+        full = maps.upsample(raw.pixel, (shape[0], shape[1]))[0] if raw.pixel.shape[1:] != shape else raw.pixel[0]
+        heat = ((full - c.pixel[0]) / c.pixel[1]).cpu().numpy()
+        score = (float(raw.image[0]) - c.score[0]) / c.score[1]
+        views = {k: _view(v[0].detach().cpu()) for k, v in raw.views.items()}
+        return Finding(heat, score, c.verdict(score), heat > c.pixel_bad, views, c.words())
+
+    def backbone(self) -> Backbone | None:
+        """The frozen network the method stands on, if any."""
+        return getattr(self.method, "backbone", None)
+
+    def weights(self) -> dict[str, str]:
+        """Tag and hash of the pretrained weights used; empty when there are none."""
+        network = self.backbone()
+        return {"tag": network.tag, "sha256": network.sha256} if network is not None else {}
+
+    def save(self, path: str | Path) -> Path:
+        """Writes one safetensors file; equal fits give equal bytes (no date, path or timing goes in)."""
+        from . import __version__
+
+        if self.calibration is None:
+            raise LabError("a detector that is not calibrated cannot be saved; fit it without folds=0")
+        told = dict(
+            format=FORMAT, version=__version__, method=self.id, settings=self.settings.as_dict(), seed=self.seed,
+            backbone=self.weights(), calibration=self.calibration.as_dict(), history=self.method.history,
+            notes=self.method.notes, count=self.count, fingerprint=self.fingerprint, origin=self.origin,
+        )  # fmt: skip
+        path = Path(path)
+        part = path.with_name(path.name + ".part")
+        tensors = {k: v.contiguous().clone() for k, v in self.method.state().items()}
+        safetensors.torch.save_file(tensors, part, {"lab": json.dumps(told, sort_keys=True)})
+        part.replace(path)
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Detector:
+        """The inverse of `save`. LabError for a file that is missing, cut off, of another kind, of another version of
+        the format, or whose backbone is missing or has other weights."""
+        path = Path(path)
+        if not path.is_file():
+            raise LabError(f"there is no file {path}; `python -m lab fit` makes one")
+        try:
+            with safetensors.safe_open(path, "pt") as file:
+                told = json.loads((file.metadata() or {})["lab"])
+                tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a dict)
+            if not isinstance(told, dict) or "method" not in told:
+                raise KeyError("method")
+        except (safetensors.SafetensorError, KeyError, ValueError, OSError):
+            raise LabError(f"{path} is not a detector's file, or it is cut off; make or download it again") from None
+        if told.get("format") != FORMAT:
+            raise LabError(
+                f"{path} has format {told.get('format')} (written by version {told.get('version')}), this version "
+                f"reads format {FORMAT}; fit it again"
+            )
+        try:
+            detector = cls(told["method"], **told["settings"])
+            detector.method.restore(tensors)
+            detector.calibration = Calibration.from_dict(told["calibration"])
+            detector.method.history, detector.method.notes = told["history"], told["notes"]
+            detector.seed, detector.count = told["seed"], told["count"]
+            detector.fingerprint, detector.origin = told["fingerprint"], told["origin"]
+        except LabError as error:
+            raise LabError(f"{path}: {error}") from None
+        except (KeyError, TypeError, ValueError) as error:
+            raise LabError(f"{path} does not fit this version ({error}); fit it again") from None
+        if told["backbone"] != detector.weights():
+            raise LabError(
+                f"{path} was made on other weights of {told['backbone'].get('tag')} (sha256 "
+                f"{str(told['backbone'].get('sha256'))[:12]}...) than those at hand; fit it again"
+            )
+        return detector
+
+
+def _share(report: Report, low: float, high: float) -> Report:
+    return lambda fraction, words: report(low + fraction * (high - low), words)
+
+
+def _view(view: torch.Tensor) -> np.ndarray:
+    return (view.permute(1, 2, 0) if view.ndim == 3 else view).numpy()
+
+
+def _checked(picture: np.ndarray) -> np.ndarray:
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+        raise LabError(f"a picture must be uint8 (H, W, 3) RGB, not {picture.dtype} {picture.shape}: lab.images.read")
+    return picture

@@ -1,0 +1,217 @@
+"""The contract every method fulfils: settings declared once, `fit` on normal pictures, `score` any picture."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+
+from .errors import LabError
+
+if TYPE_CHECKING:
+    from .parts.train import Pictures
+
+Report = Callable[[float, str], None]
+"""report(fraction in [0, 1], words): called often during long work; may raise Cancelled."""
+
+
+def silent(fraction: float, words: str) -> None:
+    """The report that says nothing."""
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    step: int | None = None,
+    choices: tuple[Any, ...] | None = None,
+    component: bool = False,
+    off: Any = None,
+    eq: str = "",
+    scoring: bool = False,
+) -> Any:
+    """One field of a method's `Settings`; the page's control and the command line's flag are drawn from it.
+
+    low, high   inclusive range of a number; step: it must be a multiple of it
+    choices     the values allowed (a dropdown)
+    component   True marks what the paper's ablation table switches: it gets a row in the ablation bench
+    off         the value that switches a component off; False for a bool, each other choice for a choice
+    eq          number of the paper's equation
+    scoring     True: changes only `score`, so that detectors that differ in it share one training
+    """
+    told = dict(help=help, low=low, high=high, step=step, choices=choices)
+    told |= dict(component=component, off=off, eq=eq, scoring=scoring)
+    return dataclasses.field(default=default, metadata=told)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BaseSettings:
+    """What every method's `Settings` holds; subclasses are dataclasses made the same way.
+
+    Raises LabError naming the setting, the value and what is allowed.
+    """
+
+    size: int = setting(256, "side of the square every picture is resized to, pixels", low=64, high=1024, step=32)
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value, told = getattr(self, field.name), field.metadata
+            kind = type(field.default)
+            if kind is float and type(value) is int:
+                object.__setattr__(self, field.name, value := float(value))
+            if kind is tuple and isinstance(value, list):
+                object.__setattr__(self, field.name, value := tuple(value))
+            if field.default is not None and type(value) is not kind:
+                raise LabError(f"setting {field.name}={value!r}: expected {kind.__name__}")
+            if told["choices"] and value not in told["choices"]:
+                raise LabError(f"setting {field.name}={value!r}: choose one of {', '.join(map(str, told['choices']))}")
+            low, high = told["low"], told["high"]
+            if (low is not None and not value >= low) or (high is not None and not value <= high):
+                raise LabError(f"setting {field.name}={value!r}: allowed are {low} to {high}")
+            if told["step"] and value % told["step"]:
+                raise LabError(f"setting {field.name}={value!r}: must be a multiple of {told['step']}")
+
+    @classmethod
+    def fields(cls) -> dict[str, dataclasses.Field]:
+        """name -> field, in the order of declaration; `field.metadata` holds what `setting` was told."""
+        return {f.name: f for f in dataclasses.fields(cls)}
+
+    def replace(self, **changes: Any) -> Self:
+        return dataclasses.replace(self, **changes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values; tuples become lists and come back as tuples."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+
+class Scores(NamedTuple):
+    """What `Method.score` returns for B pictures; raw numbers, comparable within one fitted method only."""
+
+    pixel: Tensor  # (B, H, W) float32, the anomaly map, higher = more anomalous
+    image: Tensor  # (B,) float32
+    views: dict[str, Tensor] = {}  # name -> (B, H, W) or (B, 3, H, W): the intermediate pictures worth showing
+
+
+class Method(nn.Module):
+    """A way to detect anomalies learned from normal pictures alone.
+
+    A subclass names itself (`title`, `paper`, `family`), declares `Settings`, and writes `build`, `learn` and `score`.
+    Learned tensors are parameters or buffers (a buffer may start as `torch.empty(0)`), so that `state` finds them; the
+    frozen network, if any, is the submodule `backbone` and is never stored.
+    Pictures are float32 RGB in [0, 1], (B, 3, size, size).
+    """
+
+    title: ClassVar[str] = ""
+    paper: ClassVar[str] = ""
+    family: ClassVar[str] = ""  # of the survey: reconstruction, normalizing flow, representation, data augmentation
+    Settings: ClassVar[type[BaseSettings]] = BaseSettings
+    trains: ClassVar[bool] = False  # True: gradient descent, slow to fit, and calibrated on pictures held out of it
+
+    def __init__(self, **settings: Any):
+        super().__init__()
+        known = self.Settings.fields()
+        unknown = sorted(set(settings) - set(known))
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no setting {', '.join(unknown)}; it has {', '.join(known)}")
+        self.settings = self.Settings(**settings)
+        self.history: dict[str, list[float]] = {}  # name of a curve -> one value per epoch
+        self.checkpoint: Path | None = None
+        self.notes: dict[str, str] = {}  # what a reader of results must know: substitutes used, guards that fired
+
+    def build(self) -> None:
+        """Makes the networks that the settings name, trained parts at their random start; forgets what was learned."""
+
+    def learn(self, pictures: Pictures, generator: torch.Generator, report: Report) -> None:
+        """The visible training loop; `generator` is the only source of chance."""
+        raise NotImplementedError
+
+    def score(self, pictures: Tensor) -> Scores:
+        """pictures (B, 3, H, W) in [0, 1] -> Scores; needs `fit` or `restore` first."""
+        raise NotImplementedError
+
+    def score_left_out(self, pictures: Tensor, index: Tensor) -> Scores | None:
+        """Scores training pictures `index` as if each had not been learned from, without refitting.
+
+        None (the default) where that is impossible: the detector then holds pictures out of the fit.
+        """
+        return None
+
+    def fit(
+        self, pictures: Any, *, seed: int = 0, report: Report = silent, resume: Path | None = None
+    ) -> Self:
+        """Learns from normal pictures: a tensor (N, 3, H, W), or anything that yields such batches; see Pictures.
+
+        Same seed, same pictures, same machine: same state bit for bit. A second fit forgets the first.
+        `resume` is a checkpoint file: continued from where it exists, rewritten after every epoch, gone at the end.
+        Methods that learn in one go ignore it.
+        """
+        from .parts.train import Pictures, device, seeded
+
+        pictures = Pictures.of(pictures)
+        with seeded(seed) as generator:
+            self.history, self.notes = {}, {}
+            self.build()
+            self.to(device())
+            self.checkpoint = resume
+            self.learn(pictures, generator, report)
+        return self.eval()
+
+    def fit_key(self, pictures: Pictures) -> str:
+        """Names a training for its checkpoint: method, settings and pictures."""
+        told = [type(self).__name__, self.settings.as_dict(), [pictures.digest(i) for i in range(len(pictures))]]
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+    def state(self) -> dict[str, Tensor]:
+        """The learned tensors, on the CPU; everything but the frozen backbone."""
+        return {k: v.detach().cpu() for k, v in self.state_dict().items() if not k.startswith("backbone.")}
+
+    def restore(self, state: Mapping[str, Tensor]) -> Self:
+        """The inverse of `state`; raises LabError when names or shapes are not this method's."""
+        from .parts.train import device
+
+        self.build()
+        wanted = [k for k in self.state_dict() if not k.startswith("backbone.")]
+        if sorted(wanted) != sorted(state):
+            odd = sorted(set(wanted) ^ set(state))[:3]
+            raise LabError(f"the stored tensors are not those of {self.title} and its settings ({', '.join(odd)}...)")
+        for name in wanted:
+            path, _, leaf = name.rpartition(".")
+            module, value = self.get_submodule(path), state[name]
+            if leaf in module._buffers:
+                module._buffers[leaf] = value.clone()
+            else:
+                parameter = module._parameters[leaf]
+                if parameter is None or parameter.shape != value.shape:
+                    raise LabError(f"the stored tensor {name} has shape {tuple(value.shape)}, not that of {self.title}")
+                with torch.no_grad():
+                    parameter.copy_(value)
+        return self.to(device()).eval()
+
+    @classmethod
+    def presets(cls) -> dict[str, BaseSettings]:
+        """Named settings, ordered; at least `live` (seconds on two cores) and `paper` (the paper's own numbers)."""
+        return {"live": cls.Settings(), "paper": cls.Settings()}
+
+    @classmethod
+    def ablations(cls, base: BaseSettings) -> dict[str, BaseSettings]:
+        """`full`, then the base with each component off (a choice: with each of its other values)."""
+        rows = {"full": base}
+        for name, field in cls.Settings.fields().items():
+            if not field.metadata["component"]:
+                continue
+            now, choices, off = getattr(base, name), field.metadata["choices"], field.metadata["off"]
+            if choices:
+                rows |= {f"{name}={other}": base.replace(**{name: other}) for other in choices if other != now}
+            elif isinstance(now, bool):
+                rows[f"{name} {'off' if now else 'on'}"] = base.replace(**{name: not now})
+            elif off is not None and now != off:
+                rows[f"{name}={off:g}"] = base.replace(**{name: off})
+        return rows

@@ -1,0 +1,126 @@
+"""PaDiM (Defard et al., ICPR 2021): one Gaussian of normal features per position.
+
+symbol    name                                            shape
+x_ij      feature at position (i, j), d random channels    (d,)
+mu_ij     mean over the training pictures                  (P, d), P positions
+Sigma_ij  covariance plus epsilon I                        (P, d, d), stored as its inverse
+M(x_ij)   Mahalanobis distance                             (P,)
+
+Differs: `live` keeps one Gaussian per stride-8 position, from features averaged over 3x3 | a quarter of the memory
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import LabError
+from ..method import BaseSettings, Method, Report, Scores, setting
+from ..parts import features, maps
+from ..parts.train import Pictures, batches
+
+
+def mahalanobis_squared(v: Tensor, inverse: Tensor) -> Tensor:
+    """Eq. (2), squared: M^2 = (x - mu)^T Sigma^-1 (x - mu); v = x - mu (B, P, d), inverse (P, d, d) -> (B, P)."""
+    v = v.transpose(0, 1)  # (P, B, d): one matrix product per position
+    return (torch.bmm(v, inverse) * v).sum(-1).T.clamp_min(0)
+
+
+def left_out(q: Tensor, n: int) -> Tensor:
+    """The squared Mahalanobis distance of one of n training pictures to the Gaussian of the other n - 1.
+
+    q is its squared distance to the Gaussian of all n. With v = x - mu and C the covariance of all n,
+    x - mu' = n/(n-1) v and C' = (n-1)/(n-2) (C - n/(n-1)^2 v v^T), so that Sherman and Morrison give
+    q' = (n/(n-1))^2 (n-2)/(n-1) q / (1 - n/(n-1)^2 q). epsilon is taken to shrink with C.
+    """
+    a = n / (n - 1) ** 2
+    return (n / (n - 1)) ** 2 * (n - 2) / (n - 1) * q / (1 - a * q).clamp_min(1e-6)
+
+
+class PaDiM(Method):
+    title = "PaDiM"
+    paper = "T. Defard et al. PaDiM: a Patch Distribution Modeling Framework. ICPR 2021"
+    family = "representation"
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Settings(BaseSettings):
+        backbone: str = features.backbone_setting()
+        channels: int = setting(100, "random channels kept of all levels together, d", low=4, high=2000)
+        stride: int = setting(8, "pixels between two Gaussians", choices=(4, 8, 16))
+        epsilon: float = setting(0.01, "added to the covariances' diagonal", low=1e-6, high=10, eq="1")
+
+    settings: Settings
+
+    @classmethod
+    def presets(cls) -> dict[str, BaseSettings]:
+        paper = cls.Settings(backbone="wide_resnet50_2.tv_in1k", size=224, channels=550, stride=4)
+        return {"live": cls.Settings(), "paper": paper}
+
+    def build(self) -> None:
+        self.backbone = features.backbone(self.settings.backbone)
+        width = sum(self.backbone.channels)
+        kept = torch.randperm(width)[: self.settings.channels].sort().values
+        self.register_buffer("kept", kept)  # (d,)
+        self.register_buffer("mean", torch.empty(0))  # (P, d)
+        self.register_buffer("inverse", torch.empty(0))  # (P, d, d)
+        self.register_buffer("count", torch.tensor(0))
+
+    def features(self, pyramid: list[Tensor]) -> Tensor:
+        """Pyramid -> (B, P, d) in reading order: each level brought to the grid, then only the kept channels."""
+        factor = self.settings.stride // 4
+        shape = [s // factor for s in pyramid[0].shape[-2:]]
+        start, found = 0, []
+        for level in pyramid:
+            here = self.kept[(self.kept >= start) & (self.kept < start + level.shape[1])] - start
+            start += level.shape[1]
+            if len(here):
+                thin = level[:, here]
+                if thin.shape[-1] > shape[-1]:
+                    thin = F.adaptive_avg_pool2d(thin, shape)
+                found.append(thin if thin.shape[-1] == shape[-1] else F.interpolate(thin, shape, mode="nearest"))
+        return torch.cat(found, 1).flatten(2).transpose(1, 2)
+
+    def learn(self, pictures: Pictures, generator: torch.Generator, report: Report) -> None:
+        n = len(pictures)
+        if n < 3:
+            raise LabError(f"PaDiM needs at least 3 good pictures, not {n}")
+        shift = total = outer = torch.tensor(0.0)
+        for part in batches(n, 8):
+            x = self.features(features.pyramids(self.backbone, pictures, part)).transpose(0, 1)  # (P, B, d)
+            if part[0] == 0:  # sums are taken about the first batch's mean: float32 then keeps its digits
+                shift = x.mean(1, keepdim=True)
+                total = torch.zeros_like(shift)
+                outer = torch.zeros(len(x), x.shape[2], x.shape[2], device=x.device)
+            x = x - shift
+            total += x.sum(1, keepdim=True)
+            outer.baddbmm_(x.transpose(1, 2), x)
+            report(0.8 * (int(part[-1]) + 1) / n, f"features of {int(part[-1]) + 1} of {n} pictures")
+        mean = total / n
+        self.mean = (shift + mean)[:, 0]
+        sigma = outer.baddbmm_(mean.transpose(1, 2), mean, alpha=-n).div_(n - 1)
+        sigma.diagonal(dim1=1, dim2=2).add_(self.settings.epsilon)
+        for start in range(0, len(sigma), 256):  # in place, position by position: never a second covariance field
+            sigma[start : start + 256] = torch.cholesky_inverse(torch.linalg.cholesky(sigma[start : start + 256]))
+            report(0.8 + 0.2 * start / len(sigma), "inverting covariances")
+        self.inverse, self.count = sigma, torch.tensor(n)
+
+    @torch.no_grad()
+    def score(self, pictures: Tensor) -> Scores:
+        return self._scores(self._squared(self.backbone(pictures)), pictures.shape[-1])
+
+    @torch.no_grad()
+    def score_left_out(self, pictures: Tensor, index: Tensor) -> Scores:
+        held = Pictures(pictures)
+        q = self._squared(features.pyramids(self.backbone, held, torch.arange(len(held))))
+        return self._scores(left_out(q, int(self.count)), pictures.shape[-1])
+
+    def _squared(self, pyramid: list[Tensor]) -> Tensor:
+        return mahalanobis_squared(self.features(pyramid) - self.mean, self.inverse)
+
+    def _scores(self, squared: Tensor, size: int) -> Scores:
+        side = size // self.settings.stride
+        pixel = maps.smooth(maps.upsample(squared.sqrt().view(-1, side, side), size), maps.sigma_for(size))
+        return Scores(pixel, maps.maximum(pixel))

@@ -1,0 +1,123 @@
+"""PatchCore (Roth et al., CVPR 2022): a coreset of normal patch features; a patch is as anomalous as it is far from it.
+
+symbol  name                                                        shape
+P       patch features of normal pictures                           (N h w, C)
+M       memory bank, a greedy k-centre coreset of P                 (m, C)
+m*      bank row nearest to the picture's worst patch m_test*       (C,)
+s*      distance of m_test* to m*                                   ()
+N_b     the b bank rows nearest to m*                               (b, C)
+
+Differs: `live` keeps at most 4,000 patches chosen from 20,000 random candidates | a page must answer in seconds
+Differs: the coreset is chosen in 64 random dimensions (live), 128 (paper) | the paper names no width for its projection
+Differs: levels are concatenated, not average-pooled to 1,024 channels | the pooling is in its code, not in the paper
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from ..method import BaseSettings, Method, Report, Scores, setting
+from ..parts import features, maps, memory
+from ..parts.train import Pictures, batches
+
+
+def reweighted(s_star: Tensor, m_star: Tensor, m_test: Tensor, neighbours: Tensor) -> Tensor:
+    """Eq. (7): s = (1 - exp|m_test - m*| / sum_{m in N_b(m*)} exp|m_test - m|) s*, for one picture.
+
+    s_star (), m_star (C,), m_test (C,), neighbours (b, C) with m* among them -> ().
+    """
+    distances = torch.linalg.vector_norm(neighbours - m_test, dim=1)
+    own = torch.linalg.vector_norm(m_star - m_test)
+    return (1 - torch.exp(own - torch.logsumexp(distances, 0))) * s_star
+
+
+class PatchCore(Method):
+    title = "PatchCore"
+    paper = "K. Roth et al. Towards Total Recall in Industrial Anomaly Detection. CVPR 2022"
+    family = "representation"
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Settings(BaseSettings):
+        backbone: str = features.backbone_setting()
+        crop: int = setting(0, "side of the centre crop, pixels; 0 keeps the whole picture", low=0, high=1024)
+        ratio: float = setting(0.2, "share of the candidates that stays in the bank", low=0.001, high=1.0)
+        candidates: int = setting(20_000, "patches the coreset is chosen from; 0: all", low=0, high=10**8)
+        projection: int = setting(64, "dimensions in which the coreset is chosen", low=8, high=1024)
+        neighbours: int = setting(9, "bank rows that reweight the picture's score, b", low=1, high=50, eq="7")
+
+    settings: Settings
+
+    @classmethod
+    def presets(cls) -> dict[str, BaseSettings]:
+        paper = cls.Settings(backbone="wide_resnet50_2.tv_in1k", crop=224, ratio=0.1, candidates=0, projection=128)
+        return {"live": cls.Settings(), "paper": paper}
+
+    def build(self) -> None:
+        self.backbone = features.backbone(self.settings.backbone, (2, 3))
+        self.register_buffer("bank", torch.empty(0))  # (m, C)
+        self.register_buffer("owner", torch.empty(0, dtype=torch.int32))  # (m,) the picture a row came from
+        self.register_buffer("place", torch.empty(0, dtype=torch.int32))  # (m,) and its patch there, line by line
+
+    def cropped(self, pictures: Tensor) -> Tensor:
+        """The centre crop that the features see."""
+        side = self.settings.crop or pictures.shape[-1]
+        low = (pictures.shape[-1] - side) // 2
+        return pictures[..., low : low + side, low : low + side]
+
+    def learn(self, pictures: Pictures, generator: torch.Generator, report: Report) -> None:
+        seen = Pictures(self.cropped(pictures.held))
+        per_picture = features.fuse(features.pyramids(self.backbone, seen, torch.tensor([0])))[0, 0].numel()
+        total = len(seen) * per_picture
+        wanted = min(self.settings.candidates or total, total)
+        picked = torch.randperm(total, generator=generator)[:wanted].sort().values
+        P = torch.empty(wanted, sum(self.backbone.channels), device=pictures[0].device)
+        for part in batches(len(seen), 8):
+            rows = features.rows_of(features.fuse(features.pyramids(self.backbone, seen, part)))
+            first, last = int(part[0]) * per_picture, (int(part[-1]) + 1) * per_picture
+            low, high = torch.searchsorted(picked, torch.tensor([first, last])).tolist()
+            P[low:high] = rows[picked[low:high] - first]
+            report(0.4 * (int(part[-1]) + 1) / len(seen), f"features of {int(part[-1]) + 1} of {len(seen)} pictures")
+        thin = memory.random_projection(P, self.settings.projection, generator)
+        count = max(1, round(self.settings.ratio * wanted))
+        chosen = memory.k_center(thin, count, generator, lambda f, words: report(0.4 + 0.6 * f, words))
+        self.bank = P[chosen]
+        self.owner = (picked[chosen] // per_picture).int()
+        self.place = (picked[chosen] % per_picture).int()
+
+    @torch.no_grad()
+    def score(self, pictures: Tensor) -> Scores:
+        return self._score(self.backbone(self.cropped(pictures)), pictures.shape[-1])
+
+    @torch.no_grad()
+    def score_left_out(self, pictures: Tensor, index: Tensor) -> Scores:
+        seen = Pictures(self.cropped(pictures))
+        found = features.pyramids(self.backbone, seen, torch.arange(len(seen)))
+        return self._score(found, pictures.shape[-1], index)
+
+    def _score(self, pyramid: list[Tensor], size: int, index: Tensor | None = None) -> Scores:
+        fused = features.fuse(pyramid)
+        shape = (len(fused), *fused.shape[-2:])
+        rows = features.rows_of(fused)
+        own = None if index is None else (index.to(rows.device).repeat_interleave(shape[1] * shape[2]), self.owner)
+        distances = memory.nearest(rows, self.bank, own=own).view(shape)
+        image = torch.stack([
+            self._picture_score(r, d, self.bank if index is None else self.bank[self.owner != index[i]])
+            for i, (r, d) in enumerate(zip(rows.view(len(fused), -1, rows.shape[1]), distances.flatten(1), strict=True))
+        ])  # fmt: skip
+        side = self.settings.crop or size
+        smooth = maps.smooth(maps.upsample(distances, side), maps.sigma_for(side))
+        return Scores(maps.paste(smooth, size), image)
+
+    def _picture_score(self, rows: Tensor, distances: Tensor, bank: Tensor) -> Tensor:
+        worst = distances.argmax()
+        m_test = rows[worst]
+        m_star = bank[memory.nearest_index(m_test[None], bank)[0, 0]]
+        if self.settings.neighbours == 1:
+            return distances[worst]
+        around = bank[memory.nearest_index(m_star[None], bank, self.settings.neighbours)[0]]
+        return reweighted(distances[worst], m_star, m_test, around)
+
+

@@ -1,0 +1,29 @@
+"""Expert and apprentice: a frozen network, a student of the same build, and the distance between their features.
+
+What CDO and STFPM share; the first is the second plus made anomalies and hard-pixel weights.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def discrepancy(expert: Tensor, apprentice: Tensor) -> Tensor:
+    """CDO Eq. (3), STFPM Eq. (2): d(p) = |f^E(p)/|f^E(p)| - f^A(p)/|f^A(p)||^2.
+
+    (B, C, h, w) twice -> (B, h, w) in [0, 4].
+
+    Both print the norm without its square or with a half; code and text square it. Computed as 2 - 2 cos, which
+    needs one pass over the features instead of three.
+    """
+    dot = (expert * apprentice).sum(1)
+    lengths = expert.square().sum(1).mul(apprentice.square().sum(1)).clamp_min(1e-24).sqrt()
+    return (2 - 2 * dot / lengths).clamp_min(0)
+
+
+def resized(features: list[Tensor]) -> list[Tensor]:
+    """Every hierarchy at the first one's resolution, bilinear with aligned corners (CDO, official code)."""
+    shape = features[0].shape[-2:]
+    coarse = [F.interpolate(f, shape, mode="bilinear", align_corners=True) for f in features[1:]]
+    return [features[0], *coarse]

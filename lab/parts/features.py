@@ -1,0 +1,201 @@
+"""Backbones: pictures -> feature pyramids. Sole owner of ImageNet's mean and deviation, and of the feature cache."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import LabError
+from ..method import setting
+from .embedded import Embedded
+from .train import Pictures, device
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+BACKBONES = ("embedded", "resnet18.tv_in1k", "wide_resnet50_2.tv_in1k", "hrnet_w32.ms_in1k")
+
+
+def backbone_setting(default: str = "embedded") -> Any:
+    """The setting `backbone` of every method that has one."""
+    return setting(default, "network whose features are used, by full timm tag; `embedded` is this project's own",
+                   choices=BACKBONES)  # fmt: skip
+
+
+def weights_folders() -> list[Path]:
+    """Where files made by this project are looked for: the checkout's `weights/`, then the installed package's."""
+    package = Path(__file__).parents[1]
+    return [package.parent / "weights", package / "weights"]
+
+
+def imagenet_norm(pictures: Tensor) -> Tensor:
+    """(B, 3, H, W) in [0, 1] -> zero mean, unit deviation over ImageNet."""
+    mean, std = (torch.tensor(v, device=pictures.device).view(3, 1, 1) for v in (MEAN, STD))
+    return (pictures - mean) / std
+
+
+def architecture(tag: str, levels: tuple[int, ...] = (1, 2, 3)) -> nn.Module:
+    """The network of that tag at a random start, BatchNorm live: normalised pictures -> one map per level.
+
+    Level l has stride 2^(l+1): 1, 2, 3, 4 -> 4, 8, 16, 32.
+    """
+    if tag == "embedded":
+        return with_batchnorm(Embedded())
+    import timm  # seconds to import, and not needed for the embedded network
+
+    # HRNet's own branches, not the widened ones of its classifier (CDO's "first three hierarchies")
+    extra = {"feature_location": ""} if tag.startswith("hrnet") else {}
+    return timm.create_model(tag, pretrained=False, features_only=True, out_indices=levels, **extra)
+
+
+def with_batchnorm(network: nn.Module) -> nn.Module:
+    """Puts live BatchNorm behind every convolution but the 1x1 heads, whose outputs are the features: a network kept
+    in its folded form needs it back before it can learn."""
+    for path, conv in list(network.named_modules()):
+        if isinstance(conv, nn.Conv2d) and not path.startswith("heads"):
+            parent, _, leaf = path.rpartition(".")
+            conv.bias = None
+            setattr(network.get_submodule(parent), leaf, nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels)))
+    return network
+
+
+class Backbone(nn.Module):
+    """A frozen pretrained network: pictures (B, 3, H, W) in [0, 1] -> a tensor (B, C_l, H/s_l, W/s_l) per level.
+
+    tag, sha256   which weights, exactly: the file's hash
+    channels      C_l per level
+    """
+
+    def __init__(self, tag: str, levels: tuple[int, ...] = (1, 2, 3)):
+        super().__init__()
+        path = find_weights(tag)
+        self.tag, self.levels, self.sha256 = tag, levels, file_sha256(path)
+        stored = safetensors.torch.load_file(path)
+        if tag == "embedded":
+            self.network: nn.Module = Embedded()
+            self.channels = tuple(Embedded.channels[level - 1] for level in levels)
+        else:
+            self.network = architecture(tag, levels)
+            self.channels = tuple(self.network.feature_info.channels())  # type: ignore[operator, union-attr]
+        wanted = self.network.state_dict()
+        missing = [k for k in wanted if k not in stored and not k.endswith("num_batches_tracked")]
+        if missing:
+            raise LabError(f"{path} lacks {len(missing)} tensors of {tag} (first: {missing[0]}); replace the file")
+        self.network.load_state_dict({k: stored[k] for k in wanted if k in stored}, strict=False)
+        self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Stays in eval mode: an expert whose BatchNorm follows the batch silently destroys the target."""
+        return super().train(False)
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        out = self.network(imagenet_norm(pictures))
+        return [out[level - 1] for level in self.levels] if self.tag == "embedded" else out
+
+
+@functools.lru_cache(maxsize=4)
+def _backbone(tag: str, levels: tuple[int, ...], path: Path, changed: int) -> Backbone:
+    with torch.random.fork_rng():  # building draws random weights; a fit must not depend on who loaded first
+        return Backbone(tag, levels).to(device())
+
+
+def backbone(tag: str, levels: tuple[int, ...] = (1, 2, 3)) -> Backbone:
+    """The frozen backbone of that tag, loaded once per process. LabError when its weights are nowhere."""
+    path = find_weights(tag)
+    return _backbone(tag, levels, path, path.stat().st_mtime_ns)
+
+
+def find_weights(tag: str) -> Path:
+    """The safetensors file of a tag: this project's `weights/`, the folder LAB_WEIGHTS, the Hub's cache, the Hub.
+
+    Raises LabError saying what was tried and what to do. Never answers with another network's file.
+    """
+    places = weights_folders() + [Path(p) for p in [os.environ.get("LAB_WEIGHTS")] if p]
+    for folder in places:
+        if (path := folder / f"{tag}.safetensors").is_file():
+            return path
+    tried = ", ".join(str(p) for p in places)
+    if tag == "embedded":
+        raise LabError(f"the embedded backbone is missing (looked in {tried}); make it with: python -m lab distill")
+    import huggingface_hub
+    import timm
+
+    repository = timm.get_pretrained_cfg(tag).hf_hub_id
+    try:
+        return Path(huggingface_hub.hf_hub_download(repository, "model.safetensors"))
+    except Exception as error:  # the client has a dozen classes for it; each means: not to be had now
+        raise LabError(
+            f"backbone {tag} is not at hand: looked in {tried} for {tag}.safetensors, then on the Hub for {repository} "
+            f"({type(error).__name__}); put the file into a folder and set LAB_WEIGHTS to it, or choose `embedded`"
+        ) from None
+
+
+@functools.lru_cache(maxsize=16)
+def _sha256(path: Path, changed: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    return _sha256(path, path.stat().st_mtime_ns)
+
+
+class FeatureCache:
+    """Features of frozen backbones, one entry a picture, the least recently used dropped past `limit` bytes."""
+
+    def __init__(self, limit: int):
+        self.limit, self.held, self.bytes = limit, OrderedDict[tuple, list[Tensor]](), 0
+
+    def get(self, key: tuple) -> list[Tensor] | None:
+        if key in self.held:
+            self.held.move_to_end(key)
+            return self.held[key]
+        return None
+
+    def put(self, key: tuple, value: list[Tensor]) -> None:
+        self.held[key] = value
+        self.bytes += sum(v.nbytes for v in value)
+        while self.bytes > self.limit:
+            self.bytes -= sum(v.nbytes for v in self.held.popitem(last=False)[1])
+
+
+CACHE = FeatureCache(limit=int(os.environ.get("LAB_CACHE_MB", "768")) * 2**20)
+
+
+@torch.no_grad()
+def pyramids(network: Backbone, pictures: Pictures, index: Tensor) -> list[Tensor]:
+    """Features of pictures[index], a tensor (B, C_l, h_l, w_l) a level, through the cache.
+
+    Pictures pass one at a time: the bits then do not depend on how a method batches, and a cached answer equals a
+    fresh one.
+    """
+    rows = []
+    for i in index.tolist():
+        key = (network.sha256, network.levels, pictures.digest(i))
+        row = CACHE.get(key)
+        if row is None:
+            row = network(pictures[i])
+            CACHE.put(key, row)
+        rows.append(row)
+    return [torch.cat(level) for level in zip(*rows, strict=True)]
+
+
+def fuse(features: list[Tensor], pool: bool = True) -> Tensor:
+    """Pyramid -> (B, sum C_l, h, w) at the first level's resolution; each level 3x3-averaged first (locally aware
+    patch features, PatchCore Eq. 2), the coarser ones brought up bilinearly."""
+    if pool:
+        features = [F.avg_pool2d(f, 3, 1, 1) for f in features]
+    shape = features[0].shape[-2:]
+    return torch.cat([features[0]] + [F.interpolate(f, shape, mode="bilinear") for f in features[1:]], 1)
+
+
+def rows_of(features: Tensor) -> Tensor:
+    """(B, C, h, w) -> (B h w, C): one row a patch, picture by picture, line by line."""
+    return features.permute(0, 2, 3, 1).flatten(0, 2)

@@ -1,0 +1,51 @@
+"""Score maps: upsampled, smoothed, put together."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def upsample(maps: Tensor, size: int | tuple[int, int]) -> Tensor:
+    """(B, h, w) -> (B, H, W), bilinear, pixel areas aligned (align_corners=False)."""
+    shape = (size, size) if isinstance(size, int) else size
+    return F.interpolate(maps[:, None], shape, mode="bilinear", align_corners=False)[:, 0]
+
+
+def smooth(maps: Tensor, sigma: float) -> Tensor:
+    """Gaussian filter of (B, H, W), sigma in pixels, cut at 4 sigma, borders reflected (as scipy's gaussian_filter)."""
+    if sigma <= 0:
+        return maps
+    radius = min(int(4 * sigma + 0.5), min(maps.shape[-2:]) - 1)
+    x = torch.arange(-radius, radius + 1, dtype=maps.dtype, device=maps.device)
+    kernel = torch.exp(-0.5 * (x / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    # scipy's "reflect" repeats the edge pixel; torch's does not, hence the flips
+    padded = torch.cat([maps[..., :radius].flip(-1), maps, maps[..., -radius:].flip(-1)], -1)
+    padded = torch.cat([padded[..., :radius, :].flip(-2), padded, padded[..., -radius:, :].flip(-2)], -2)
+    rows = F.conv2d(padded[:, None], kernel.view(1, 1, -1, 1))
+    return F.conv2d(rows, kernel.view(1, 1, 1, -1))[:, 0]
+
+
+def sigma_for(size: int) -> float:
+    """The field's Gaussian of 4 pixels is meant for maps of about 256; it scales with the map."""
+    return 4 * size / 256
+
+
+def maximum(maps: Tensor) -> Tensor:
+    """(B, H, W) -> (B,): the picture's score is its worst pixel."""
+    return maps.amax((-2, -1))
+
+
+def paste(maps: Tensor, size: int) -> Tensor:
+    """Puts a centre-cropped map (B, h, h) back into (B, size, size); unseen pixels get the picture's minimum."""
+    missing = size - maps.shape[-1]
+    if missing == 0:
+        return maps
+    full = maps.amin((-2, -1), keepdim=True).expand(-1, size, size).clone()
+    low = math.floor(missing / 2)
+    full[:, low : low + maps.shape[-2], low : low + maps.shape[-1]] = maps
+    return full

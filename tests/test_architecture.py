@@ -1,0 +1,87 @@
+"""The house: which way imports point, who may import gradio, where a fact stands once. LAYERS is the documentation."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Top to bottom: a file imports from its own layer or from one below it, never from one above.
+LAYERS = [
+    ["app"],
+    ["lab.__main__", "lab.ui"],
+    ["lab"],  # the public names
+    ["lab.bench"],
+    ["lab.detector"],
+    ["lab.methods"],
+    ["lab.distill"],
+    ["lab.parts"],
+    ["lab.metrics", "lab.plots", "lab.calibrate", "lab.data"],
+    ["lab.images", "lab.method"],
+    ["lab.errors"],
+]
+
+
+def layer(module: str) -> int:
+    best = max((name for row in LAYERS for name in row if f"{module}.".startswith(f"{name}.")), key=len)
+    return next(i for i, row in enumerate(LAYERS) if best in row)
+
+
+def files() -> dict[str, Path]:
+    found = {"app": ROOT / "app.py"}
+    for path in (ROOT / "lab").rglob("*.py"):
+        found[".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")] = path
+    return found
+
+
+def imports(module: str, path: Path, top_only: bool = False) -> set[str]:
+    """The modules a file imports, relative names resolved; top_only leaves out those inside functions."""
+    tree = ast.parse(path.read_text())
+    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+    found: set[str] = set()
+    for node in tree.body if top_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                full = f"{origin}.{alias.name}"
+                found.add(full if full in FILES else origin)
+    return found
+
+
+FILES = files()
+
+
+@pytest.mark.parametrize("module", sorted(FILES))
+def test_imports_point_downward(module: str) -> None:
+    for other in imports(module, FILES[module], top_only=True):
+        if other == "lab" and module != "lab":
+            continue  # `from . import __version__` and names of this very package
+        if other in FILES:
+            assert layer(other) >= layer(module), f"{module} imports {other}, which stands above it"
+
+
+@pytest.mark.parametrize("module", sorted(m for m in FILES if m.startswith("lab.methods.")))
+def test_methods_never_import_each_other(module: str) -> None:
+    others = {m for m in imports(module, FILES[module]) if m.startswith("lab.methods.")}
+    assert not others
+
+
+@pytest.mark.parametrize("module", sorted(m for m in FILES if m.startswith("lab") and not m.startswith("lab.ui")))
+def test_only_the_page_knows_gradio(module: str) -> None:
+    assert not any(name.split(".")[0] == "gradio" for name in imports(module, FILES[module]))
+
+
+def test_nothing_unpickles() -> None:
+    for module, path in FILES.items():
+        text = path.read_text()
+        assert "torch.load(" not in text and "import pickle" not in text and "allow_pickle" not in text, module
+
+
+def test_imagenet_constants_stand_once() -> None:
+    assert [m for m, path in FILES.items() if "0.485" in path.read_text()] == ["lab.parts.features"]

@@ -1,0 +1,128 @@
+"""The command line, as a person types it: in processes of its own where that matters, in this one where it does not."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, stripes
+from PIL import Image
+
+from lab import METHODS, images
+from lab.__main__ import main
+
+QUICK = ["--size", "96", "--candidates", "600"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small set in the MVTec layout: 10 training pictures, 3 good and 3 bad test pictures with masks."""
+    root = tmp_path_factory.mktemp("sets") / "stripes"
+    for folder, count, defect in (("train/good", 10, False), ("test/good", 3, False), ("test/blot", 3, True)):
+        (root / folder).mkdir(parents=True)
+        for i in range(count):
+            images.write_png(root / folder / f"{i:03}.png", stripes(i + 50 * (folder != "train/good"), defect=defect))
+    (root / "ground_truth/blot").mkdir(parents=True)
+    for i in range(3):
+        clean, blot = stripes(i + 50), np.asarray(Image.open(root / f"test/blot/{i:03}.png"))
+        changed = np.abs(blot.astype(int) - clean.astype(int)).max(2) > 40
+        images.write_png(root / f"ground_truth/blot/{i:03}_mask.png", changed)
+    return root
+
+
+def shell(*words: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "lab", *words], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_methods_lists_every_method_setting_and_preset(capsys: pytest.CaptureFixture) -> None:
+    assert main(["methods"]) == 0
+    told = capsys.readouterr().out
+    for name, kind in METHODS.items():
+        assert f"{name}: {kind.title}" in told
+        assert all(f"    {field}: " in told for field in kind.Settings.fields())
+    assert "[component]" in told and "live 256, paper 224" in told
+
+
+def test_fit_then_detect_in_two_processes(data: Path, tmp_path: Path) -> None:
+    files = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
+    for file in files:
+        done = shell("fit", "--method", "patchcore", "--data", str(data), *QUICK, "-o", str(file))
+        assert done.returncode == 0, done.stderr
+        assert "fitted on 10 pictures" in done.stdout and "1/11" in done.stdout
+    assert files[0].read_bytes() == files[1].read_bytes()
+    results = []
+    for number, file in enumerate(files):
+        out = tmp_path / f"out{number}"
+        done = shell("detect", str(file), str(data / "test"), "-o", str(out))
+        assert done.returncode == 0, done.stderr
+        results.append(json.loads((out / "results.json").read_text())["pictures"])
+    assert [r["score"] for r in results[0]] == [r["score"] for r in results[1]] and len(results[0]) == 6
+    out = tmp_path / "out0"
+    with open(out / "results.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        assert row["verdict"] in ("good", "look", "bad")
+        assert images.read(out / f"{row['file']}_heat.png").shape == (96, 96, 3)
+        assert images.read_mask(out / f"{row['file']}_mask.png").mean() == pytest.approx(float(row["marked"]))
+    blots = [float(r["score"]) for r in rows if "blot" in r["picture"]]
+    assert min(blots) > max(float(r["score"]) for r in rows if "good" in r["picture"])
+
+
+def test_a_bad_file_does_not_stop_the_rest(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    file = tmp_path / "det.safetensors"
+    assert main(["fit", "--method", "patchcore", "--data", str(data), *QUICK, "-o", str(file)]) == 0
+    (tmp_path / "text.png").write_text("no picture")
+    fine = data / "test/good/000.png"
+    capsys.readouterr()
+    assert main(["detect", str(file), str(tmp_path / "text.png"), str(fine), "-o", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr()
+    assert told.err.count("\n") == 1 and "text.png" in told.err
+    assert len(json.loads((tmp_path / "out/results.json").read_text())["pictures"]) == 1
+
+
+def test_bench_writes_its_rows(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    words = ["bench", "--methods", "patchcore,stfpm", "--data", str(data), "--seeds", "0,1", "--out", str(tmp_path)]
+    assert main([*words, *QUICK, "--epochs", "1"]) == 0
+    told = capsys.readouterr().out
+    assert told.count("/stripes  ") == 4 and "mean of 2 rows  stfpm" in told
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    wanted = "dataset category method settings seed image_auroc pixel_auroc pixel_ap aupro margin overlap fit_seconds "
+    wanted += "detect_ms peak_mb weights version missed false_alarms"
+    assert [(r["method"], r["seed"]) for r in rows] == [(m, s) for m in ("patchcore", "stfpm") for s in (0, 1)]
+    for row in rows:
+        assert set(wanted.split()) <= set(row)
+        assert row["settings"]["size"] == 96 and row["weights"]["tag"] == "embedded"
+    assert rows[0]["image_auroc"] == 1.0
+    with open(tmp_path / "rows.csv", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["fit", "--method", "magic", "--data", "samples", "-o", "x"], "no method is called magic"),
+        (["fit", "--method", "cdo", "--data", "samples", "-o", "x"], "name one of"),
+        (["fit", "--method", "cdo", "--data", "samples", "--category", "unicorn", "-o", "x"], "no category unicorn"),
+        (["fit", "--method", "cdo", "--data", "nowhere", "-o", "x"], "nowhere"),
+        (["fit", "--method", "cdo", "--data", "samples", "--category", "cloth", "--gamma", "9", "-o", "x"], "0 to 5"),
+        (["fit", "--method", "cdo", "--data", "samples", "--category", "cloth", "--gamma", "x", "-o", "x"], "--gamma"),
+        (["fit", "--method", "padim", "--data", "samples", "--oom", "-o", "x"], "--oom"),
+        (["fit", "--method", "cdo", "--data", "samples", "--category", "cloth", "--preset", "best", "-o", "x"], "no preset"),
+        (["detect", "absent.safetensors", "x.png", "-o", "out"], "no file absent.safetensors"),
+        (["bench", "--methods", "padim", "--data", "samples", "--categories", "unicorn"], "no category unicorn"),
+        (["nothing"], "nothing"),
+    ],
+)
+def test_bad_arguments_are_one_sentence_and_exit_2(
+    words: list[str], told: str, capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1 and told in error
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,177 @@
+"""The image world: calibration that holds, files that come back, errors a person can read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import huggingface_hub
+import numpy as np
+import pytest
+import safetensors
+import safetensors.torch
+import torch
+from conftest import stripes
+
+from lab import Detector, LabError
+from lab.calibrate import Calibration, conformal, robust_scale
+from lab.parts import features
+
+QUICK = dict(size=96, candidates=600)
+
+
+@pytest.fixture(scope="module")
+def patchcore(good: list[np.ndarray]) -> Detector:
+    return Detector("patchcore", **QUICK).fit(good)
+
+
+def test_finding_is_in_the_pictures_own_frame(patchcore: Detector) -> None:
+    picture = np.asarray(stripes(100, defect=True, size=150))[:110]
+    found = patchcore.detect(picture)
+    assert found.heat.shape == (110, 150) and found.heat.dtype == np.float32
+    assert found.mask.shape == (110, 150) and found.mask.dtype == bool
+    assert found.verdict in ("good", "look", "bad") and "1/13" in found.scale
+
+
+def test_good_and_bad_are_told_apart(patchcore: Detector, bad: np.ndarray) -> None:
+    found = patchcore.detect(bad)
+    assert found.verdict == "bad" and found.mask.any()
+    quiet = patchcore.detect(stripes(50))
+    assert quiet.score < found.score
+    row, column = np.unravel_index(found.heat.argmax(), found.heat.shape)
+    assert bad[max(row - 8, 0) : row + 8, max(column - 8, 0) : column + 8].min() < 60  # the blot is the dark place
+
+
+def test_scale_is_the_held_out_good_pictures(patchcore: Detector) -> None:
+    c = patchcore.calibration
+    assert c is not None and len(c.scores) == 12 and list(c.scores) == sorted(c.scores)
+    assert np.median(c.scores) == pytest.approx(0, abs=1e-9)
+    assert c.look <= c.bad and c.bad == c.scores[-1] and c.look == c.scores[-2]
+    assert c.promise(c.bad) == pytest.approx(1 / 13)
+
+
+def test_hold_out_is_disjoint_and_counted(good: list[np.ndarray]) -> None:
+    detector = Detector("stfpm", size=96, epochs=1).fit(good)
+    assert detector.count == 8 and detector.calibration is not None and len(detector.calibration.scores) == 4
+    folded = Detector("stfpm", size=96, epochs=1).fit(good, folds=2)
+    assert folded.count == 12 and folded.calibration is not None and len(folded.calibration.scores) == 12
+    assert Detector("stfpm", size=96, epochs=1).fit(good, folds=0).calibration is None
+
+
+def test_conformal_rank() -> None:
+    # n = 9, alpha = 0.2: ceil(10 * 0.8) = 8th smallest; alpha = 0.1: the 9th; below 1/10 nothing can be promised
+    scores = [float(i) for i in range(1, 10)]
+    assert conformal(scores, 0.2) == 8 and conformal(scores, 0.1) == 9 and conformal(scores, 0.09) is None
+
+
+def test_conformal_promise_holds() -> None:
+    rng = np.random.default_rng(0)
+    for alpha in (0.05, 0.1, 0.2):
+        alarms = []
+        for _ in range(4000):
+            drawn = rng.exponential(size=26)
+            threshold = conformal(drawn[:25].tolist(), alpha)
+            assert threshold is not None
+            alarms.append(drawn[25] > threshold)
+        assert np.mean(alarms) <= alpha + 0.015
+
+
+def test_robust_scale() -> None:
+    # median 3, absolute deviations 2 1 0 1 97 -> MAD 1
+    assert robust_scale(np.array([1.0, 2, 3, 4, 100])) == (3, pytest.approx(1.4826))
+    assert robust_scale(np.ones(9))[1] > 0
+
+
+def test_words_state_the_limit() -> None:
+    values = np.arange(20.0)
+    words = Calibration.of(np.arange(100.0), values, values, "held out of the training").words()
+    assert "20 good pictures" in words and "1/21 = 4.8%" in words and "\n" not in words
+
+
+def test_file_comes_back_bit_for_bit(
+    patchcore: Detector, good: list[np.ndarray], bad: np.ndarray, tmp_path: Path
+) -> None:
+    one = patchcore.save(tmp_path / "one.safetensors")
+    two = Detector("patchcore", **QUICK).fit(good).save(tmp_path / "two.safetensors")
+    assert one.read_bytes() == two.read_bytes()
+    again = Detector.load(one)
+    before, after = patchcore.detect(bad), again.detect(bad)
+    assert before.score == after.score and np.array_equal(before.heat, after.heat)
+    assert again.calibration == patchcore.calibration and again.settings == patchcore.settings
+    assert again.fingerprint == patchcore.fingerprint and not (tmp_path / "one.safetensors.part").exists()
+
+
+def rewritten(source: Path, target: Path, **changes: object) -> Path:
+    with safetensors.safe_open(source, "pt") as file:
+        told = json.loads(file.metadata()["lab"]) | changes
+    safetensors.torch.save_file(safetensors.torch.load_file(source), target, {"lab": json.dumps(told)})
+    return target
+
+
+def test_unfit_files_are_explained(patchcore: Detector, tmp_path: Path) -> None:
+    path = patchcore.save(tmp_path / "det.safetensors")
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(path.read_bytes()[:-100])
+    text = tmp_path / "text.safetensors"
+    text.write_text("this is no detector")
+    plain = tmp_path / "plain.safetensors"
+    safetensors.torch.save_file({"x": torch.ones(1)}, plain)
+    for file in (cut, text, plain):
+        with pytest.raises(LabError, match=f"{file.name}.*cut off"):
+            Detector.load(file)
+    with pytest.raises(LabError, match="no file"):
+        Detector.load(tmp_path / "absent.safetensors")
+    other = rewritten(path, tmp_path / "other.safetensors", format=99, version="9.0")
+    with pytest.raises(LabError, match=r"format 99 \(written by version 9.0\)"):
+        Detector.load(other)
+    with pytest.raises(LabError, match="no method is called"):
+        Detector.load(rewritten(path, tmp_path / "m.safetensors", method="oracle"))
+    with pytest.raises(LabError, match="does not fit"):
+        Detector.load(rewritten(path, tmp_path / "s.safetensors", settings={"colour": 1}))
+    with pytest.raises(LabError, match="other weights"):
+        Detector.load(rewritten(path, tmp_path / "b.safetensors", backbone={"tag": "embedded", "sha256": "0"}))
+
+
+def test_missing_backbone_is_explained(
+    patchcore: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = patchcore.save(tmp_path / "det.safetensors")
+    monkeypatch.setattr(features, "weights_folders", lambda: [tmp_path / "nowhere"])
+    monkeypatch.delenv("LAB_WEIGHTS", raising=False)
+    with pytest.raises(LabError, match="embedded backbone is missing.*distill"):
+        Detector.load(path)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(LabError, match=r"wide_resnet50_2.tv_in1k is not at hand.*LAB_WEIGHTS.*embedded"):
+        features.backbone("wide_resnet50_2.tv_in1k")
+
+
+def test_bad_input_is_one_sentence(good: list[np.ndarray]) -> None:
+    with pytest.raises(LabError, match="no method is called 'magic'"):
+        Detector("magic")
+    with pytest.raises(LabError, match="5 good pictures are too few"):
+        Detector("patchcore", **QUICK).fit(good[:5])
+    with pytest.raises(LabError, match="uint8"):
+        Detector("patchcore", **QUICK).fit([g.astype(np.float32) for g in good])
+    with pytest.raises(LabError, match="not calibrated"):
+        Detector("stfpm", size=96, epochs=1).fit(good, folds=0).detect(good[0])
+
+
+def test_training_stops_and_continues(good: list[np.ndarray], tmp_path: Path) -> None:
+    """Cancelled after two of four epochs and continued: the same detector as one that was never stopped."""
+    from lab import Cancelled
+
+    settings = dict(size=96, epochs=4, batch=4)
+    whole = Detector("cdo", **settings).fit(good).save(tmp_path / "whole.safetensors")
+    file = tmp_path / "half.checkpoint"
+
+    def stop(fraction: float, words: str) -> None:
+        if words.startswith("epoch 3"):
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        Detector("cdo", **settings).fit(good, resume=file, report=stop)
+    assert file.exists()
+    with pytest.raises(LabError, match="other settings or pictures"):
+        Detector("cdo", **(settings | dict(gamma=1.0))).fit(good, resume=file)
+    parts = Detector("cdo", **settings).fit(good, resume=file).save(tmp_path / "parts.safetensors")
+    assert parts.read_bytes() == whole.read_bytes() and not file.exists()
