@@ -157,7 +157,9 @@ class Detector:
         heat = ((full - c.pixel[0]) / c.pixel[1]).cpu().numpy()
         score = (float(raw.image[0]) - c.score[0]) / c.score[1]
         views = {k: _view(v[0].detach().cpu()) for k, v in raw.views.items()}
-        return Finding(heat, score, c.verdict(score), heat > c.pixel_bad, views, c.words())
+        # a float64 threshold: numpy would round a plain one to the heat's float32
+        mask = heat > np.float64(c.pixel_bad)
+        return Finding(heat, score, c.verdict(score), mask, views, c.words())
 
     def backbone(self) -> Backbone | None:
         """The frozen network the method stands on, if any."""

@@ -198,8 +198,9 @@ class Checkpoint:
         tensors |= {"generator": self.generator.get_state(), "global": torch.get_rng_state()}
         rates = [group["lr"] for group in self.optimiser.param_groups]
         told = json.dumps(dict(epoch=epoch, key=self.key, rates=rates, history=self.method.history), sort_keys=True)
+        tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
         part = self.path.with_suffix(".part")
-        safetensors.torch.save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, part, {"lab": told})
+        safetensors.torch.save_file(tensors, part, {"lab": told})
         part.replace(self.path)  # a reader never meets a half-written file
 
     def done(self) -> None:

@@ -1,0 +1,278 @@
+"""How well scores separate bad from good: AUROC, AP, F1-max, AU-PRO, margin, overlap, intervals, rates.
+
+Scores are compared over the whole test set on one axis, never stretched per picture. A figure that is undefined (one
+class missing, nothing anomalous, nothing at all) is None, never 0; a score that is not a finite number is a LabError.
+
+`masks` and `maps` are sequences of (H, W) arrays, one pair per picture, sizes free to differ from pair to pair: mask
+nonzero = defective, None = no pixel truth (the picture is left out of pixel figures); map higher = more anomalous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage, optimize, stats
+from sklearn.metrics import roc_auc_score
+
+from .errors import LabError
+
+Masks = Sequence[np.ndarray | None] | np.ndarray
+Maps = Sequence[np.ndarray] | np.ndarray
+
+FEWEST = 2
+"""Fewer bad (or good) pictures than this give no interval, and their AUROC is not to be shown as a number."""
+
+_EIGHT = np.ones((3, 3), bool)  # 8-connectivity
+
+
+# --- whole pictures ---------------------------------------------------------------------------------------------------
+
+
+def image_auroc(bad: ArrayLike, scores: ArrayLike) -> float | None:
+    """Area under the ROC curve of N pictures in [0, 1]; bad (N,) bool, scores (N,). None unless both classes occur."""
+    bad, scores = _pictures(bad, scores)
+    return float(roc_auc_score(bad, scores)) if 0 < bad.sum() < len(bad) else None
+
+
+def auroc_interval(bad: ArrayLike, scores: ArrayLike, level: float = 0.95) -> tuple[float, float] | None:
+    """Confidence interval of the image AUROC; None with fewer than two bad or two good pictures.
+
+    Score-type interval of Newcombe (Statistics in Medicine 25, 2006, part 2, method 5): the values θ with
+    |θ̂ - θ| <= z √V(θ), V = θ(1-θ)/(mn) · [1 + ((m+n)/2 - 1)((1-θ)/(2-θ) + θ/(1+θ))]. It is deterministic and keeps a
+    width at AUROC 1, where bootstrap, DeLong and Hanley-McNeil all claim certainty.
+    """
+    bad, scores = _pictures(bad, scores)
+    m, n = int(bad.sum()), int((~bad).sum())
+    if min(m, n) < FEWEST:
+        return None
+    z = stats.norm.ppf((1 + level) / 2)
+
+    def below(estimate: float) -> float:
+        def gap(t: float) -> float:
+            variance = t * (1 - t) / (m * n) * (1 + ((m + n) / 2 - 1) * ((1 - t) / (2 - t) + t / (1 + t)))
+            return (estimate - t) ** 2 - z * z * variance
+
+        # θ = 1 solves the equation for θ̂ = 1 as well; the bound sought is the root below it.
+        return float(optimize.brentq(gap, 0.0, min(estimate, 1 - 1e-9))) if estimate > 0 else 0.0
+
+    auroc = float(roc_auc_score(bad, scores))
+    return below(auroc), 1 - below(1 - auroc)  # V(θ) = V(1-θ)
+
+
+class Rates(NamedTuple):
+    """What a threshold does to a set of pictures: `missed` of `bads`, `false_alarms` on `goods`."""
+
+    missed: int
+    bads: int
+    false_alarms: int
+    goods: int
+
+
+def rates(bad: ArrayLike, scores: ArrayLike, threshold: float) -> Rates:
+    """Counts errors; a score above the threshold is an alarm, as the conformal promise has it."""
+    bad, scores = _pictures(bad, scores)
+    alarm = scores > threshold
+    return Rates(int((bad & ~alarm).sum()), int(bad.sum()), int((~bad & alarm).sum()), int((~bad).sum()))
+
+
+def rate_interval(count: int, total: int, level: float = 0.95) -> tuple[float, float] | None:
+    """Exact (Clopper-Pearson) confidence interval of the rate count/total; None when total is 0."""
+    if not total:
+        return None
+    low, high = stats.binomtest(count, total).proportion_ci(level, method="exact")
+    return float(low), float(high)
+
+
+# --- pixels -----------------------------------------------------------------------------------------------------------
+
+
+def pixel_report(masks: Masks, maps: Maps) -> dict[str, float | None]:
+    """pixel_auroc, pixel_ap, f1_max_oracle, aupro, margin and overlap of a test set, from one sort of its pixels."""
+    pixels = _pixels(masks, maps)
+    ranking = _ranking(pixels)
+    figures = dict(pixel_auroc=_auroc, pixel_ap=_ap, f1_max_oracle=_f1_max, aupro=_aupro)
+    report: dict[str, float | None] = {name: f(ranking) if ranking else None for name, f in figures.items()}
+    return report | {
+        "margin": margin(pixels.normal, pixels.abnormal),
+        "overlap": _overlap(pixels.normal, pixels.abnormal),
+    }
+
+
+def pixel_auroc(masks: Masks, maps: Maps) -> float | None:
+    """Area under the ROC curve over all pixels of all pictures, good pictures included."""
+    ranking = _ranking(_pixels(masks, maps))
+    return _auroc(ranking) if ranking else None
+
+
+def pixel_ap(masks: Masks, maps: Maps) -> float | None:
+    """Average precision over all pixels, the step integral Σ (Rₙ - Rₙ₋₁) Pₙ."""
+    ranking = _ranking(_pixels(masks, maps))
+    return _ap(ranking) if ranking else None
+
+
+def f1_max_oracle(masks: Masks, maps: Maps) -> float | None:
+    """Greatest pixel F1 over all thresholds. Oracle: the threshold is chosen on the test labels."""
+    ranking = _ranking(_pixels(masks, maps))
+    return _f1_max(ranking) if ranking else None
+
+
+def aupro(masks: Masks, maps: Maps, limit: float = 0.3) -> float | None:
+    """Area under the per-region overlap curve up to the false-positive rate `limit`, divided by `limit`.
+
+    Exact, as in the MVTec AD evaluation (Bergmann et al., IJCV 2021): regions are the 8-connected components of the
+    masks, each counts the same, every distinct score is a threshold, ties are merged, (0, 0) and (1, 1) belong to the
+    curve, linear interpolation at the limit. Perfect maps give 1, constant and random ones limit/2.
+    """
+    ranking = _ranking(_pixels(masks, maps))
+    return _aupro(ranking, limit) if ranking else None
+
+
+def aupro_cdo200(masks: Masks, maps: Maps, limit: float = 0.3, steps: int = 200) -> float | None:
+    """AU-PRO as CDO's code computes it, for comparison with its tables only.
+
+    `steps` equally spaced thresholds; holes of a region count as hits; the false-positive rates below `limit` are
+    stretched to [0, 1] in place of a division by `limit`. None when they are all equal.
+    """
+    pixels = _pixels(masks, maps, filled=True)
+    if not (len(pixels.normal) and len(pixels.abnormal)):
+        return None
+    low = min(np.min(heat) for mask, heat in zip(masks, maps, strict=True) if mask is not None)
+    high = max(pixels.normal[-1], pixels.abnormal[-1])
+    thresholds = high - np.arange(steps) * (high - low) / steps
+    x = 1 - np.searchsorted(pixels.normal, thresholds, "right") / len(pixels.normal)
+    total = np.append(0, np.cumsum(pixels.share))
+    y = total[-1] - total[np.searchsorted(pixels.abnormal, thresholds, "right")]
+    x, y = x[x <= limit], y[x <= limit]
+    return float(np.trapezoid(y, x) / (x[-1] - x[0])) if x[-1] > x[0] else None
+
+
+# --- two distributions ------------------------------------------------------------------------------------------------
+
+
+def margin(normal: ArrayLike, abnormal: ArrayLike) -> float | None:
+    """Distance of the means in units of the spread: (μₐ - μₙ) / √((σₙ² + σₐ²)/2), the d′ of detection theory.
+
+    Free of the score's unit, so methods compare. None when a side is empty or neither side varies.
+    """
+    normal, abnormal = _flat(normal), _flat(abnormal)
+    if not (len(normal) and len(abnormal)) or max(normal.max() - normal.min(), abnormal.max() - abnormal.min()) == 0:
+        return None
+    spread = np.sqrt((normal.var(dtype=np.float64) + abnormal.var(dtype=np.float64)) / 2)
+    return float((abnormal.mean(dtype=np.float64) - normal.mean(dtype=np.float64)) / spread)
+
+
+def overlap(normal: ArrayLike, abnormal: ArrayLike) -> float | None:
+    """Area shared by the two densities, ∫ min(p, q), in [0, 1]: 0 = told apart everywhere, 1 = alike.
+
+    Taken from one histogram whose edges are quantiles of either side (about n^(1/3) of each, n the smaller side, a
+    balance of resolution and noise), so outliers cannot stretch it and any increasing change of the score leaves it
+    as it is. None when a side is empty.
+    """
+    return _overlap(np.sort(_flat(normal)), np.sort(_flat(abnormal)))
+
+
+def _overlap(normal: NDArray, abnormal: NDArray) -> float | None:
+    """`overlap` of two ascending arrays."""
+    sides = (normal, abnormal)
+    fewest = min(map(len, sides))
+    if not fewest:
+        return None
+    at = np.linspace(0, 1, 1 + min(256, round(fewest ** (1 / 3))))
+    edges = np.unique(np.concatenate([x[np.round(at * (len(x) - 1)).astype(int)] for x in sides]))
+    p, q = (np.diff(np.searchsorted(x, edges), append=len(x)) / len(x) for x in sides)
+    return float(np.minimum(p, q).sum())
+
+
+# --- the shared ranking -----------------------------------------------------------------------------------------------
+
+
+class _Pixels(NamedTuple):
+    normal: NDArray  # (N,) scores outside all regions, ascending
+    abnormal: NDArray  # (A,) scores inside, ascending
+    share: NDArray  # (A,) what each adds to PRO: 1 / (size of its region · number of regions)
+
+
+class _Ranking(NamedTuple):
+    """The K distinct scores of anomalous pixels, descending, as thresholds: between them no curve bends."""
+
+    equal: NDArray  # (K,) anomalous pixels with this very score
+    tp: NDArray  # (K,) anomalous pixels at or above it
+    fp: NDArray  # (K,) normal pixels at or above it
+    over: NDArray  # (K,) normal pixels above it
+    pro: NDArray  # (K,) mean share of the regions at or above it
+    normal: int  # all normal pixels
+
+
+def _pixels(masks: Masks, maps: Maps, filled: bool = False) -> _Pixels:
+    if len(masks) != len(maps):
+        raise LabError(f"{len(masks)} masks for {len(maps)} maps: give one mask, or None, per map")
+    normal, abnormal, share, regions = [np.empty(0, np.float32)], [np.empty(0, np.float32)], [np.empty(0)], 0
+    for i, (mask, heat) in enumerate(zip(masks, maps, strict=True)):
+        heat = np.asarray(heat)
+        if not np.isfinite(heat).all():
+            raise LabError(f"map {i} holds values that are not finite numbers: the method that made it has failed")
+        if mask is None:
+            continue
+        mask = np.asarray(mask) != 0
+        if mask.shape != heat.shape or mask.ndim != 2:
+            raise LabError(f"mask {i} is {mask.shape} and its map {heat.shape}: resize one to (H, W) of the other")
+        normal.append(heat[~mask])
+        labels, _ = ndimage.label(mask, _EIGHT)
+        for k, box in enumerate(ndimage.find_objects(labels), start=1):
+            region = labels[box] == k
+            hits = heat[box][ndimage.binary_fill_holes(region, _EIGHT) if filled else region]
+            abnormal.append(hits)
+            share.append(np.full(len(hits), 1 / region.sum()))
+            regions += 1
+    inside, shares = np.concatenate(abnormal), np.concatenate(share)
+    order = np.argsort(inside)
+    return _Pixels(np.sort(np.concatenate(normal)), inside[order], shares[order] / max(regions, 1))
+
+
+def _ranking(pixels: _Pixels) -> _Ranking | None:
+    normal, abnormal, share = pixels
+    if not (len(normal) and len(abnormal)):
+        return None
+    values, first, count = np.unique(abnormal, return_index=True, return_counts=True)
+    fp, over = (len(normal) - np.searchsorted(normal, values, side) for side in ("left", "right"))
+    pro = np.add.reduceat(share, first)[::-1].cumsum()
+    return _Ranking(count[::-1], len(abnormal) - first[::-1], fp[::-1], over[::-1], pro, len(normal))
+
+
+def _auroc(r: _Ranking) -> float:
+    """Mann-Whitney: an anomalous pixel beats the normal ones below it, and half of its equals."""
+    return float(1 - (r.equal * ((r.fp + r.over) / 2)).sum() / (r.tp[-1] * r.normal))
+
+
+def _ap(r: _Ranking) -> float:
+    return float((r.equal * (r.tp / (r.tp + r.fp))).sum() / r.tp[-1])
+
+
+def _f1_max(r: _Ranking) -> float:
+    return float((2 * r.tp / (r.tp + r.fp + r.tp[-1])).max())
+
+
+def _aupro(r: _Ranking, limit: float = 0.3) -> float:
+    # Each threshold is two vertices, just above its score and at it: a tie is a slope, everything else a step.
+    x = np.concatenate([[0], np.stack([r.over, r.fp], 1).ravel() / r.normal, [1]])
+    y = np.concatenate([[0], np.stack([np.append(0, r.pro[:-1]), r.pro], 1).ravel(), [1]])
+    kept = np.searchsorted(x, limit, "right")
+    x, y = np.append(x[:kept], limit), np.append(y[:kept], np.interp(limit, x, y))
+    return float(np.trapezoid(y, x) / limit)
+
+
+def _flat(values: ArrayLike) -> NDArray:
+    flat = np.asarray(values).ravel()
+    if not np.isfinite(flat).all():
+        raise LabError("the scores hold values that are not finite numbers: the method that made them has failed")
+    return flat
+
+
+def _pictures(bad: ArrayLike, scores: ArrayLike) -> tuple[NDArray, NDArray]:
+    truth, values = np.asarray(bad, bool).ravel(), _flat(np.asarray(scores, np.float64))
+    if truth.shape != values.shape:
+        raise LabError(f"{len(truth)} labels for {len(values)} scores: give one per picture")
+    return truth, values

@@ -1,0 +1,131 @@
+"""What methods may cost, as ratios measured in one process: `make slow`. Unit: one pass of a bare ResNet-18 trunk."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT, stripes
+
+from lab import METHODS, Detector
+from lab.bench import settings_for
+from lab.parts import features, memory
+
+pytestmark = pytest.mark.slow
+THREADS = 2
+
+# Trunk passes (256 x 256) per training picture that a `live` fit may take.
+FIT_BUDGET = dict(
+    padim=4, patchcore=4, smcc=30, cdo=60, stfpm=60, fastflow=60, autoencoder=60, local_occ=100, rb_ae=150
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    torch.set_num_threads(THREADS)
+    yield
+    torch.set_num_threads(1)
+
+
+def median_seconds(run: Callable[[], object], times: int = 30) -> float:
+    for _ in range(3):
+        run()
+    spent = []
+    for _ in range(times):
+        began = time.perf_counter()
+        run()
+        spent.append(time.perf_counter() - began)
+    return statistics.median(spent)
+
+
+def trunk_pass() -> float:
+    """Seconds of one pass of ResNet-18's layers 1-3 over one 256 x 256 picture; random weights cost the same."""
+    network, x = features.architecture("resnet18.tv_in1k").eval(), torch.rand(1, 3, 256, 256)
+    with torch.no_grad():
+        return median_seconds(lambda: network(x), 15)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_live_fit_stays_within_its_budget(name: str, capsys: pytest.CaptureFixture) -> None:
+    good = [stripes(i, size=256) for i in range(24)]
+    unit = trunk_pass()
+    features.CACHE.held.clear()
+    detector = Detector(name)
+    began = time.perf_counter()
+    detector.fit(good)
+    passes = (time.perf_counter() - began) / unit / len(good)
+    with capsys.disabled():
+        print(f"\nlive fit of {name}: {passes:.1f} passes a picture (budget {FIT_BUDGET[name]}; {unit:.3f} s each)")
+    assert passes <= FIT_BUDGET[name]
+
+
+@pytest.mark.parametrize("name", ["padim", "stfpm", "cdo", "patchcore"])
+def test_detect_costs_little_beyond_its_networks(
+    name: str, real_weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("LAB_WEIGHTS", str(real_weights))
+    settings = settings_for(name, "live", dict(backbone="resnet18.tv_in1k", epochs=1))
+    detector = Detector(name, **settings).fit([stripes(i, size=256) for i in range(24)])
+    picture, x = stripes(99, size=256), torch.rand(1, 3, 256, 256)
+    method = detector.method
+    learned = [getattr(method, part, None) for part in ("student", "apprentice")]
+    networks = [network for network in (method.backbone, *learned) if network is not None]
+    queries = torch.rand(1024, method.bank.shape[1]) if name == "patchcore" else None
+
+    @torch.no_grad()
+    def bare() -> None:
+        for network in networks:
+            network(x)
+
+    @torch.no_grad()
+    def products() -> None:
+        assert queries is not None
+        for block in queries.split(memory.BLOCK):
+            block @ method.bank.T
+
+    # interleaved, so that a noisy machine is noisy for all of them alike
+    spent: dict[str, list[float]] = {"bare": [], "products": [], "detect": []}
+    for turn in range(33):
+        for key, run in (("bare", bare), ("products", products), ("detect", lambda: detector.detect(picture))):
+            if key == "products" and queries is None:
+                continue
+            began = time.perf_counter()
+            run()
+            if turn >= 3:
+                spent[key].append(time.perf_counter() - began)
+    cost = {k: statistics.median(v) if v else 0.0 for k, v in spent.items()}
+    allowed = 1.5 * cost["bare"] + 1.25 * cost["products"]
+    with capsys.disabled():
+        told = ", ".join(f"{k} {1000 * v:.0f} ms" for k, v in cost.items())
+        passes = (cost["detect"] - 1.25 * cost["products"]) / cost["bare"]
+        print(f"\ndetect of {name}: {told}; {passes:.2f} passes beyond 1.25 searches")
+    assert cost["detect"] <= allowed
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_peak_memory_of_a_thousand_pictures(name: str, capsys: pytest.CaptureFixture) -> None:
+    """Fits in a process of its own and asks the system for its peak; a few steps of a training need as much as all."""
+    program = f"""
+import resource, numpy as np
+from lab import METHODS, Detector
+from lab.bench import settings_for
+rng = np.random.default_rng(0)
+base = rng.integers(0, 200, (256, 256, 3), dtype=np.uint8)
+known = METHODS[{name!r}].Settings.fields()
+settings = settings_for({name!r}, "live", {{k: 1 for k in known if k.startswith("epochs")}})
+good = (base + rng.integers(0, 50, (256, 256, 1), dtype=np.uint8) for _ in range(1000))
+Detector({name!r}, **settings).fit(good)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    peak = int(done.stdout.split()[-1])
+    with capsys.disabled():
+        print(f"\nfit of {name} on 1,000 pictures: peak {peak} MB")
+    assert peak < 3000
