@@ -1,4 +1,4 @@
-"""The command line: python -m lab methods | samples | fit | detect | bench."""
+"""The command line: python -m lab methods | samples | fit | detect | bench | distill."""
 
 from __future__ import annotations
 
@@ -78,6 +78,9 @@ def numbers(text: str) -> tuple[int, ...]:
 
 
 def methods(args: argparse.Namespace) -> None:
+    if args.table:
+        print(tables())
+        return
     for method, kind in METHODS.items():
         print(f"{method}: {kind.title} ({kind.family})\n    {kind.paper}")
         presets = kind.presets()
@@ -90,6 +93,17 @@ def methods(args: argparse.Namespace) -> None:
             toggle = "  [component]" if told["component"] else ""
             print(f"    {name}: {told['help']}{f' ({allowed})' if allowed else ''}{toggle}\n        {values}")
         print()
+
+
+def tables() -> str:
+    """The README's tables: the methods, and where each departs from its paper, as the heads of their files say."""
+    lines = ["| id | method | family | components | paper |", "|---|---|---|---|---|"]
+    for method, kind in METHODS.items():
+        parts = ", ".join(f"`{k}`" for k, f in kind.Settings.fields().items() if f.metadata["component"]) or "none"
+        lines.append(f"| `{method}` | {kind.title} | {kind.family} | {parts} | {kind.paper} |")
+    lines += ["", "| method | ours differs from the paper | because |", "|---|---|---|"]
+    lines += [f"| {kind.title} | {what} | {why} |" for kind in METHODS.values() for what, why in kind.differs()]
+    return "\n".join(lines)
 
 
 def samples(args: argparse.Namespace) -> None:
@@ -122,7 +136,8 @@ def detect(args: argparse.Namespace) -> int:
     detector = Detector.load(args.detector)
     out = Path(args.output)
     out.mkdir(parents=True, exist_ok=True)
-    rows, failed, used = [], 0, set()
+    rows, failed = [], 0
+    used: set[str] = set()
     c = detector.calibration
     assert c is not None
     low, high = c.span
@@ -188,6 +203,17 @@ def run_bench(args: argparse.Namespace) -> None:
         print("\n".join(bench.means(rows)))
 
 
+def distill(args: argparse.Namespace) -> None:
+    from .distill import distill as run
+
+    bar = Bar("distill")
+    teacher = Path(args.teacher) if Path(args.teacher).is_file() else args.teacher
+    images_folder = Path(args.images) if args.images else None
+    run(teacher, images_folder, Path(args.output), crops=args.crops, seed=args.seed, report=bar)
+    bar.close()
+    print(f"wrote {args.output}")
+
+
 def parser(chosen: Sequence[str] = ()) -> Parser:
     top = Parser(prog="python -m lab", description="Industrial visual anomaly detection from good pictures alone.")
     top.add_argument("--version", action="version", version=__version__)
@@ -198,7 +224,8 @@ def parser(chosen: Sequence[str] = ()) -> Parser:
         sub.set_defaults(run=run)
         return sub
 
-    command("methods", methods, "list the methods, their settings, components and presets")
+    sub = command("methods", methods, "list the methods, their settings, components and presets")
+    sub.add_argument("--table", action="store_true", help="the tables of the README, in Markdown")
     sub = command("samples", samples, "write the procedural sample set in the MVTec layout")
     sub.add_argument("folder", metavar="DIR")
     sub.add_argument("--categories", help="only these, separated by commas")
@@ -229,6 +256,13 @@ def parser(chosen: Sequence[str] = ()) -> Parser:
     sub.add_argument("--out", dest="output", metavar="OUT", help="folder for rows.csv and rows.json")
     if chosen:
         add_settings(sub, chosen)
+
+    sub = command("distill", distill, "make the embedded backbone: a small network that imitates a large one")
+    sub.add_argument("--teacher", default="resnet18.tv_in1k", help="timm tag or .safetensors file of a ResNet-18")
+    sub.add_argument("--images", metavar="DIR", help="natural pictures; without it drawn ones only")
+    sub.add_argument("--crops", type=int, default=12_800, help="crops of 128 px the teacher sees")
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("-o", "--output", required=True, metavar="FILE")
     return top
 
 

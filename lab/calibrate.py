@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -69,8 +70,9 @@ class Calibration:
         return cls(how, pixel, score, tuple(own), tuple(hot), look, bad, mask, sound)
 
     @classmethod
-    def from_dict(cls, told: dict) -> Calibration:
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in told.items()})
+    def from_dict(cls, told: dict[str, Any]) -> Calibration:
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()}
+        return cls(**values)
 
     def as_dict(self) -> dict:
         return dataclasses.asdict(self)

@@ -136,7 +136,8 @@ class Detector:
                 peaks.append(flat.amax(1))
                 scores.append(found.image.cpu())
                 report((int(part[-1]) + 1) / len(held), f"calibrating on {int(part[-1]) + 1} of {len(held)} pictures")
-        self.calibration = Calibration.of(*(torch.cat(x).double().numpy() for x in (pixels, scores, peaks)), how)
+        raw = [torch.cat(found).double().numpy() for found in (pixels, scores, peaks)]
+        self.calibration = Calibration.of(raw[0], raw[1], raw[2], how)
 
     def raw(self, picture: np.ndarray) -> Scores:
         """The method's own numbers for one picture, at settings.size."""

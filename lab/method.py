@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
@@ -194,6 +195,13 @@ class Method(nn.Module):
                 with torch.no_grad():
                     parameter.copy_(value)
         return self.to(device()).eval()
+
+    @classmethod
+    def differs(cls) -> list[tuple[str, str]]:
+        """(what differs from the paper, why), from the `Differs: what | why` lines at the head of the method's file."""
+        told = (sys.modules[cls.__module__].__doc__ or "").split("Differs: ")[1:]
+        pairs = (" ".join(part.split("\n\n")[0].split()).partition(" | ") for part in told)
+        return [(what, why) for what, _, why in pairs]
 
     @classmethod
     def presets(cls) -> dict[str, BaseSettings]:

@@ -48,6 +48,14 @@ def test_methods_lists_every_method_setting_and_preset(capsys: pytest.CaptureFix
     assert "[component]" in told and "live 256, paper 224" in told
 
 
+def test_readme_tables_are_those_of_the_code(capsys: pytest.CaptureFixture) -> None:
+    assert main(["methods", "--table"]) == 0
+    told = capsys.readouterr().out
+    assert f"<!-- methods -->\n{told}<!-- /methods -->" in (ROOT / "README.md").read_text()
+    for kind in METHODS.values():
+        assert all(what and why for what, why in kind.differs())
+
+
 def test_fit_then_detect_in_two_processes(data: Path, tmp_path: Path) -> None:
     files = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
     for file in files:
@@ -112,7 +120,7 @@ def test_bench_writes_its_rows(data: Path, tmp_path: Path, capsys: pytest.Captur
         (["fit", "--method", "cdo", "--data", "samples", "--category", "cloth", "--gamma", "9", "-o", "x"], "0 to 5"),
         (["fit", "--method", "cdo", "--data", "samples", "--category", "cloth", "--gamma", "x", "-o", "x"], "--gamma"),
         (["fit", "--method", "padim", "--data", "samples", "--oom", "-o", "x"], "--oom"),
-        (["fit", "--method", "cdo", "--data", "samples", "--category", "cloth", "--preset", "best", "-o", "x"], "no preset"),
+        (["fit", "--method", "cdo", "--data", "samples", "--category", "cloth", "--preset", "b", "-o", "x"], "preset"),
         (["detect", "absent.safetensors", "x.png", "-o", "out"], "no file absent.safetensors"),
         (["bench", "--methods", "padim", "--data", "samples", "--categories", "unicorn"], "no category unicorn"),
         (["nothing"], "nothing"),

@@ -53,6 +53,10 @@ class PaDiM(Method):
         epsilon: float = setting(0.01, "added to the covariances' diagonal", low=1e-6, high=10, eq="1")
 
     settings: Settings
+    kept: Tensor
+    mean: Tensor
+    inverse: Tensor
+    count: Tensor
 
     @classmethod
     def presets(cls) -> dict[str, BaseSettings]:
@@ -71,16 +75,16 @@ class PaDiM(Method):
     def features(self, pyramid: list[Tensor]) -> Tensor:
         """Pyramid -> (B, P, d) in reading order: each level brought to the grid, then only the kept channels."""
         factor = self.settings.stride // 4
-        shape = [s // factor for s in pyramid[0].shape[-2:]]
+        shape = (pyramid[0].shape[-2] // factor, pyramid[0].shape[-1] // factor)
         start, found = 0, []
         for level in pyramid:
             here = self.kept[(self.kept >= start) & (self.kept < start + level.shape[1])] - start
             start += level.shape[1]
             if len(here):
                 thin = level[:, here]
-                if thin.shape[-1] > shape[-1]:
+                if thin.shape[-1] > shape[1]:
                     thin = F.adaptive_avg_pool2d(thin, shape)
-                found.append(thin if thin.shape[-1] == shape[-1] else F.interpolate(thin, shape, mode="nearest"))
+                found.append(thin if thin.shape[-1] == shape[1] else F.interpolate(thin, shape, mode="nearest"))
         return torch.cat(found, 1).flatten(2).transpose(1, 2)
 
     def learn(self, pictures: Pictures, generator: torch.Generator, report: Report) -> None:

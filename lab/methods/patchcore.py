@@ -49,6 +49,9 @@ class PatchCore(Method):
         neighbours: int = setting(9, "bank rows that reweight the picture's score, b", low=1, high=50, eq="7")
 
     settings: Settings
+    bank: Tensor
+    owner: Tensor
+    place: Tensor
 
     @classmethod
     def presets(cls) -> dict[str, BaseSettings]:

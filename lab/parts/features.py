@@ -52,7 +52,7 @@ def architecture(tag: str, levels: tuple[int, ...] = (1, 2, 3)) -> nn.Module:
     import timm  # seconds to import, and not needed for the embedded network
 
     # HRNet's own branches, not the widened ones of its classifier (CDO's "first three hierarchies")
-    extra = {"feature_location": ""} if tag.startswith("hrnet") else {}
+    extra: dict[str, Any] = {"feature_location": ""} if tag.startswith("hrnet") else {}
     return timm.create_model(tag, pretrained=False, features_only=True, out_indices=levels, **extra)
 
 
@@ -128,7 +128,8 @@ def find_weights(tag: str) -> Path:
     import huggingface_hub
     import timm
 
-    repository = timm.get_pretrained_cfg(tag).hf_hub_id
+    known = timm.get_pretrained_cfg(tag)
+    repository = str(known.hf_hub_id if known else tag)
     try:
         return Path(huggingface_hub.hf_hub_download(repository, "model.safetensors"))
     except Exception as error:  # the client has a dozen classes for it; each means: not to be had now

@@ -1,0 +1,222 @@
+"""Makes the embedded backbone: a small network learns a teacher's feature spaces from unlabelled pictures.
+
+1. Targets: each teacher level is centred, turned to its leading principal directions and divided by one number, so that
+   distances between patches are kept and levels are comparable (`targets`).
+2. Start: where the teacher is a ResNet-18, the student begins as the teacher with the channels that say least removed
+   (`narrow`); any other teacher is learned from random weights.
+3. Learning: AdamW on two errors (`error`): the features themselves, and their change when a picture gets a defect, for
+   nearest-neighbour detection lives on small local changes that a mean over pictures would drown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from .errors import LabError
+from .method import Report, silent
+from .parts.embedded import Embedded
+from .parts.features import find_weights
+from .parts.lessons import Lessons
+from .parts.narrow import narrow, settle, vectors
+from .parts.train import seeded
+
+TAG = "resnet18.tv_in1k"
+BATCH, SIDE = 16, 128  # every fourth batch is BATCH / 4 pictures of 2 * SIDE: the same work, less border
+PAIRS = 6  # pictures of a batch that come again with a defect (a quarter of it in a batch of large ones)
+REPLAY = 2  # times a batch is learned from: the teacher is the dear part
+POOL = 500  # batches kept for that
+FIRST = 24  # batches from which the targets and the start are made
+RATE = 6e-4
+RECIPE = "lab.distill 1"
+
+
+def resnet18(path: str | Path) -> nn.Module:
+    """ResNet-18's layers 1 to 3 from a safetensors file of `resnet18.tv_in1k`, frozen; raises LabError without it."""
+    if not Path(path).is_file():
+        raise LabError(f"{path} is not there: name a safetensors file of timm's {TAG} as the teacher")
+    import timm
+
+    overlay = dict(file=str(path))
+    net = timm.create_model(
+        TAG, pretrained=True, features_only=True, out_indices=(1, 2, 3), pretrained_cfg_overlay=overlay
+    )
+    return net.eval().requires_grad_(False)
+
+
+class Targets(nn.Module):
+    """Teacher maps -> what the student must give: (f - mean) P, and the weight of every direction in the error.
+
+    P (C, K) holds the K leading principal directions divided by the root of the level's total variance, so the mean
+    squared distance of two random patches is 2. With `power` p a direction of variance λ weighs λ^-p.
+    """
+
+    def __init__(self, maps: list[Tensor], channels: tuple[int, ...], power: float = 0.5) -> None:
+        super().__init__()
+        for level, (f, k) in enumerate(zip(maps, channels, strict=True)):
+            z = vectors(f).double()
+            mean = z.mean(0)
+            values, basis = torch.linalg.eigh((z - mean).T @ (z - mean) / len(z))
+            basis = basis * basis.sum(0).sign()  # the sign of an eigenvector is free: fixed here
+            values, basis = values.flip(0)[:k].clamp_min(1e-12), basis.flip(1)[:, :k]
+            weight = values**-power
+            self.register_buffer(f"mean{level}", mean.float())
+            self.register_buffer(f"basis{level}", (basis / values.sum().sqrt()).float())
+            self.register_buffer(f"weight{level}", (weight * values.sum() / (weight * values).sum()).float())
+
+    def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        out = []
+        for level, f in enumerate(maps):
+            mean, basis = self.get_buffer(f"mean{level}"), self.get_buffer(f"basis{level}")
+            out.append(torch.einsum("bchw,ck->bkhw", f - mean[:, None, None], basis))
+        return out
+
+
+def error(student: list[Tensor], teacher: list[Tensor], targets: Targets, pairs: int) -> tuple[Tensor, Tensor]:
+    """The two errors of one batch, each a mean over levels; 1 is what a constant student gets.
+
+    The last `pairs` pictures are the first `pairs` with a defect. features: Σ w (s - t)² per patch. change: with
+    Δ = map(defective) - map(sound), Σ w (Δs - Δt)² / (Σ w Δt² + ε) per pair: faint defects count like loud ones.
+    """
+    features, change = [], []
+    for level, (s, t) in enumerate(zip(student, teacher, strict=True)):
+        w = targets.get_buffer(f"weight{level}")[:, None, None]
+        features.append((w * (s - t) ** 2).sum(1).mean())
+        ds, dt = s[-pairs:] - s[:pairs], t[-pairs:] - t[:pairs]
+        wrong, size = (w * (ds - dt) ** 2).sum((1, 2, 3)), (w * dt**2).sum((1, 2, 3))
+        change.append((wrong / (size + 3e-4 * dt[0, 0].numel())).mean())
+    return torch.stack(features).mean(), torch.stack(change).mean()
+
+
+class Lesson(NamedTuple):
+    """A batch in float16: pictures, how many of them come in pairs, what the student must give."""
+
+    pictures: Tensor
+    pairs: int
+    wanted: list[Tensor]
+
+
+def prepare(lessons: Lessons, teacher: nn.Module, targets: Targets, i: int) -> Lesson:
+    """The i-th fresh batch."""
+    count, side, pairs = (BATCH // 4, SIDE * 2, PAIRS // 4) if i % 4 == 3 else (BATCH, SIDE, PAIRS)
+    pictures = lessons.batch(count, side, pairs)
+    with torch.inference_mode():
+        return Lesson(pictures.half(), pairs, [f.half() for f in targets(teacher(pictures))])
+
+
+def learn(
+    student: Embedded, lessons: Iterator[Lesson], targets: Targets, steps: int, seed: int
+) -> Iterator[tuple[int, float, float]]:
+    """AdamW with a warm start and a cosine end, one step a turn; yields (steps done, error, error of changes)."""
+    dice = np.random.default_rng(seed)
+    optimiser = torch.optim.AdamW(student.parameters(), lr=RATE, weight_decay=1e-4)
+    warm = max(1, steps // 50)
+    course = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda i: min((i + 1) / warm, 0.5 + 0.5 * math.cos(math.pi * min(1, i / steps)) + 1e-3)
+    )
+    pool: list[Lesson] = []
+    for step in range(steps):
+        if step % REPLAY:
+            lesson = pool[int(dice.integers(len(pool)))]
+        else:
+            lesson = next(lessons)
+            if len(pool) < POOL:
+                pool.append(lesson)
+            else:
+                pool[int(dice.integers(POOL))] = lesson
+        wanted = [f.float() for f in lesson.wanted]
+        features, change = error(student(lesson.pictures.float()), wanted, targets, lesson.pairs)
+        optimiser.zero_grad()
+        (features + change).backward()
+        nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+        optimiser.step()
+        course.step()
+        yield step + 1, float(features.detach()), float(change.detach())
+
+
+def distill(
+    teacher: nn.Module | str | Path,
+    images: str | Path | None,
+    out: str | Path,
+    crops: int = 12_800,
+    seed: int = 0,
+    report: Report = silent,
+) -> list[tuple[float, float]]:
+    """Distils `teacher` into an `Embedded` and writes it to `out` (safetensors); returns the course of both errors.
+
+    teacher  a network of normalised pictures -> maps at strides 4, 8, 16; or the file or tag of ResNet-18 (`resnet18`)
+    images   folder of pictures, searched in depth; None: procedural pictures only
+    crops    SIDE x SIDE pictures that the teacher sees (a large one counts as four); the student sees each REPLAY times
+    The course has one entry per fifty steps. `out` is replaced in one step, each tenth of the way and at the end.
+    Raises LabError for a missing folder or teacher. The same seed gives the same file on the same kind of machine.
+    """
+    sha = ""
+    if isinstance(teacher, nn.Module):
+        network = teacher
+    else:
+        path = find_weights(TAG) if str(teacher) == TAG else Path(teacher)
+        network, sha = resnet18(path), hashlib.sha256(path.read_bytes()).hexdigest()
+    network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    lessons = Lessons(images, seed)
+    told = dict(recipe=RECIPE, teacher=TAG if sha else "given", sha256=sha, seed=seed, crops=crops)
+    steps = math.ceil(crops / BATCH) * REPLAY
+    history, recent = [], []
+    # one core for the teacher's thread, one for the student's: neither waits for the other inside an operation
+    with seeded(seed), threads(1), ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as ahead:
+        report(0.0, f"{len(lessons)} pictures to learn from")
+        first = torch.cat([lessons.batch(BATCH, SIDE, 1) for _ in range(FIRST)])
+        with torch.inference_mode():
+            maps = network(first)
+        student, targets = Embedded(), Targets(maps, Embedded.channels)
+        if "layer3.1.conv2.weight" in network.state_dict():
+            narrow(network, student, first)
+        settle(student, first, targets(maps))
+
+        def coming() -> Iterator[Lesson]:
+            following = ahead.submit(prepare, lessons, network, targets, 0)
+            for i in range(steps // REPLAY):
+                lesson = following.result()
+                following = ahead.submit(prepare, lessons, network, targets, i + 1)
+                yield lesson
+
+        for done, features, change in learn(student, coming(), targets, steps, seed + 1):
+            recent.append((features, change))
+            if done % 50 == 0 or done == steps:
+                history.append(tuple(np.mean(recent, 0).tolist()))
+                recent = []
+                report(done / steps, f"error {history[-1][0]:.4f}, of changes {history[-1][1]:.4f}")
+            if done % max(1, steps // 10) == 0 or done == steps:
+                write(student, out, told)
+    return history
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """That many threads inside an operation, for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def write(student: Embedded, out: str | Path, told: dict[str, object]) -> None:
+    """Saves the student with its story, replacing `out` in one step."""
+    beside = Path(out).with_suffix(".part")
+    state = {k: v.detach().contiguous() for k, v in copy.deepcopy(student).state_dict().items()}
+    save_file(state, beside, metadata={"lab": json.dumps(told, sort_keys=True)})
+    os.replace(beside, out)

@@ -1,0 +1,321 @@
+"""The page, as a visitor meets it: in a real browser, cold, with nothing at hand but the checkout."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import ROOT, stripes
+
+from lab.data import Dataset, Item
+from lab.errors import Cancelled, LabError
+from lab.parts import features
+from lab.ui.page import Page, View
+from lab.ui.service import Service
+from lab.ui.sharing import Line, Shelf
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+ARGS = [
+    "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+SCREENSHOTS = ROOT / "tests" / "screenshots"
+PLACE = ("samples", "stripes")
+PATIENCE = 200_000  # ms, for machines that are busy with other things
+
+
+# --- what stands behind the page --------------------------------------------------------------------------------------
+
+
+def item(number: int, defect: str = "good") -> Item:
+    blot = np.zeros((96, 96), bool)
+    blot[30:50, 30:50] = defect != "good"
+    return Item(f"test/{defect}/{number:03d}", defect, lambda: stripes(number, defect=defect != "good"), lambda: blot)
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Service:
+    return small(tmp_path)
+
+
+def small(folder: Path) -> Service:
+    made = Service(folder=folder, backbone=None)
+    test = (*(item(50 + n) for n in range(3)), *(item(60 + n, "blot") for n in range(3)))
+    made.datasets.put(PLACE, Dataset(*PLACE, "made for this test", tuple(item(n) for n in range(12)), test))
+    return made
+
+
+def test_a_detector_is_fitted_once_and_found_again_on_disk(service: Service, tmp_path: Path) -> None:
+    detector = service.detector(PLACE, "padim")
+    assert service.detector(PLACE, "padim") is detector
+    again = small(tmp_path)
+    found = again.ready(PLACE, "padim")
+    assert found is not None and found.calibration == detector.calibration
+    assert again.ready(PLACE, "patchcore") is None
+    next(tmp_path.glob("*.safetensors")).write_bytes(b"cut off")
+    assert small(tmp_path).ready(PLACE, "padim") is None
+
+
+def test_a_run_fills_the_page_and_tells_detectors_apart(service: Service) -> None:
+    page = Page(service, View(*PLACE, ("padim",), "test/blot/061"))
+    parts = set().union(*page.run(page.view))
+    assert parts == {"status", "strip", "panes", "results"} and not page.running
+    survey = page.shown.surveys["padim"]
+    scores = [survey.scores[i] for i in range(6)]
+    assert survey.auroc == 1.0 and min(scores[3:]) > max(scores[:3])  # type: ignore[type-var, operator]
+    alarms = [verdict == "bad" for verdict in survey.verdicts]
+    assert (survey.missed, survey.false_alarms) == (3 - sum(alarms[3:]), sum(alarms[:3]))
+    assert "made for this test" in page.strip() and page.strip().count("<button") == 6
+    finding = service.detector(PLACE, "padim").detect(item(61, "blot").picture())
+    assert f"{finding.score:.1f} σ" in page.panes()
+
+
+def test_what_is_missing_is_said_in_a_sentence(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(tag: str) -> Path:
+        raise LabError(f"{tag} is not at hand; make it")
+
+    monkeypatch.setattr(features, "find_weights", missing)
+    page = Page(service, View(*PLACE, ("padim", "patchcore")))
+    list(page.run(page.view))
+    assert "embedded is not at hand; make it" in page.status() and "An error of ours" not in page.status()
+    assert page.button() == "Try again" and page.shown.truth
+
+
+def test_a_fault_of_ours_has_an_id_and_leaves_the_page_alive(
+    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = Page(service, View(*PLACE, ("padim",)))
+    with monkeypatch.context() as broken:
+        broken.setattr(Service, "ready", lambda *_: 1 / 0)
+        list(page.run(page.view))
+    told = page.told[1]
+    assert told.startswith("An error of ours (id ") and told.split("id ")[1][:6] in caplog.text
+    list(page.run(page.view))
+    assert "padim" in page.shown.heats
+
+
+def test_a_cancelled_fit_leaves_line_and_page_usable(service: Service) -> None:
+    page = Page(service, View(*PLACE, ("cdo",)))
+    for _ in page.run(page.view):
+        if "CDO" in page.told[1]:
+            page.stop.set()
+    assert "Cancelled" in page.status() and page.button() == "Try again" and not page.running
+    list(page.run(View(*PLACE, ("padim",))))
+    assert "padim" in page.shown.heats
+
+
+def test_unknown_choices_are_refused(service: Service) -> None:
+    page = Page(service, View(*PLACE, ("padim",)))
+    for view in (View(*PLACE, ()), View(*PLACE, ("nothing",)), View("/etc", "x", ("padim",))):
+        assert list(page.run(view)) == [{"status"}] and page.told[1]
+
+
+def test_the_line_serves_in_order_and_lets_go_of_who_leaves() -> None:
+    line, order, said = Line(), list[str](), list[str]()
+    inside, leave = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with line.turn(lambda f, w: None):
+            inside.set()
+            leave.wait(5)
+            order.append("first")
+
+    def impatient(fraction: float, words: str) -> None:
+        said.append(words)
+        raise Cancelled
+
+    def second() -> None:
+        with line.turn(lambda f, w: None):
+            order.append("second")
+
+    threads = [threading.Thread(target=first), threading.Thread(target=second)]
+    threads[0].start()
+    assert inside.wait(5)
+    with pytest.raises(Cancelled), line.turn(impatient):
+        pytest.fail("it was not its turn")
+    threads[1].start()
+    leave.set()
+    for thread in threads:
+        thread.join(5)
+    assert order == ["first", "second"] and said == ["waiting, 1 before this one"]
+
+
+def test_a_shelf_drops_what_was_used_longest_ago() -> None:
+    shelf: Shelf[str, int] = Shelf(10, size=lambda v: v)
+    shelf.put("a", 4), shelf.put("b", 4)
+    assert shelf.get("a") == 4
+    shelf.put("c", 4)
+    assert (shelf.get("a"), shelf.get("b"), shelf.get("c")) == (4, None, 4)
+
+
+# --- the page in a browser --------------------------------------------------------------------------------------------
+
+
+class Visit:
+    """A browser's page and all that it asked for or complained of."""
+
+    def __init__(self, browser: Any, address: str, **context: Any):
+        self.page = browser.new_page(**context)
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        self.page.set_default_timeout(PATIENCE)
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("console", lambda m: m.type == "error" and self.complaints.append(m.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.goto(address)
+
+    def maps(self) -> dict[str, str]:
+        """method -> address of its finished heat map."""
+        panes = self.page.query_selector_all(".pane.done")
+        return {p.get_attribute("data-method"): p.query_selector(".heat").get_attribute("src") for p in panes}
+
+    def until(self, script: str, argument: Any = None) -> None:
+        self.page.wait_for_function(script, arg=argument)
+
+    def finished(self, count: int) -> None:
+        self.until("n => document.querySelectorAll('.pane.done').length >= n", count)
+
+    def told(self, words: str) -> None:
+        self.until("words => document.querySelector('.status')?.innerText.includes(words)", words)
+
+    def choose(self, label: str, option: str) -> None:
+        self.page.get_by_label(label).first.click()
+        self.page.get_by_role("option", name=option, exact=True).click()
+        self.page.keyboard.press("Escape")
+
+    def remove(self, title: str) -> None:
+        self.page.locator(".token", has_text=title).locator(".token-remove").click()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if not Path(CHROMIUM).is_file():
+        pytest.skip("there is no chromium here")
+    with playwright.sync_playwright() as p:
+        opened = p.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Iterator[str]:
+    """The page, served by `python app.py` with an empty cache and no real data."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    told = {k: v for k, v in os.environ.items() if not k.startswith(("LAB_", "GRADIO_"))}
+    cache = str(tmp_path_factory.mktemp("cache"))
+    told |= {"LAB_CACHE": cache, "GRADIO_SERVER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    log = tmp_path_factory.mktemp("log") / "app.log"
+    with open(log, "w") as out:
+        app = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=told, stdout=out, stderr=out)
+    try:
+        patience = time.monotonic() + PATIENCE / 1000
+        while True:
+            with socket.socket() as knock:
+                if not knock.connect_ex(("127.0.0.1", port)):
+                    break
+            assert app.poll() is None and time.monotonic() < patience, log.read_text()
+            time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        app.terminate()
+        app.wait(20)
+
+
+@pytest.fixture(scope="module")
+def visit(browser: Any, address: str) -> Visit:
+    """One visit, which the tests below continue in their order."""
+    return Visit(browser, address, viewport={"width": 1280, "height": 1000})
+
+
+def test_the_first_view_fills_itself(visit: Visit) -> None:
+    visit.finished(2)
+    maps = visit.maps()
+    assert list(maps) == ["patchcore", "padim"] and len(set(maps.values())) == 2
+    assert all(src.startswith("data:image/png") for src in maps.values())
+    visit.until("() => document.querySelectorAll('.numbers').length == 2 && !document.querySelector('.thumb.open')")
+    visit.until("() => document.querySelectorAll('.js-plotly-plot .main-svg').length > 0")
+    text = visit.page.inner_text("body")
+    assert "Annotation-Free Anomaly Lab" in text and "CC0" in text and "false alarms" in text
+    assert all(image.get_attribute("alt") is not None for image in visit.page.query_selector_all("img"))
+    alt = visit.page.query_selector(".heat").get_attribute("alt")
+    assert "PatchCore: " in alt and "σ" in alt
+
+
+def test_nothing_but_this_host_is_asked_and_the_console_is_silent(visit: Visit, address: str) -> None:
+    outside = [url for url in visit.requests if not url.startswith((address, "data:", "blob:"))]
+    assert visit.requests and not outside
+    assert not visit.complaints
+
+
+def test_another_picture_changes_the_maps(visit: Visit) -> None:
+    before = visit.maps()
+    visit.page.locator(".thumb[aria-current=false]").nth(3).click()
+    visit.until("src => document.querySelector('.heat').src != src", before["patchcore"])
+    after = visit.maps()
+    assert list(after) == list(before) and all(after[m] != before[m] for m in before)
+
+
+def test_the_blend_moves_all_panes_without_a_request(visit: Visit) -> None:
+    asked = len(visit.requests)
+    visit.page.get_by_label("blend of picture and heat").fill("0.25")
+    opacity = "() => [...document.querySelectorAll('.heat')].map(e => getComputedStyle(e).opacity)"
+    assert visit.page.evaluate(opacity) == ["0.25", "0.25"] and len(visit.requests) == asked
+    visit.page.get_by_label("blend of picture and heat").fill("0.7")
+
+
+def test_a_method_can_be_left_out_and_the_strip_follows(visit: Visit) -> None:
+    borders = visit.page.eval_on_selector_all(".thumb", "all => all.map(t => t.className)")
+    visit.remove("PatchCore")
+    visit.until("() => document.querySelectorAll('.pane').length == 2")
+    visit.until("() => document.querySelector('.note')?.innerText.includes('PaDiM')")
+    assert list(visit.maps()) == ["padim"]
+    assert visit.page.eval_on_selector_all(".thumb", "all => all.map(t => t.className)") != borders
+
+
+def test_a_fit_can_be_cancelled_and_the_page_goes_on(visit: Visit) -> None:
+    visit.choose("Methods", "CDO")
+    visit.told("CDO on washer")
+    visit.page.get_by_role("button", name="Cancel").click()
+    visit.told("Cancelled")
+    assert "cancelled" in visit.page.inner_text("#panes") and list(visit.maps()) == ["padim"]
+    before = visit.maps()
+    visit.page.locator(".thumb[aria-current=false]").nth(9).click()
+    visit.until("src => document.querySelector('.heat').src != src", before["padim"])
+    visit.remove("CDO")
+    visit.told("PaDiM finds")
+
+
+def test_another_category_changes_pictures_and_maps(visit: Visit) -> None:
+    before = visit.maps()
+    visit.choose("Category", "capsule")
+    visit.until("() => document.querySelector('.note')?.innerText.includes('capsule')")
+    visit.until(
+        "src => { const heat = document.querySelector('.heat'); return heat && heat.src != src }", before["padim"]
+    )
+    assert list(visit.maps()) == ["padim"] and not visit.complaints
+
+
+@pytest.mark.parametrize(("name", "width", "scheme"), [("desktop", 1280, "light"), ("phone", 390, "light"),
+                                                       ("dark", 1280, "dark")])  # fmt: skip
+def test_screenshots(browser: Any, address: str, name: str, width: int, scheme: str) -> None:
+    seen = Visit(browser, address, viewport={"width": width, "height": 900}, color_scheme=scheme)
+    seen.finished(2)
+    seen.until("() => document.querySelectorAll('.js-plotly-plot .main-svg').length >= 2")
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
+    seen.page.wait_for_timeout(500)
+    SCREENSHOTS.mkdir(exist_ok=True)
+    seen.page.screenshot(path=SCREENSHOTS / f"compare-{name}.png", full_page=True)
+    seen.page.close()
