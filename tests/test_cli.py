@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +37,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shell(*words: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "lab", *words], cwd=ROOT, capture_output=True, text=True)
+    command, environment = [sys.executable, "-m", "lab", *words], {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
 def test_methods_lists_every_method_setting_and_preset(capsys: pytest.CaptureFixture) -> None:
@@ -56,19 +58,21 @@ def test_readme_tables_are_those_of_the_code(capsys: pytest.CaptureFixture) -> N
         assert all(what and why for what, why in kind.differs())
 
 
+@pytest.mark.timeout(900)  # two fresh processes, each of which imports torch
 def test_fit_then_detect_in_two_processes(data: Path, tmp_path: Path) -> None:
-    files = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
-    for file in files:
-        done = shell("fit", "--method", "patchcore", "--data", str(data), *QUICK, "-o", str(file))
-        assert done.returncode == 0, done.stderr
-        assert "fitted on 10 pictures" in done.stdout and "1/11" in done.stdout
-    assert files[0].read_bytes() == files[1].read_bytes()
-    results = []
-    for number, file in enumerate(files):
-        out = tmp_path / f"out{number}"
-        done = shell("detect", str(file), str(data / "test"), "-o", str(out))
-        assert done.returncode == 0, done.stderr
-        results.append(json.loads((out / "results.json").read_text())["pictures"])
+    """What one process fits and another detects equals, bit for bit, what this one does alone."""
+    one, two = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    fit = ["fit", "--method", "patchcore", "--data", str(data), *QUICK, "-o"]
+    done = shell(*fit, str(one))
+    assert done.returncode == 0, done.stderr
+    assert "fitted on 10 pictures" in done.stdout and "1/11" in done.stdout
+    assert main([*fit, str(two)]) == 0
+    assert one.read_bytes() == two.read_bytes()
+    detect = ["detect", str(two), str(data / "test"), "-o"]
+    done = shell(*detect, str(tmp_path / "out0"))
+    assert done.returncode == 0, done.stderr
+    assert main([*detect, str(tmp_path / "out1")]) == 0
+    results = [json.loads((tmp_path / f"out{i}/results.json").read_text())["pictures"] for i in (0, 1)]
     assert [r["score"] for r in results[0]] == [r["score"] for r in results[1]] and len(results[0]) == 6
     out = tmp_path / "out0"
     with open(out / "results.csv", newline="") as file:
