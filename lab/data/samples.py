@@ -10,11 +10,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-import os
 import pathlib
 import zlib
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image
@@ -88,31 +86,22 @@ def write(
     Raises LabError for a category that is not there or a folder that cannot be written.
     """
     sets = [load(category, seed) for category in (CATEGORIES if categories is None else categories)]
-    total = sum(len(_all(data)) for data in sets)
+    total, done = sum(len(data.train) + len(data.test) for data in sets), 0
     root = pathlib.Path(folder)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # numpy draws outside the lock; the bytes stay the same
-            work = [pool.submit(_write_item, root / data.category, item) for data in sets for item in _all(data)]
-            for done, written in enumerate(work, 1):
-                name = written.result()
-                report(done / total, name)
+        for data in sets:
+            for item in data.train + data.test:
+                report(done / total, f"{data.category} {item.name}")
+                _save(root / data.category / f"{item.name}.png", item.picture())
+                if item.bad and item.mask:
+                    truth = root / data.category / f"{item.name.replace('test', 'ground_truth', 1)}_mask.png"
+                    _save(truth, item.mask().astype(np.uint8) * 255)
+                done += 1
         (root / "LICENCE.txt").write_text(f"{LICENCE} (samples, version {VERSION}, seed {seed}).\n", encoding="utf-8")
     except OSError as error:
         raise LabError(f"Cannot write the samples to {folder} ({error.strerror}); choose another folder.") from error
     report(1.0, "written")
-
-
-def _all(data: Dataset) -> tuple[Item, ...]:
-    return data.train + data.test
-
-
-def _write_item(folder: pathlib.Path, item: Item) -> str:
-    _save(folder / f"{item.name}.png", item.picture())
-    if item.bad and item.mask:
-        truth = folder / f"{item.name.replace('test', 'ground_truth', 1)}_mask.png"
-        _save(truth, item.mask().astype(np.uint8) * 255)
-    return f"{folder.name} {item.name}"
 
 
 def _save(path: pathlib.Path, pixels: np.ndarray) -> None:
