@@ -22,7 +22,7 @@ from ..method import Report, silent
 from . import Dataset, Item, scenes_board, scenes_objects, scenes_textures
 from .drawing import Field, camera, sensor, visible
 
-VERSION = 1
+VERSION = 2
 TRAIN, GOOD, BAD = 60, 20, 30  # pictures of a category: to learn from, sound to judge, defective to judge
 LICENCE = "CC0 1.0: drawn by this project's own code"
 

@@ -7,9 +7,26 @@ import math
 import numpy as np
 from numpy.random import Generator
 
-from .drawing import Field, Frame, Light, S, blob, box, cover, flat, grain, near, noise, paint, slopes, stroke, wander
+from .drawing import (
+    SIDE,
+    Field,
+    Frame,
+    Light,
+    blob,
+    box,
+    cover,
+    flat,
+    grain,
+    near,
+    noise,
+    paint,
+    slopes,
+    step,
+    stroke,
+    wander,
+)
 
-# kind of part, place (u, v), half sides (a, b), colour of its body; drawn pixels from the board's middle
+# kind of part, place (u, v), half sides (a, b), colour of its body; half pixels from the board's middle
 PARTS = (
     ("chip", -62, -40, 66, 40, (0.026, 0.026, 0.029)),
     ("chip", 112, 74, 36, 28, (0.03, 0.03, 0.033)),
@@ -46,7 +63,7 @@ VIAS = ((-130, 80), (20, 80), (60, -80), (-140, -60), (205, 0), (-60, 150), (60,
 
 
 def lead(u: Field, v: Field, half_u: float, half_v: float) -> Field:
-    """Signed distance to the legs of a chip: pins along its two long sides, 21 drawn pixels apart."""
+    """Signed distance to the legs of a chip: pins along its two long sides, 21 half pixels apart."""
     pitch, count = 21.0, math.floor((2 * half_u - 8) / 21)
     k = np.clip(np.round(u / pitch + (count - 1) / 2), 0, count - 1) - (count - 1) / 2
     return box(u - k * pitch, np.abs(v) - half_v - 7, 5.2, 11, 2)
@@ -61,7 +78,7 @@ def board(rng: Generator, kind: str, odd: Generator) -> Field:
         edge = np.maximum(edge, 11 - np.sqrt((u - side_u) ** 2 + (v - side_v) ** 2))
     holes = np.minimum(*(np.sqrt((u - a) ** 2 + (v - b) ** 2) for a, b in ((-212, -156), (212, 156))))
     copper = stroke(*([frame.to_scene(*point) for point in line] for line in TRACES), reach=8)
-    spots = np.full((S, S), 20, np.float32)
+    spots = np.full((SIDE, SIDE), 20, np.float32)
     for place in VIAS:
         x, y = frame.to_scene(*place)
         part = near(x - 16, y - 16, x + 16, y + 16)
@@ -81,7 +98,7 @@ def board(rng: Generator, kind: str, odd: Generator) -> Field:
     if kind == "shifted_part":
         way, far = odd.uniform(0, 2 * math.pi), odd.uniform(3, 13)
         slip_u, slip_v, slip = far * math.cos(way), far * math.sin(way), odd.choice([-1, 1]) * odd.uniform(0.02, 0.35)
-    solid: Field = np.zeros((S, S), np.float32)
+    solid: Field = np.zeros((SIDE, SIDE), np.float32)
     drawn: list[tuple] = []
     for n, (what, pu, pv, a, b, colour) in enumerate(PARTS):
         x, y = frame.to_scene(pu, pv)
@@ -124,12 +141,12 @@ def board(rng: Generator, kind: str, odd: Generator) -> Field:
             paint(canvas, (0.10, 0.10, 0.105), cover(np.hypot(lu + a - 14, lv - b + 13) - 5, 2), part)
             for row in (-8, 6):
                 letters = np.maximum(np.abs(lv - row) - 3, np.abs(lu - 6) - a * 0.55)
-                paint(canvas, (0.3, 0.3, 0.3), cover(letters, 1.5) * (np.sin(lu * 1.1) < 0.3) * 0.5, part)
+                paint(canvas, (0.3, 0.3, 0.3), cover(letters, 1.5) * (np.sin(lu * 0.75) < 0.3) * 0.5, part)
         elif what == "can":
             wedge = np.maximum(body + 3, lu + 22)
             paint(canvas, (0.05, 0.05, 0.06), cover(wedge, 1.5) * 0.85, part)
     flaw(odd, kind, frame, canvas, light, rough)
-    ground = flat((0.30, 0.30, 0.31), 1 + 0.04 * noise(rng, 3, 12, 48) + 0.04 * grain(rng, S, S))
+    ground = flat((0.30, 0.30, 0.31), 1 + 0.04 * noise(rng, 3, 12, 48) + 0.02 * grain(rng, SIDE, SIDE))
     ground *= 1 - 0.7 * light.shadow(cover(edge), 9, 8)
     paint(ground, canvas, cover(edge))
     return ground
@@ -146,7 +163,7 @@ def flaw(odd: Generator, kind: str, frame: Frame, canvas: Field, light: Light, r
         drop = blob(odd, blob_x, blob_y, odd.uniform(12, 22), 0.12, 0.6)
         gx, gy = slopes(-7 * drop)
         shine = 0.25 + 0.4 * light.on(gx, gy) + 0.5 * light.glint(gx, gy, 4)
-        paint(canvas, flat((1, 1, 0.98), shine), cover(0.2 - drop, 0.3))
+        paint(canvas, flat((1, 1, 0.98), shine), step(drop - 0.2, 0.3))
     elif kind == "flux":
         spot = blob(odd, x, y, odd.uniform(22, 60), 0.2, 0.45) * odd.uniform(0.3, 0.8)
         ring = np.clip(4 * spot * (1 - spot) - 0.3, 0, 1)

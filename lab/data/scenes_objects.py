@@ -12,10 +12,10 @@ import numpy as np
 from numpy.random import Generator
 
 from .drawing import (
+    SIDE,
     Field,
     Frame,
     Light,
-    S,
     X,
     Y,
     blob,
@@ -23,10 +23,12 @@ from .drawing import (
     cover,
     flat,
     grain,
+    moved,
     near,
     noise,
     paint,
     slopes,
+    step,
     stroke,
     wander,
 )
@@ -34,7 +36,7 @@ from .drawing import (
 
 def table(rng: Generator, colour: tuple[float, float, float], shadow: Field) -> Field:
     """A matt ground with grit and unevenness, in the shade of what lies on it."""
-    shade = 1 + 0.05 * noise(rng, 3, 12, 48, fall=0.7) + 0.05 * grain(rng, S, S)
+    shade = 1 + 0.05 * noise(rng, 3, 12, 48, fall=0.7) + 0.025 * grain(rng, SIDE, SIDE)
     return flat(colour, shade * (1 - 0.75 * np.clip(shadow, 0, 1)))
 
 
@@ -82,7 +84,7 @@ def washer(rng: Generator, kind: str, odd: Generator) -> Field:
     if kind == "scratch":
         line = stroke(wander(odd, sx, sy, odd.uniform(50, 120), a + odd.uniform(-0.9, 0.9), 0.05))
         strong, wide = odd.uniform(0.5, 1.0), odd.uniform(0.5, 1.6)
-        paint(part, (0.07, 0.07, 0.075), np.roll(cover(line - wide, 1.5), (2, 2), (0, 1)) * strong * 0.7)
+        paint(part, (0.07, 0.07, 0.075), moved(cover(line - wide, 1.5), 2, 2) * strong * 0.7)
         paint(part, (0.8, 0.8, 0.78), cover(line - wide, 1.5) * strong)
     elif kind == "rust":
         rot = blob(odd, sx, sy, odd.uniform(12, 34), 0.4, 0.7) * odd.uniform(0.3, 0.9)
@@ -113,7 +115,7 @@ def connector(rng: Generator, kind: str, odd: Generator) -> Field:
     part = flat(np.array([0.66, 0.62, 0.51]) * rng.normal(1, 0.015, 3), shade * (1 + 0.02 * rough))
 
     core = near(frame.x - 206, frame.y - 92, frame.x + 206, frame.y + 128)
-    outside = np.ones((S, S), bool)
+    outside = np.ones((SIDE, SIDE), bool)
     outside[core] = _places(rng, kind, odd, light, part, core, u[core], v[core] - 18, rough[core]) > 0
     if kind == "crack":
         side = int(odd.choice([-1, 1]))
@@ -125,7 +127,7 @@ def connector(rng: Generator, kind: str, odd: Generator) -> Field:
         crumb = blob(odd, *frame.to_scene(odd.uniform(-180, 180), odd.uniform(-80, 115)), odd.uniform(5, 13), 0.3, 0.4)
         colour = np.array([[0.55, 0.5, 0.4], [0.12, 0.1, 0.09], [0.3, 0.32, 0.36]])[odd.integers(3)]
         gx, gy = slopes(-5 * crumb)
-        paint(part, (0, 0, 0), np.roll(crumb, (4, 4), (0, 1)) * 0.4)
+        paint(part, (0, 0, 0), moved(crumb, 4, 4) * 0.4)
         paint(part, flat(colour, 0.35 + 0.75 * light.on(gx, gy)), np.clip(2 * crumb, 0, 1))
     paint(canvas, part, solid)
     return canvas
@@ -193,7 +195,7 @@ def capsule(rng: Generator, kind: str, odd: Generator) -> Field:
     light, frame, roll = Light.drawn(rng, 0.5, 0.7), Frame.drawn(rng, -0.45, 0.03), rng.normal(0, 3)
     u, v = frame.fields()
     at_u, at_v = odd.uniform(-150, 150), odd.uniform(-45, 45)
-    pinch: Field = np.zeros((S, S), np.float32)
+    pinch: Field = np.zeros((SIDE, SIDE), np.float32)
     if kind == "dent":
         side, deep, wide = float(odd.choice([-1, 1])), odd.uniform(3.5, 12), odd.uniform(22, 45)
         pinch = deep * np.exp(-(((u - at_u) / wide) ** 2) - ((v * side - 62) / 42) ** 2)
@@ -213,7 +215,7 @@ def capsule(rng: Generator, kind: str, odd: Generator) -> Field:
     head = np.array([0.33, 0.05, 0.04]) * rng.normal(1, 0.04, 3)
     part = np.stack([(b + (h - b) * cap) * mottle for b, h in zip(body.tolist(), head.tolist(), strict=True)])
 
-    du, dv, ghost, gone = 0.0, 0.0, 0, np.zeros((S, S), np.float32)
+    du, dv, ghost, gone = 0.0, 0.0, 0, np.zeros((SIDE, SIDE), np.float32)
     if kind == "imprint":
         flaw = odd.integers(3)
         if flaw == 0:  # print in the wrong place
@@ -224,12 +226,12 @@ def capsule(rng: Generator, kind: str, odd: Generator) -> Field:
             ghost = int(odd.integers(4, 11))
     lines = text(frame, "LAB", -112 + du, roll + dv) + text(frame, "50", 62 + du, roll + dv)
     ink = cover(stroke(*lines, reach=6) - 2.6, 1.8) * (1 - gone)
-    ink = np.maximum(ink, 0.75 * np.roll(ink, (ghost, ghost), (0, 1)))
+    ink = np.maximum(ink, 0.75 * moved(ink, ghost, ghost))
     paint(part, flat((0.05, 0.05, 0.06), 1 - cap) + flat((0.75, 0.72, 0.66), cap), ink * 0.85)
     if kind == "crack":
         line = stroke(wander(odd, *frame.to_scene(at_u, at_v), odd.uniform(60, 170), odd.uniform(0, 6), 0.25), reach=8)
         wide, strong = odd.uniform(0.5, 1.8), odd.uniform(0.55, 0.95)
-        paint(part, (0.9, 0.85, 0.75), np.roll(cover(line - wide, 2), (2, 2), (0, 1)) * strong * 0.5)
+        paint(part, (0.9, 0.85, 0.75), moved(cover(line - wide, 2), 2, 2) * strong * 0.5)
         paint(part, (0.07, 0.04, 0.03), cover(line - wide, 1.6) * strong)
     elif kind == "specks":
         for _ in range(odd.integers(4, 12)):
@@ -238,7 +240,7 @@ def capsule(rng: Generator, kind: str, odd: Generator) -> Field:
             paint(part, (0.10, 0.075, 0.05), spot * odd.uniform(0.5, 0.95))
 
     rx, ry = 2 * nz * nx - light.x * 1.15, 2 * nz * ny - light.y * 1.15
-    window = cover(box(c * rx + s * ry, c * ry - s * rx, 0.42, 0.17, 0.08), 0.09)  # a softbox, mirrored
+    window = step(-box(c * rx + s * ry, c * ry - s * rx, 0.42, 0.17, 0.08), 0.09)  # a softbox, mirrored
     low = np.exp(-14 * ((nx - 0.45) ** 2 + (ny - 0.62) ** 2))
     part *= 0.22 + 0.72 * facing + 0.12 * (1 - nz) ** 2
     part += 0.34 * window + 0.10 * low * (0.6 + 0.4 * cap)

@@ -11,6 +11,7 @@ from numpy.random import Generator
 from PIL import Image, ImageDraw
 
 from .drawing import (
+    SIDE,
     Field,
     Light,
     S,
@@ -22,10 +23,12 @@ from .drawing import (
     cover,
     flat,
     grain,
+    moved,
     noise,
     paint,
     resize,
     slopes,
+    step,
     stroke,
     turned,
     wander,
@@ -51,15 +54,16 @@ def cloth(rng: Generator, kind: str, odd: Generator) -> Field:
     fu, fv = u - i - np.float32(0.5), v - j - np.float32(0.5)
     warp_on, weft_on = np.cos((v + i - 1) * np.float32(np.pi / 2)), -np.cos((u + j - 1) * np.float32(np.pi / 2))
     if kind == "mispick":  # a weft thread that floats over, or dives under, several warp threads
-        row, start = j[S // 2, S // 2] + odd.integers(-14, 15), float(u[S // 2, S // 2]) + odd.uniform(-15, 5)
+        row = j[SIDE // 2, SIDE // 2] + odd.integers(-14, 15)
+        start = float(u[SIDE // 2, SIDE // 2]) + odd.uniform(-15, 5)
         run = (j == row) & (u > start) & (u < start + odd.uniform(10, 28))
         weft_on = np.where(run, float(odd.choice([-1, 1])) * odd.uniform(0.7, 1.0), weft_on)
     warp, weft = np.cos(fu * np.float32(np.pi)) + 0.8 * warp_on, np.cos(fv * np.float32(np.pi)) + 0.8 * weft_on
     top = np.clip((warp - weft) * 6 + 0.5, 0, 1)  # 1 where the warp lies on top
-    along = top * (3 * v + 2.2 * fu) + (1 - top) * (3 * u - 2.2 * fv)
+    along = top * (2 * v + 1.5 * fu) + (1 - top) * (2 * u - 1.5 * fv)
     twist = np.sin(along * np.float32(2 * np.pi) + 1.5 * slub)
     height = np.maximum(warp, weft)
-    gx, gy = slopes(height * 4.0 + twist * 0.35 + grain(rng, S, S) * 0.25)
+    gx, gy = slopes(height * 4.5 + twist * 0.5 + grain(rng, SIDE, SIDE) * 0.25)
     shade = (0.3 + 0.75 * light.on(gx, gy)) * np.clip(0.42 + 0.36 * height, 0.12, 1.1) * (1 + 0.06 * slub)
     tone = (1 + rng.normal(0, 0.035, (2, 256))).astype(np.float32)
     blue = np.array([0.13, 0.20, 0.35]) * rng.normal(1, 0.05, 3)
@@ -75,13 +79,13 @@ def cloth(rng: Generator, kind: str, odd: Generator) -> Field:
         spot = blob(odd, x, y, odd.uniform(36, 80), 0.22, 0.35) * odd.uniform(0.25, 0.85)
         canvas *= 1 - np.array([0.75, 0.9, 1.0], np.float32)[:, None, None] * spot
     elif kind == "hole":
-        gap = cover(0.5 - blob(odd, x, y, odd.uniform(16, 36), 0.25, 0.5) - 0.06 * twist, 0.25)
+        gap = step(blob(odd, x, y, odd.uniform(16, 36), 0.25, 0.5) + 0.06 * twist - 0.5, 0.25)
         paint(canvas, flat((0.012, 0.012, 0.014), 1 + 0.3 * slub), gap)
         paint(canvas, (0.0, 0.0, 0.0), np.clip(blur(gap, 7) - gap, 0, 1) * 0.5)
     elif kind == "fibre":
         line = stroke(wander(odd, x, y, odd.uniform(80, 260), odd.uniform(0, 6), 0.28))
         wide, dark = odd.uniform(1.6, 3.6), odd.random() < 0.5
-        paint(canvas, (0, 0, 0), np.roll(cover(line - wide - 1, 5), (4, 3), (0, 1)) * 0.4)
+        paint(canvas, (0, 0, 0), moved(cover(line - wide - 1, 5), 4, 3) * 0.4)
         colour = np.array([0.05, 0.04, 0.05] if dark else [0.5, 0.47, 0.42])
         hair = flat(colour, 1 - 0.25 * (line / wide).clip(0, 1) ** 2)
         paint(canvas, hair, cover(line - wide, 1.5) * odd.uniform(0.55, 0.95))
@@ -92,12 +96,13 @@ def metal(rng: Generator, kind: str, odd: Generator) -> Field:
     """Steel sheet brushed along x; the lamp's mirror image is a band across the brushing."""
     light = Light.drawn(rng)
     lean = rng.normal(0, 0.025)
-    streaks = np.zeros((S + 80, S), np.float32)
-    for rows, columns, weight in ((S + 80, 5, 1.0), (S // 2, 9, 0.9), (S + 80, 26, 0.6)):
-        streaks += weight * resize(grain(rng, rows, columns), S, S + 80)
-    sheared = (np.arange(40, S + 40)[:, None] + np.rint(lean * X[:1]).astype(np.intp)) * S + np.arange(S)
+    streaks = np.zeros((SIDE + 40, SIDE), np.float32)
+    for rows, columns, weight in ((SIDE + 40, 5, 0.7), (SIDE, 9, 0.9), (SIDE + 40, 26, 0.42)):
+        streaks += weight * resize(grain(rng, rows, columns), SIDE, SIDE + 40)
+    sheared = np.arange(20, SIDE + 20)[:, None] + np.rint(lean / 2 * X[:1]).astype(np.intp)
+    sheared = sheared * SIDE + np.arange(SIDE)
     streaks = streaks.ravel()[sheared]
-    bowl: Field = np.zeros((S, S), np.float32)
+    bowl: Field = np.zeros((SIDE, SIDE), np.float32)
     broad = noise(rng, 2, 4)
     x, y = place(odd)
     if kind == "dent":
@@ -107,7 +112,7 @@ def metal(rng: Generator, kind: str, odd: Generator) -> Field:
     gx, gy = slopes(bowl)
     band = np.exp(-(((X - rng.normal(0, 130)) / rng.uniform(170, 260) + 0.12 * broad + 4.5 * gx) ** 2))
     shade = (0.2 + 0.17 * band) * (1 + 0.11 * streaks * (0.6 + 0.5 * band)) - 0.35 * (gx * light.x + gy * light.y)
-    shade += 0.006 * grain(rng, S, S)
+    shade += 0.003 * grain(rng, SIDE, SIDE)
     for tone in (-0.14, 0.14):  # faint marks along the brushing are part of sound sheet
         spots = rng.uniform(-230, 230, (rng.integers(1, 4), 2))
         marks = (wander(rng, a, b, rng.uniform(40, 200), rng.normal(lean, 0.015), 0.003, 4) for a, b in spots)
@@ -118,11 +123,11 @@ def metal(rng: Generator, kind: str, odd: Generator) -> Field:
         line = stroke(wander(odd, x, y, odd.uniform(50, 260), angle, 0.035))
         fade = np.clip(0.8 + 0.2 * noise(odd, 12, 24), 0.3, 1) * odd.uniform(0.5, 1.0)
         wide = odd.uniform(0.4, 1.1)
-        paint(canvas, (0.09, 0.09, 0.1), np.roll(cover(line - wide, 1.5), (2, 1), (0, 1)) * fade * 0.7)
+        paint(canvas, (0.09, 0.09, 0.1), moved(cover(line - wide, 1.5), 2, 1) * fade * 0.7)
         paint(canvas, (0.62, 0.62, 0.64), cover(line - wide, 1.5) * fade * 0.8)
     elif kind == "rust":
         many, spread = odd.integers(4, 16), odd.uniform(10, 40)
-        rot: Field = np.zeros((S, S), np.float32)
+        rot: Field = np.zeros((SIDE, SIDE), np.float32)
         for _ in range(many):
             sx, sy = x + odd.normal(0, spread), y + odd.normal(0, spread * 0.5)
             d = np.sqrt((X - sx) ** 2 + (Y - sy) ** 2) / odd.uniform(2, 8)
@@ -146,36 +151,41 @@ def terrazzo(rng: Generator, kind: str, odd: Generator) -> Field:
     """Polished marble chips of many sizes in grey cement."""
     radius = np.sort(np.exp(rng.normal(2.0, 0.35, 1500)).clip(4, 17))[::-1] * 1.1
     spots = rng.uniform(-30, S + 30, (1500, 2))
+    x, y, size = spots[:, 0].astype(np.float32), spots[:, 1].astype(np.float32), radius.astype(np.float32)
+    apart = (x[:, None] - x) ** 2 + (y[:, None] - y) ** 2 > np.float32(0.85) * (size[:, None] + size) ** 2
     free, kept = np.ones(1500, bool), []
     for k in range(1500):  # darts: a chip stays where it touches no larger one
         if free[k]:
             kept.append(k)
-            free &= ((spots - spots[k]) ** 2).sum(1) > (radius + radius[k]) ** 2 * 0.85
+            free &= apart[k]
     count = len(kept)
     corners = rng.integers(5, 9, count)
     turn = (np.arange(8) + rng.uniform(0, 0.75, (count, 8))) * (2 * np.pi / corners)[:, None]
     far = radius[kept, None] * rng.uniform(0.8, 1.15, (count, 8))
     outlines = spots[kept, None] + np.stack([far * np.cos(turn), far * np.sin(turn)], 2)
-    index = Image.new("I", (S, S))
-    pen = ImageDraw.Draw(index)
-    for k, (outline, n) in enumerate(zip(outlines, corners, strict=True), 1):
-        pen.polygon(outline[:n].ravel().tolist(), fill=k)
-    chips = np.asarray(index).astype(np.intp)
     chosen = rng.choice(5, count + 1, p=[0.33, 0.2, 0.22, 0.12, 0.13])
     colours = (MARBLE[chosen] * rng.normal(1, 0.1, (count + 1, 1))).astype(np.float32)
     colours[0] = np.array([0.345, 0.34, 0.325]) * rng.normal(1, 0.04)
-    cloudy, fine = noise(rng, 20, 40, 80, 160, fall=0.75), grain(rng, S, S)
+    fills = [tuple(fill) for fill in np.rint(255 * colours.clip(0, 1)).astype(int).tolist()]
+    index, inlay = Image.new("I", (S, S)), Image.new("RGB", (S, S), fills[0])
+    chip_of, colour_of = ImageDraw.Draw(index), ImageDraw.Draw(inlay)
+    for k, (outline, n) in enumerate(zip(outlines, corners, strict=True), 1):
+        points = outline[:n].ravel().tolist()
+        chip_of.polygon(points, fill=k)
+        colour_of.polygon(points, fill=fills[k])
+    chips = np.asarray(index)[::2, ::2].astype(np.intp)
+    cloudy, fine = noise(rng, 20, 40, 80, 160, fall=0.75), grain(rng, SIDE, SIDE) * np.float32(0.5)
     own = rng.normal(0, 1, count + 1).astype(np.float32)
     veins = np.exp(-30 * (noise(rng, 16, 32, 64) + own[chips]) ** 2)
     cement = (chips == 0).astype(np.float32)
     shade = 1 + (0.1 - 0.045 * cement) * cloudy - 0.18 * (1 - cement) * veins + 0.1 * cement * fine
-    canvas = np.stack([colours[:, c][chips] * shade for c in range(3)])
+    canvas = np.moveaxis(np.asarray(inlay.reduce(2)), 2, 0) * (shade / 255)
     light, (x, y) = Light.drawn(rng), place(odd)
     if kind == "crack":
         path = wander(odd, x, y, odd.uniform(110, 380), odd.uniform(0, 6), 0.42, 22)
         wide = odd.uniform(0.5, 2.0) * (0.75 + 0.5 * noise(odd, 16, 32).clip(-1, 1))
         line = stroke(path, reach=8)
-        paint(canvas, (0.8, 0.79, 0.76), np.roll(cover(line - wide, 1.5), (1, 1), (0, 1)) * 0.12)
+        paint(canvas, (0.8, 0.79, 0.76), moved(cover(line - wide, 1.5), 1, 1) * 0.12)
         paint(canvas, (0.06, 0.055, 0.05), cover(line - wide, 1.6) * odd.uniform(0.6, 0.95))
     elif kind == "pit":
         hole = blob(odd, x, y, odd.uniform(13, 34), 0.22, 0.3)
