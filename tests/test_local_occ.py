@@ -162,7 +162,7 @@ def test_the_imm_recovers_known_warps(degrees: int, preset: str, most: float) ->
 
 
 def test_the_imm_learns(good: Pictures) -> None:
-    method = fitted(good, epochs_matching=60, epochs=1)
+    method = fitted(good, epochs_matching=120, epochs=1)
     before, after = (errors(m, 8, 6) for m in (fitted(good, epochs_matching=1, epochs=1), method))
     assert after[0] < 0.6 * before[0] and after[1] < 0.6 * before[1]
     I_O, _ = parts(8, 64, 8, 6, 5)

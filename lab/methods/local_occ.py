@@ -18,7 +18,7 @@ Differs: what a made defect leaves unchanged is not in M_s | black darkened is s
 Differs: heat is turned back into the picture's own frame | the paper warps the masks (Fig. 10); `aligned` does so
 Differs: the heat is smoothed | the paper does not say; `smooth` switches it
 Differs: |theta| reaches twice the set's turn | two pictures of the set, template and input, may be turned apart so far
-Differs: in `live` the IMM sees 64 px, also learns warps of the template, and its rate falls | 500 epochs take a GPU
+Differs: in `live` the IMM sees 64 px, also learns warps of the template and its pictures in more poses, and its rate falls | 500 epochs take a GPU
 Differs: `live` trains N_M of width 128 on a grid of S/8 | 300 epochs of width 256 on S/4 take a GPU
 """
 
@@ -86,10 +86,10 @@ class LocalOCC(Method):
                               component=True, eq="3")  # fmt: skip
         rotation: float = setting(10.0, "how far the set's pictures are turned, ± degrees", low=0, high=180)
         matching_size: int = setting(64, "side at which the IMM sees pictures, pixels", low=32, high=1024, step=32)
-        epochs_matching: int = setting(40, "passes of the IMM over the training pictures", low=1, high=5000)
+        epochs_matching: int = setting(100, "passes of the IMM over the training pictures", low=1, high=5000)
         matching_batch: int = setting(8, "pictures a step of the IMM", low=1, high=256)
         matching_rate: float = setting(1e-3, "learning rate of the IMM", low=1e-6, high=1)
-        guided: bool = setting(True, "the IMM also learns known warps of the template, and from blurred to sharp")
+        guided: bool = setting(True, "the IMM also learns more poses and known warps, from blurred to sharp")
         anneal: bool = setting(True, "the learning rates fall to zero as a cosine")
         multi_start: bool = setting(False, "match from four quarter turns and keep the best")
         padding: str = setting("border", "what fills the rim of a matched picture", choices=align.PADDINGS)
@@ -118,8 +118,8 @@ class LocalOCC(Method):
         return {
             "live": live,
             "paper": paper,
-            "rto45": live.replace(rotation=45.0, epochs_matching=80),
-            "rto180": live.replace(rotation=180.0, epochs_matching=160, multi_start=True),
+            "rto45": live.replace(rotation=45.0, epochs_matching=150),
+            "rto180": live.replace(rotation=180.0, epochs_matching=300, multi_start=True),
         }
 
     def build(self) -> None:
@@ -174,7 +174,7 @@ class LocalOCC(Method):
                 training.step(occ_loss(self.distances(I_M), M_s, s.delta))
 
     def learn_matching(self, pictures: Pictures, generator: torch.Generator, report: Report) -> None:
-        """Eq. (1) over the pictures; guided, also over warps of the template that are known."""
+        """Eq. (1) over the pictures; guided, in more poses than they came in, and over known warps of the template."""
         s, size = self.settings, self.matcher.size
         optimiser = torch.optim.Adam(self.matcher.parameters(), s.matching_rate)
         self.matcher.train()
@@ -189,6 +189,9 @@ class LocalOCC(Method):
             self.anneal(optimiser, s.matching_rate, done)
             for part in training.batches():
                 I_O = matching.shrunk(pictures[part], size)
+                if s.guided:
+                    pose = self.matcher.warps(len(part), 0.5 * self.turn, generator).to(I_O.device)
+                    I_O = align.warp(I_O, align.matrix(pose), s.padding)
                 known = self.matcher.warps(len(part), 0.75 * self.turn, generator).to(I_O.device)
                 turned = align.warp(I_T.expand_as(I_O), align.inverse(align.matrix(known)))
                 found = self.matcher(torch.cat([I_O, turned]) if s.guided else I_O, I_T)
@@ -196,7 +199,7 @@ class LocalOCC(Method):
                 I_M = align.warp(matching.blurred(I_O, sigma), M, s.padding)
                 loss = matching.registration_loss(I_M, matching.blurred(I_T, sigma), align.seen(M, size)).mean()
                 if s.guided:
-                    loss = loss + matching.known_warp_loss(found[len(part) :], known)
+                    loss = loss + matching.KNOWN * matching.known_warp_loss(found[len(part) :], known)
                 training.step(loss)
 
     def anneal(self, optimiser: torch.optim.Optimizer, rate: float, done: float) -> None:

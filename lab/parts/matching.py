@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from . import align, maps
 
 SHIFT = 0.3  # largest |T_x|, |T_y|, in half sides
+KNOWN = 0.1  # weight of known_warp_loss beside Eq. (1): at 1 it outweighs the pictures themselves
 SIGMAS = (8.0, 4.0, 2.0)  # of the pyramid, pixels of 256
 
 
