@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test slow check browser clean
+.PHONY: demo test slow check browser space clean
 
 demo: $(READY)
 	$(BIN)/python app.py
@@ -35,6 +35,17 @@ browser:
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
 	  echo "no chromium: the tests of the page will be skipped (Debian, Ubuntu: apt-get install chromium)"
+
+# The files of a Hugging Face Space, as committed, in a new folder: make space DIR=/tmp/space [SPACE=user/name].
+# SPACE is where it will be, and gives it its thumbnail, which must be an address.
+THUMBNAIL := .github/page.png
+space:
+	@test -n "$(DIR)" || { echo "name a new folder: make space DIR=/tmp/space"; exit 2; }
+	@mkdir -p "$(DIR)" && test -z "$$(ls -A "$(DIR)")" || { echo "$(DIR) is not empty"; exit 2; }
+	git archive HEAD $(THUMBNAIL) LICENSE README.md app.py lab requirements.txt weights | tar -x -C "$(DIR)"
+	@test -z "$(SPACE)" || { cd "$(DIR)" && awk '{ print } /^app_file:/ { print \
+	  "thumbnail: https://huggingface.co/spaces/$(SPACE)/resolve/main/$(THUMBNAIL)" }' README.md > README.new && \
+	  mv README.new README.md; }
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""The command line: python -m lab methods | samples | fit | detect | bench | distill."""
+"""The command line: python -m lab methods | samples | pull | fit | detect | bench | export | push | distill."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import __version__, bench, data, images, plots
+from . import __version__, ablate, bench, data, hub, images, plots, publish
+from .data.known import KNOWN
+from .data.unaligned import unaligned
 from .detector import Detector
 from .errors import LabError
+from .export import FORMATS
 from .methods import METHODS
+from .papers import page
+from .rows import Rows, repeatable
 
 
 class Parser(argparse.ArgumentParser):
@@ -66,6 +71,8 @@ def add_settings(parser: argparse.ArgumentParser, methods: Sequence[str]) -> Non
 
 def chosen_settings(args: argparse.Namespace, method: str) -> dict[str, Any]:
     changes = {k: v for k, v in vars(args).items() if v is not None and k in METHODS[method].Settings.fields()}
+    if getattr(args, "rto", None) is not None:
+        changes.setdefault("rotation", args.rto)  # what the set is turned by is then known
     return bench.settings_for(method, args.preset, changes)
 
 
@@ -119,7 +126,7 @@ def samples(args: argparse.Namespace) -> None:
 def fit(args: argparse.Namespace) -> None:
     dataset = data.load(args.data, args.category)
     detector = Detector(args.method, **chosen_settings(args, args.method))
-    detector.origin = dict(dataset=dataset.name, category=dataset.category, licence=dataset.licence)
+    detector.origin = dataset.origin
     bar = Bar(args.method)
     resume = Path(args.resume) if args.resume else None
     detector.fit((item.picture() for item in dataset.train), seed=args.seed, report=bar, resume=resume)
@@ -184,23 +191,89 @@ def picture_files(given: Sequence[str]) -> list[Path]:
 
 
 def run_bench(args: argparse.Namespace) -> None:
-    chosen = [(method, chosen_settings(args, method)) for method in names(args.methods)]
+    if args.render is not None:
+        print(page.markdown(page.read(args.render)), end="")
+        return
+    if not args.data:
+        raise LabError("the following arguments are required: --data")
+    out = Path(args.output) if args.output else None
+    ranking = bench.Bench(
+        folds=0 if args.ablate else args.folds, native=args.native, train=args.train, kept=Rows(out),
+        command=repeatable(args.words, args.data, args.output),
+    )  # fmt: skip
+    chosen: list[tuple[str, bench.Variants]] = []
+    for method in names(args.methods or args.ablate):
+        settings = METHODS[method].Settings(**chosen_settings(args, method))
+        chosen.append((method, ablate.plan(method, settings) if args.ablate else {"": settings}))
     available = data.categories(args.data)
     wanted = names(args.categories) if args.categories else available
     if unknown := sorted(set(wanted) - set(available)):
         raise LabError(f"{args.data} has no category {', '.join(unknown)}; it has {', '.join(available)}")
-    rows: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
     bar = Bar("bench")
+    ranking.report = bar
     loaded = (data.load(args.data, category) for category in wanted)
-    for row in bench.run(loaded, chosen, args.seeds, folds=args.folds, native=args.native, report=bar):
-        rows.append(row)
+    if args.rto is not None:
+        loaded = (unaligned(dataset, args.rto) for dataset in loaded)
+    for row in ranking.run(loaded, chosen, args.seeds):
+        found.append(row)
         bar.bar.clear()
         print(bench.line(row), flush=True)
-        if args.output:
-            bench.write(rows, Path(args.output))  # after every row: a bench that is stopped keeps what it measured
+        if args.ablate and out:
+            page.write(ablate.studies(ranking.kept.held.values()), out / "ablation.json")
     bar.close()
-    if len(rows) > 1:
-        print("\n".join(bench.means(rows)))
+    if args.ablate:
+        for study in ablate.studies(found):
+            print("\n".join(ablate.lines(study)))
+    elif len(found) > 1:
+        print("\n".join(bench.means(found)))
+
+
+def export(args: argparse.Namespace) -> None:
+    from .export import export as run
+
+    pictures = (images.read(path) for path in picture_files([args.pictures])) if args.pictures else ()
+    found = run(Detector.load(args.detector), Path(args.output), args.format, pictures)
+    print(f"{args.output}: {found.words() if found else 'not compared with its detector; --pictures does'}")
+
+
+def push(args: argparse.Namespace) -> None:
+    row = publish.measured(Detector.load(args.detector), Path(args.bench)) if args.bench else None
+    print(publish.push(args.detector, args.repository, private=args.private, row=row))
+
+
+def pull(args: argparse.Namespace) -> None:
+    """Says the licence and the size before it fetches one category of a set, or the weights of a backbone."""
+    from .data import hub as sets
+    from .parts import features, pretrained
+
+    bar = Bar("pull")
+
+    def announce(offer: Any) -> None:
+        bar.bar.clear()
+        if args.set == "backbone":
+            print(f"{args.tag}: {hub.megabytes(offer.size)} to download", flush=True)
+            return
+        for reason in offer.passed[-1:]:
+            print(f"not taken: {reason}")
+        what = f"{len(offer.files)} files, {hub.megabytes(offer.size)} to download"
+        print(f"{offer.licence}\n{offer.category} from {offer.source}: {what}", flush=True)
+
+    if args.set == "backbone":
+        if not args.tag:
+            raise LabError(f"pull backbone: name a full timm tag, e.g. one of {', '.join(features.BACKBONES[1:])}")
+        found = features.at_hand(args.tag) or pretrained.fetch(args.tag, announce, bar)
+        bar.close()
+        print(f"{found}: at hand, asked for as --backbone {args.tag}")
+        return
+    if args.tag:
+        raise LabError(f"pull {args.set}: {args.tag!r} is too much; a category is named with --category")
+    folder = sets.pull(args.set, args.category, args.to, announce, bar)
+    bar.close()
+    dataset = data.load(str(folder))
+    print(f"{folder}: {len(dataset.train)} good pictures to learn from, {len(dataset.test)} to test; {dataset.licence}")
+    name = str(folder) if args.to else f"{dataset.name} --category {dataset.category}"
+    print(f"at hand, asked for as --data {name}")
 
 
 def distill(args: argparse.Namespace) -> None:
@@ -231,9 +304,15 @@ def parser(chosen: Sequence[str] = ()) -> Parser:
     sub.add_argument("--categories", help="only these, separated by commas")
     sub.add_argument("--seed", type=int, default=0)
 
+    sub = command("pull", pull, "fetch one category of a set, or the weights of a backbone")
+    sub.add_argument("set", metavar="SET", help=f"{', '.join(KNOWN)}, user/name at the Hub, or `backbone`")
+    sub.add_argument("tag", nargs="?", metavar="TAG", help="after `backbone`: its full timm tag")
+    sub.add_argument("--category", help="one at a time")
+    sub.add_argument("--to", metavar="DIR", help="folder of sets to put it into; default: the lab's cache")
+
     sub = command("fit", fit, "fit a detector on the good pictures of a set and save it")
     sub.add_argument("--method", required=True, help=", ".join(METHODS))
-    sub.add_argument("--data", required=True, help="`samples`, a folder, or a set in the folder LAB_DATA")
+    sub.add_argument("--data", required=True, help="`samples`, a folder, or a set in LAB_DATA or pulled")
     sub.add_argument("--category")
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument("--resume", help="checkpoint file: continued from when it exists, kept until the fit is done")
@@ -247,15 +326,32 @@ def parser(chosen: Sequence[str] = ()) -> Parser:
     sub.add_argument("-o", "--output", required=True, metavar="OUT", help="folder for overlays, masks and results")
 
     sub = command("bench", run_bench, "measure methods on a set: AUROC, AP, AU-PRO, margin, overlap, cost")
-    sub.add_argument("--methods", required=True, help="separated by commas: " + ", ".join(METHODS))
-    sub.add_argument("--data", required=True, help="`samples`, a folder, or a set in the folder LAB_DATA")
+    what = sub.add_mutually_exclusive_group(required=True)
+    what.add_argument("--methods", help="separated by commas: " + ", ".join(METHODS))
+    what.add_argument("--ablate", metavar="METHODS", help="these, with each component off in turn; uncalibrated")
+    what.add_argument("--render", nargs="*", metavar="FILE", help="the page of ablations (default: of those at hand)")
+    sub.add_argument("--data", help="`samples`, a folder, or a set in LAB_DATA or pulled")
     sub.add_argument("--categories", help="only these, separated by commas")
+    sub.add_argument("--train", type=int, metavar="N", help="learn from at most N pictures, chosen evenly by the seed")
+    sub.add_argument("--rto", type=float, metavar="DEGREES", help="turn and crop every picture at random: 10, 45, 180")
     sub.add_argument("--seeds", type=numbers, default=(0,), help="separated by commas, default 0")
     sub.add_argument("--folds", type=int, default=2, help="fits that calibrate a method that trains; 0: ranking alone")
     sub.add_argument("--native", action="store_true", help="score at the pictures' own size")
-    sub.add_argument("--out", dest="output", metavar="OUT", help="folder for rows.csv and rows.json")
+    sub.add_argument("--out", dest="output", metavar="OUT", help="folder for rows.csv and rows.json; old rows are kept")
     if chosen:
         add_settings(sub, chosen)
+
+    sub = command("export", export, "write a saved detector as one file that other runtimes score with")
+    sub.add_argument("detector", metavar="det.safetensors")
+    sub.add_argument("--format", choices=FORMATS, default=FORMATS[0])
+    sub.add_argument("-o", "--output", required=True, metavar="FILE")
+    sub.add_argument("--pictures", metavar="DIR", help="pictures on which the file is compared with the detector")
+
+    sub = command("push", push, "publish a saved detector on the Hugging Face Hub, with a card that says what it is")
+    sub.add_argument("detector", metavar="det.safetensors")
+    sub.add_argument("repository", metavar="user/name")
+    sub.add_argument("--private", action="store_true", help="only for those who may see the repository")
+    sub.add_argument("--bench", metavar="OUT", help="folder of `bench --out`, whose figures of these settings are told")
 
     sub = command("distill", distill, "make the embedded backbone: a small network that imitates a large one")
     sub.add_argument("--teacher", default="resnet18.tv_in1k", help="timm tag or .safetensors file of a ResNet-18")
@@ -269,7 +365,7 @@ def parser(chosen: Sequence[str] = ()) -> Parser:
 def asked_methods(words: Sequence[str]) -> list[str]:
     """The methods named on the command line, whose settings become flags. LabError for an unknown one."""
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    early.add_argument("--method", "--methods", dest="methods", type=names, default=[])
+    early.add_argument("--method", "--methods", "--ablate", dest="methods", type=names, default=[])
     asked = early.parse_known_args(words)[0].methods
     if unknown := [m for m in asked if m not in METHODS]:
         raise LabError(f"no method is called {', '.join(unknown)}; there are {', '.join(METHODS)}")
@@ -281,6 +377,7 @@ def main(words: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if words is None else words)
     try:
         args = parser(asked_methods(words)).parse_args(words)
+        args.words = words
         return args.run(args) or 0
     except LabError as error:
         print(f"error: {error}", file=sys.stderr)

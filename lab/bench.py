@@ -3,101 +3,165 @@
 from __future__ import annotations
 
 import contextlib
-import csv
+import dataclasses
+import functools
+import hashlib
 import json
 import resource
 import statistics
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from . import metrics
+from . import __version__, metrics
 from .data import Dataset
-from .detector import Detector
+from .detector import FEWEST, Detector
 from .errors import LabError
-from .method import Report, silent
+from .method import BaseSettings, Report, silent
 from .methods import METHODS
+from .parts import features, maps
+from .rows import Row, Rows, provenance
 
 COLUMNS = ("image_auroc", "pixel_auroc", "pixel_ap", "aupro", "f1_max_oracle", "margin", "overlap")
 
+Variants = dict[str, BaseSettings]
+"""Settings of one method by what is switched off in them: "full" and others, or "" alone where nothing is."""
 
-def run(
-    datasets: Iterable[Dataset],
-    methods: Iterable[tuple[str, dict[str, Any]]],
-    seeds: Iterable[int] = (0,),
-    *,
-    folds: int = 2,
-    native: bool = False,
-    report: Report = silent,
-) -> Iterator[dict[str, Any]]:
-    """Yields a row as soon as it is measured.
 
-    methods  (id, settings) pairs
+@dataclasses.dataclass(kw_only=True)
+class Bench:
+    """How all rows of a run are measured. LabError for a number of training pictures that is too small.
+
     folds    a method that trains learns from all training pictures and is calibrated on that many further fits;
              0 leaves out calibration and its columns (false alarms, misses): ranking alone, in a third of the time
     native   score at each picture's own size instead of at settings.size
+    train    learn from at most so many pictures, chosen by `even`; None: from all
+    kept     rows that are there already are not measured again
+    command  what was typed, for the rows
     """
-    methods, seeds = list(methods), list(seeds)
-    for dataset in datasets:
-        good = [item.picture() for item in dataset.train]
-        for method, settings in methods:
-            for seed in seeds:
-                yield one(dataset, good, method, settings, seed, folds=folds, native=native, report=report)
 
+    folds: int = 2
+    native: bool = False
+    train: int | None = None
+    kept: Rows = dataclasses.field(default_factory=Rows)
+    command: str = ""
+    report: Report = silent
 
-def one(
-    dataset: Dataset,
-    good: list[np.ndarray],
-    method: str,
-    settings: dict[str, Any],
-    seed: int,
-    *,
-    folds: int = 2,
-    native: bool = False,
-    report: Report = silent,
-) -> dict[str, Any]:
-    """Fits one method on one category and measures it on the category's test pictures."""
-    from . import __version__
+    def __post_init__(self) -> None:
+        if self.train is not None and self.train < FEWEST:
+            raise LabError(f"{self.train} training pictures are too few: at least {FEWEST} are needed")
 
-    _reset_peak()
-    detector = Detector(method, **settings)
-    began = time.perf_counter()
-    detector.fit(good, seed=seed, report=report, folds=folds)
-    seconds = time.perf_counter() - began
-    scores, heats, masks, alarms, spent = [], [], [], [], []
-    size = detector.settings.size
-    for number, item in enumerate(dataset.test):
-        picture = item.picture()
+    def run(
+        self, datasets: Iterable[Dataset], methods: Iterable[tuple[str, Variants]], seeds: Iterable[int]
+    ) -> Iterator[Row]:
+        """Yields a row as soon as it is there; all variants of one seed before the next seed."""
+        methods, seeds = list(methods), list(seeds)
+        for dataset in datasets:
+            read = functools.cache(lambda i, items=dataset.train: items[i].picture())
+            for method, variants in methods:
+                for seed in seeds:
+                    yield from self.paired(dataset, read, method, variants, seed)
+
+    def paired(
+        self, dataset: Dataset, read: Callable[[int], np.ndarray], method: str, variants: Variants, seed: int
+    ) -> Iterator[Row]:
+        """Rows of the same pictures and seed. Variants that differ only in what changes `score` share one fit."""
+        chosen = even(len(dataset.train), self.train, seed)
+        trainings: dict[str, list[str]] = {}
+        for name, settings in variants.items():
+            trainings.setdefault(self.training(method, settings), []).append(name)
+        for names in trainings.values():
+            detector = None
+            for name in names:
+                row = self.identity(dataset, method, name, variants, seed, len(chosen))
+                if kept := self.kept.find(row):
+                    yield kept
+                    continue
+                row |= dict(train_of=len(dataset.train), shared_fit=detector is not None)
+                if detector is None:
+                    detector, seconds = self.fitted(method, variants[name], [read(i) for i in chosen], seed)
+                detector.method.settings = variants[name]
+                row |= self.measured(detector, dataset) | dict(fit_seconds=seconds, peak_mb=_peak())
+                row |= dict(notes=detector.method.notes) | provenance(self.command)
+                self.kept.add(row)
+                yield row
+
+    def training(self, method: str, settings: BaseSettings) -> str:
+        """Names the settings that the fit hangs on; all of them where it ends in a calibration of the scores."""
+        fields, calibrated = settings.fields(), self.folds or not METHODS[method].trains
+        told = {k: v for k, v in settings.as_dict().items() if calibrated or not fields[k].metadata["scoring"]}
+        return json.dumps(told, sort_keys=True)
+
+    def identity(self, dataset: Dataset, method: str, name: str, variants: Variants, seed: int, train: int) -> Row:
+        """What is known of a row before it is measured: `rows.IDENTITY`."""
+        settings = variants[name]
+        row: Row = dict(dataset=dataset.name, category=dataset.category, method=method, seed=seed)
+        row |= dict(train=train, train_limit=self.train)
+        if name:
+            row |= dict(component=name, base=digest(variants["full"]))
+        return row | dict(
+            folds=self.folds if METHODS[method].trains else None, eval_size="native" if self.native else settings.size,
+            settings=settings.as_dict(), weights=weights(settings), version=__version__,
+        )  # fmt: skip
+
+    def fitted(self, method: str, settings: BaseSettings, good: list[np.ndarray], seed: int) -> tuple[Detector, float]:
+        """A detector, and the seconds its fit took."""
+        _reset_peak()
+        detector = Detector(method, **settings.as_dict())
         began = time.perf_counter()
-        raw = detector.raw(picture)
-        finding = detector.finding(raw, picture.shape[:2]) if detector.calibration else None
-        spent.append(1000 * (time.perf_counter() - began))
-        scores.append(float(raw.image[0]))
-        alarms.append(finding.verdict == "bad" if finding else False)
-        heats.append(finding.heat if native and finding else raw.pixel[0].cpu().numpy())
-        truth = item.mask() if item.mask else np.zeros(picture.shape[:2], bool) if not item.bad else None
-        masks.append(truth if native or truth is None else resize_mask(truth, size))
-        report(number / len(dataset.test), f"detecting in {number + 1} of {len(dataset.test)} pictures")
-    bad = [item.bad for item in dataset.test]
-    row: dict[str, Any] = dict(dataset=dataset.name, category=dataset.category, method=method, seed=seed)
-    row |= {"image_auroc": metrics.image_auroc(bad, scores), **metrics.pixel_report(masks, heats)}
-    counts: dict[str, Any] = dict(train=len(dataset.train), good=bad.count(False), bad=bad.count(True))
-    if detector.calibration:
-        counts |= dict(
-            false_alarms=sum(a and not b for a, b in zip(alarms, bad, strict=True)),
-            missed=sum(b and not a for a, b in zip(alarms, bad, strict=True)),
-            promised=detector.calibration.promise(detector.calibration.bad),
-        )
-    return row | counts | dict(
-        fit_seconds=round(seconds, 2), detect_ms=round(statistics.median(spent), 1), peak_mb=_peak(),
-        folds=folds if detector.method.trains else None, eval_size="native" if native else size,
-        settings=detector.settings.as_dict(), weights=detector.weights(), notes=detector.method.notes,
-        version=__version__,
-    )  # fmt: skip
+        detector.fit(good, seed=seed, report=self.report, folds=self.folds)
+        return detector, round(time.perf_counter() - began, 2)
+
+    def measured(self, detector: Detector, dataset: Dataset) -> Row:
+        """The figures of one detector on the category's test pictures."""
+        scores, heats, masks, alarms, spent = [], [], [], [], []
+        size = detector.settings.size
+        for number, item in enumerate(dataset.test):
+            picture = item.picture()
+            began = time.perf_counter()
+            raw = detector.raw(picture)
+            finding = detector.finding(raw, picture.shape[:2]) if detector.calibration else None
+            spent.append(1000 * (time.perf_counter() - began))
+            scores.append(float(raw.image[0]))
+            alarms.append(finding.verdict == "bad" if finding else False)
+            heat = maps.upsample(raw.pixel, picture.shape[:2]) if self.native else raw.pixel
+            heats.append(heat[0].cpu().numpy())
+            truth = item.mask() if item.mask else np.zeros(picture.shape[:2], bool) if not item.bad else None
+            masks.append(truth if self.native or truth is None else resize_mask(truth, size))
+            self.report(number / len(dataset.test), f"detecting in {number + 1} of {len(dataset.test)} pictures")
+        bad = [item.bad for item in dataset.test]
+        row: Row = {"image_auroc": metrics.image_auroc(bad, scores), **metrics.pixel_report(masks, heats)}
+        row |= dict(good=bad.count(False), bad=bad.count(True))
+        if detector.calibration:
+            row |= dict(
+                false_alarms=sum(a and not b for a, b in zip(alarms, bad, strict=True)),
+                missed=sum(b and not a for a, b in zip(alarms, bad, strict=True)),
+                promised=detector.calibration.promise(detector.calibration.bad),
+            )
+        return row | dict(detect_ms=round(statistics.median(spent), 1))
+
+
+def even(total: int, wanted: int | None, seed: int) -> list[int]:
+    """`wanted` of 0..total-1, evenly spaced, the first place drawn by the seed; all where there are no more."""
+    if wanted is None or wanted >= total:
+        return list(range(total))
+    start = np.random.default_rng(seed).uniform()
+    return [int((i + start) * total / wanted) for i in range(wanted)]
+
+
+def weights(settings: BaseSettings) -> dict[str, str]:
+    """Tag and hash of the pretrained weights that the settings name; empty when they name none."""
+    tag = next((value for k in ("backbone", "perceptual") if (value := getattr(settings, k, "none")) != "none"), None)
+    return {"tag": tag, "sha256": features.file_sha256(features.find_weights(tag))} if tag else {}
+
+
+def digest(settings: BaseSettings) -> str:
+    """A short name for settings."""
+    return hashlib.sha256(json.dumps(settings.as_dict(), sort_keys=True).encode()).hexdigest()[:12]
 
 
 def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
@@ -123,44 +187,34 @@ def figure(value: Any) -> str:
     return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def line(row: dict[str, Any]) -> str:
+def title(row: Row) -> str:
+    """The method, and what is off in it."""
+    return f"{row['method']:<11} {row.get('component', '')}".rstrip() if row.get("component") else row["method"]
+
+
+def line(row: Row) -> str:
     """One row for the screen."""
     told = "  ".join(f"{name} {figure(row[name])}" for name in COLUMNS if name != "f1_max_oracle")
     alarms = ""
     if "missed" in row:
         alarms = f"  missed {row['missed']}/{row['bad']}  false alarms {row['false_alarms']}/{row['good']}"
     return (
-        f"{row['dataset']}/{row['category']}  {row['method']:<11} seed {row['seed']}  {told}{alarms}  "
+        f"{row['dataset']}/{row['category']}  {title(row):<11} seed {row['seed']}  {told}{alarms}  "
         f"fit {row['fit_seconds']:.1f} s  detect {row['detect_ms']:.0f} ms  {row['peak_mb']} MB"
     )
 
 
-def means(rows: list[dict[str, Any]]) -> list[str]:
-    """One line per method: the unweighted mean over all rows, undefined figures left out."""
+def means(rows: list[Row]) -> list[str]:
+    """One line per method and what is off in it: the unweighted mean over all rows, undefined figures left out."""
     lines = []
-    for method in dict.fromkeys(row["method"] for row in rows):
-        own = [row for row in rows if row["method"] == method]
+    for name in dict.fromkeys(map(title, rows)):
+        own = [row for row in rows if title(row) == name]
         told = []
-        for name in COLUMNS:
-            known = [row[name] for row in own if row[name] is not None]
-            told.append(f"{name} {figure(statistics.fmean(known) if known else None)}")
-        lines.append(f"mean of {len(own)} rows  {method:<11} " + "  ".join(told))
+        for column in COLUMNS:
+            known = [row[column] for row in own if row[column] is not None]
+            told.append(f"{column} {figure(statistics.fmean(known) if known else None)}")
+        lines.append(f"mean of {len(own)} rows  {name:<11} " + "  ".join(told))
     return lines
-
-
-def write(rows: list[dict[str, Any]], folder: Path) -> None:
-    """folder/rows.json, a list of objects, and folder/rows.csv, nested values as JSON."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LabError(f"cannot write to {folder}: {error.strerror}") from None
-    (folder / "rows.json").write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n")
-    with open(folder / "rows.csv", "w", newline="") as file:
-        names = list(dict.fromkeys(name for row in rows for name in row))
-        table = csv.DictWriter(file, names)
-        table.writeheader()
-        for row in rows:
-            table.writerow({k: json.dumps(v) if isinstance(v, dict) else v for k, v in row.items()})
 
 
 def settings_for(method: str, preset: str, changes: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 LOOK, BAD = 0.10, 0.01  # false-alarm rates the two thresholds aim at; too few pictures can only promise larger ones
+RATES = (0.10, 0.05, 0.01)  # false-alarm rates whose thresholds are marked where a visitor moves his own
 
 
 def conformal(scores: Sequence[float], alpha: float) -> float | None:
@@ -21,6 +22,11 @@ def conformal(scores: Sequence[float], alpha: float) -> float | None:
     n = len(scores)
     rank = math.ceil(round((n + 1) * (1 - alpha), 9))
     return sorted(scores)[max(rank, 1) - 1] if rank <= n else None
+
+
+def fewest(alpha: float) -> int:
+    """The held-out good pictures without which `conformal` can promise nothing at alpha."""
+    return math.ceil(round(1 / alpha, 9)) - 1
 
 
 def robust_scale(values: np.ndarray) -> tuple[float, float]:
@@ -81,6 +87,26 @@ class Calibration:
     def span(self) -> tuple[float, float]:
         """The heat, in σ, at which colour begins and at which it is full: one scale for all maps of a detector."""
         return self.pixel_95, max(2 * self.pixel_bad, self.pixel_95 + 1)
+
+    @property
+    def knots(self) -> tuple[list[float], list[float]]:
+        """Thresholds on a picture's score and the thresholds on heat that go with them, σ, both ascending.
+
+        Between them lines; see `heat_at`. The first and the last stand a thousand deviations outside.
+        """
+        at = dict(zip(self.scores, self.peaks, strict=True))  # of equal scores the hottest peak
+        far, slope = 1000.0, self.score[1] / self.pixel[1]  # beyond the pictures: the same step in raw numbers
+        low, high = min(at), max(at)
+        at = {low - far: at[low] - far * slope} | at | {high + far: at[high] + far * slope}
+        return list(at), list(at.values())
+
+    def heat_at(self, threshold: float) -> float:
+        """The heat, σ, above which pixels are marked when pictures that score above `threshold`, σ, are alarms.
+
+        Held-out good pictures tell: as many of them show a pixel above the one as score above the other. So
+        `heat_at(bad)` is `pixel_bad`, and where a picture's score is its hottest pixel, an alarm has a mark.
+        """
+        return float(np.interp(threshold, *self.knots))
 
     def promise(self, threshold: float) -> float | None:
         """The smallest false-alarm rate that the held-out pictures support at a threshold in σ; None below all."""

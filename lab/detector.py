@@ -64,7 +64,7 @@ class Detector:
         self.seed = 0
         self.count = 0  # pictures it learned from
         self.fingerprint = ""  # of all pictures given to fit
-        self.origin: dict[str, str] = {}  # set, category, licence: kept with the file
+        self.origin: dict[str, str] = {}  # Dataset.origin of what it learned from: kept with the file
 
     @property
     def settings(self) -> BaseSettings:
@@ -96,22 +96,20 @@ class Detector:
         given = self.pictures(good)
         self.seed, self.calibration = seed, None
         self.fingerprint = hashlib.sha256("".join(map(given.digest, range(len(given)))).encode()).hexdigest()
-        order = torch.randperm(len(given), generator=torch.Generator().manual_seed(seed))
         if not self.method.trains:
             self.method.fit(given, seed=seed, report=_share(report, 0, 0.7), resume=resume)
             self._calibrate([(self.method, given)], "each left out in turn", _share(report, 0.7, 1))
         elif folds is None:
-            out = max(4, round(0.2 * len(given)))
-            if len(given) - out < 4:
+            out, rest = held_out(len(given), seed)
+            if len(rest) < 4:
                 raise LabError(f"{len(given)} good pictures are too few for {self.method.title}: it needs at least 8")
-            held = given.subset(order[:out])
-            given = given.subset(order[out:].sort().values)
+            held, given = given.subset(out), given.subset(rest)
             self.method.fit(given, seed=seed, report=_share(report, 0, 0.95), resume=resume)
             self._calibrate([(self.method, held)], "held out of the training", _share(report, 0.95, 1))
         else:
             step = 1 / (1 + folds)
             self.method.fit(given, seed=seed, report=_share(report, 0, step), resume=resume)
-            parts = []
+            parts, order = [], _shuffled(len(given), seed)
             for number, fold in enumerate(order.chunk(folds) if folds else []):
                 rest = torch.ones(len(given), dtype=torch.bool)
                 rest[fold] = False
@@ -124,6 +122,26 @@ class Detector:
         self.count = len(given)
         report(1.0, "fitted")
         return self
+
+    def rescored(self, good: Iterable[np.ndarray], report: Report = silent, **changes: Any) -> Detector:
+        """The same fit under settings that change only `score`, calibrated on the pictures `fit` calibrates on.
+
+        good   what `fit` was given. LabError for a setting that needs a new fit.
+        """
+        fields = self.settings.fields()
+        if needy := [name for name in changes if not fields[name].metadata["scoring"]]:
+            raise LabError(f"the setting {needy[0]} changes more than scoring: fit again")
+        other = Detector(self.id, **(self.settings.as_dict() | changes))
+        other.method.restore(self.method.state())
+        other.method.history, other.method.notes = self.method.history, self.method.notes
+        other.seed, other.count, other.fingerprint, other.origin = self.seed, self.count, self.fingerprint, self.origin
+        given = self.pictures(good)
+        if other.method.trains:
+            held = given.subset(held_out(len(given), self.seed)[0])
+            other._calibrate([(other.method, held)], "held out of the training", report)
+        else:
+            other._calibrate([(other.method, given)], "each left out in turn", report)
+        return other
 
     def _calibrate(self, parts: list[tuple[Method, Pictures]], how: str, report: Report) -> None:
         pixels, scores, peaks = [], [], []
@@ -203,6 +221,11 @@ class Detector:
             if not isinstance(told, dict) or "method" not in told:
                 raise KeyError("method")
         except (safetensors.SafetensorError, KeyError, ValueError, OSError):
+            if _pickled(path):
+                raise LabError(
+                    f"{path} is a pickle, which runs code when it is opened, and was not opened; detectors are "
+                    "safetensors files"
+                ) from None
             raise LabError(f"{path} is not a detector's file, or it is cut off; make or download it again") from None
         if told.get("format") != FORMAT:
             raise LabError(
@@ -226,6 +249,33 @@ class Detector:
                 f"{str(told['backbone'].get('sha256'))[:12]}...) than those at hand; fit it again"
             )
         return detector
+
+    @classmethod
+    def from_hub(cls, repository: str) -> Detector:
+        """The detector of a repository of the Hugging Face Hub, "user/name", as `python -m lab push` leaves it.
+
+        LabError for a repository that is not there, gated, out of reach or without a detector, and as `load`.
+        """
+        from . import publish
+
+        return publish.load(repository)
+
+
+def held_out(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Numbers of the n good pictures that a method that trains is calibrated on, and of those it learns from."""
+    order, out = _shuffled(n, seed), max(4, round(0.2 * n))
+    return order[:out], order[out:].sort().values
+
+
+def _shuffled(n: int, seed: int) -> torch.Tensor:
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+
+
+def _pickled(path: Path) -> bool:
+    """Whether a file that is no safetensors begins as a pickle or as torch.save's zip of pickles."""
+    with open(path, "rb") as file:
+        head = file.read(9)
+    return head.startswith(b"PK\3\4") or (head[:1] == b"\x80" and head[1:2] in b"\2\3\4\5" and head[8:] != b"{")
 
 
 def _share(report: Report, low: float, high: float) -> Report:

@@ -118,6 +118,12 @@ def write_png(path: str | os.PathLike[str], array: np.ndarray) -> None:
         half.unlink(missing_ok=True)
 
 
+def suffix(data: bytes) -> str:
+    """The ending that fits a file by its first bytes, e.g. ".png"; "" where they are not those of a picture."""
+    kinds = (str(reader.format) for magic, reader in _READERS.items() if data.startswith(magic))
+    return "".join(f".{kind.lower()}" for kind in kinds)
+
+
 def read_zip(source: Source, name: str | None = None) -> Iterator[tuple[str, bytes]]:
     """A zip's files as (name in the zip, bytes), in its order, one in memory at a time; nothing is written to disk.
 

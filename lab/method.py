@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -145,9 +146,7 @@ class Method(nn.Module):
         """
         return None
 
-    def fit(
-        self, pictures: Any, *, seed: int = 0, report: Report = silent, resume: Path | None = None
-    ) -> Self:
+    def fit(self, pictures: Any, *, seed: int = 0, report: Report = silent, resume: Path | None = None) -> Self:
         """Learns from normal pictures: a tensor (N, 3, H, W), or anything that yields such batches; see Pictures.
 
         Same seed, same pictures, same machine: same state bit for bit. A second fit forgets the first.
@@ -202,6 +201,19 @@ class Method(nn.Module):
         told = (sys.modules[cls.__module__].__doc__ or "").split("Differs: ")[1:]
         pairs = (" ".join(part.split("\n\n")[0].split()).partition(" | ") for part in told)
         return [(what, why) for what, _, why in pairs]
+
+    @classmethod
+    def symbols(cls) -> list[tuple[str, str, str]]:
+        """(symbol, name, shape or "") from the table at the head of the method's file; empty where it has none."""
+        table = re.search(r"^symbol +name +shape\n(.+?)\n\n", sys.modules[cls.__module__].__doc__ or "", re.M | re.S)
+        rows = (re.split(r" {2,}", line) for line in (table[1].splitlines() if table else ()))
+        return [(symbol, name, shape[0] if shape else "") for symbol, name, *shape in rows]
+
+    @classmethod
+    def fails(cls) -> str:
+        """Where the method is known to fail, from the line `Fails: ...` at the head of its file."""
+        told = (sys.modules[cls.__module__].__doc__ or "").partition("\nFails: ")[2]
+        return " ".join(told.split("\n\n")[0].split())
 
     @classmethod
     def presets(cls) -> dict[str, BaseSettings]:

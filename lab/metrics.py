@@ -38,14 +38,19 @@ def image_auroc(bad: ArrayLike, scores: ArrayLike) -> float | None:
 
 
 def auroc_interval(bad: ArrayLike, scores: ArrayLike, level: float = 0.95) -> tuple[float, float] | None:
-    """Confidence interval of the image AUROC; None with fewer than two bad or two good pictures.
+    """Confidence interval of the image AUROC; None with fewer than two bad or two good pictures."""
+    bad, scores = _pictures(bad, scores)
+    auroc = image_auroc(bad, scores)
+    return None if auroc is None else newcombe(auroc, int(bad.sum()), int((~bad).sum()), level)
+
+
+def newcombe(auroc: float, m: int, n: int, level: float = 0.95) -> tuple[float, float] | None:
+    """Confidence interval of an AUROC measured on m bad and n good pictures; None with fewer than two of either.
 
     Score-type interval of Newcombe (Statistics in Medicine 25, 2006, part 2, method 5): the values θ with
     |θ̂ - θ| <= z √V(θ), V = θ(1-θ)/(mn) · [1 + ((m+n)/2 - 1)((1-θ)/(2-θ) + θ/(1+θ))]. It is deterministic and keeps a
     width at AUROC 1, where bootstrap, DeLong and Hanley-McNeil all claim certainty.
     """
-    bad, scores = _pictures(bad, scores)
-    m, n = int(bad.sum()), int((~bad).sum())
     if min(m, n) < FEWEST:
         return None
     z = stats.norm.ppf((1 + level) / 2)
@@ -58,7 +63,6 @@ def auroc_interval(bad: ArrayLike, scores: ArrayLike, level: float = 0.95) -> tu
         # θ = 1 solves the equation for θ̂ = 1 as well; the bound sought is the root below it.
         return float(optimize.brentq(gap, 0.0, min(estimate, 1 - 1e-9))) if estimate > 0 else 0.0
 
-    auroc = float(roc_auc_score(bad, scores))
     return below(auroc), 1 - below(1 - auroc)  # V(θ) = V(1-θ)
 
 

@@ -196,13 +196,17 @@ def outline(picture: NDArray, mask: NDArray, colour: tuple[int, int, int] = CYAN
 
 def describe(heat: NDArray, score: float, verdict: str) -> str:
     """Alternative text of a heat map: "bad, 6.1 σ, upper left", the place being that of the greatest heat."""
-    words = f"{verdict}, {score:.1f} σ"
+    return ", ".join(filter(None, (verdict, f"{score:.1f} σ", place(heat))))
+
+
+def place(heat: NDArray) -> str:
+    """Where the greatest heat is, "upper left" to "lower right"; "" when it is even, and so nowhere in particular."""
     if heat.size == 0 or heat.max() == heat.min():
-        return words  # even heat is nowhere in particular
+        return ""
     row, column = np.unravel_index(np.argmax(heat), heat.shape)
     down = ("upper", "middle", "lower")[3 * row // heat.shape[0]]
     across = ("left", "centre", "right")[3 * column // heat.shape[1]]
-    return f"{words}, " + ("centre" if (down, across) == ("middle", "centre") else f"{down} {across}")
+    return "centre" if (down, across) == ("middle", "centre") else f"{down} {across}"
 
 
 # --- shared -----------------------------------------------------------------------------------------------------------

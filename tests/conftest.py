@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,14 @@ def shared(variable: str, folder: str) -> Path | None:
     """The folder that the environment names, else `../shared/<folder>` beside the checkout, else None."""
     path = Path(os.environ.get(variable) or ROOT.parent / "shared" / folder)
     return path if path.is_dir() else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What was pulled or fitted outside of the tests is not at hand in them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAB_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -53,3 +63,16 @@ def good() -> list[np.ndarray]:
 @pytest.fixture(scope="session")
 def bad() -> np.ndarray:
     return stripes(100, defect=True)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    from pages import ARGS, CHROMIUM
+
+    if not Path(CHROMIUM).is_file():
+        pytest.skip("there is no chromium here")
+    with playwright.sync_playwright() as p:
+        opened = p.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        yield opened
+        opened.close()

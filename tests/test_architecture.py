@@ -13,14 +13,16 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     ["app"],
     ["lab.__main__", "lab.ui"],
+    ["lab.papers.page"],
     ["lab"],  # the public names
-    ["lab.bench"],
-    ["lab.detector"],
+    ["lab.ablate"],
+    ["lab.bench", "lab.check", "lab.export", "lab.publish", "lab.trial", "lab.why"],
+    ["lab.detector", "lab.rows"],
     ["lab.methods"],
     ["lab.distill"],
     ["lab.parts"],
-    ["lab.metrics", "lab.plots", "lab.calibrate", "lab.data"],
-    ["lab.images", "lab.method"],
+    ["lab.metrics", "lab.plots", "lab.calibrate", "lab.data", "lab.papers"],
+    ["lab.hub", "lab.images", "lab.method"],
     ["lab.errors"],
 ]
 

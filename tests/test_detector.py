@@ -132,9 +132,7 @@ def test_unfit_files_are_explained(patchcore: Detector, tmp_path: Path) -> None:
         Detector.load(rewritten(path, tmp_path / "b.safetensors", backbone={"tag": "embedded", "sha256": "0"}))
 
 
-def test_missing_backbone_is_explained(
-    patchcore: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_backbone_is_explained(patchcore: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = patchcore.save(tmp_path / "det.safetensors")
     monkeypatch.setattr(features, "weights_folders", lambda: [tmp_path / "nowhere"])
     monkeypatch.delenv("LAB_WEIGHTS", raising=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -13,46 +12,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from conftest import ROOT, stripes
+from conftest import ROOT
+from pages import PATIENCE, PLACE, Visit, item, small
 
-from lab.data import Dataset, Item
 from lab.errors import Cancelled, LabError
 from lab.parts import features
-from lab.ui.page import Page, View
+from lab.ui.page import Page
 from lab.ui.service import Service
 from lab.ui.sharing import Line, Shelf
+from lab.ui.shown import View
 
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-ARGS = [
-    "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 SCREENSHOTS = ROOT / "tests" / "screenshots"
-PLACE = ("samples", "stripes")
-PATIENCE = 200_000  # ms, for machines that are busy with other things
 
 
 # --- what stands behind the page --------------------------------------------------------------------------------------
 
 
-def item(number: int, defect: str = "good") -> Item:
-    blot = np.zeros((96, 96), bool)
-    blot[30:50, 30:50] = defect != "good"
-    return Item(f"test/{defect}/{number:03d}", defect, lambda: stripes(number, defect=defect != "good"), lambda: blot)
-
-
 @pytest.fixture
 def service(tmp_path: Path) -> Service:
     return small(tmp_path)
-
-
-def small(folder: Path) -> Service:
-    made = Service(folder=folder, backbone=None)
-    test = (*(item(50 + n) for n in range(3)), *(item(60 + n, "blot") for n in range(3)))
-    made.datasets.put(PLACE, Dataset(*PLACE, "made for this test", tuple(item(n) for n in range(12)), test))
-    return made
 
 
 def test_a_detector_is_fitted_once_and_found_again_on_disk(service: Service, tmp_path: Path) -> None:
@@ -67,17 +46,37 @@ def test_a_detector_is_fitted_once_and_found_again_on_disk(service: Service, tmp
 
 
 def test_a_run_fills_the_page_and_tells_detectors_apart(service: Service) -> None:
-    page = Page(service, View(*PLACE, ("padim",), "test/blot/061"))
+    page = Page(service, View(*PLACE, ("padim",), "blot-061"))
     parts = set().union(*page.run(page.view))
-    assert parts == {"status", "strip", "panes", "results"} and not page.running
-    survey = page.shown.surveys["padim"]
-    scores = [survey.scores[i] for i in range(6)]
-    assert survey.auroc == 1.0 and min(scores[3:]) > max(scores[:3])  # type: ignore[type-var, operator]
-    alarms = [verdict == "bad" for verdict in survey.verdicts]
-    assert (survey.missed, survey.false_alarms) == (3 - sum(alarms[3:]), sum(alarms[:3]))
-    assert "made for this test" in page.strip() and page.strip().count("<button") == 6
+    assert parts == {"status", "panel"} and not page.running
+    told = page.panel()
+    slot, survey = told["slots"][0], page.shown.surveys["padim"]
+    payload = service.send({"survey": slot["survey"]})
+    scores = [picture["score"] for picture in payload["pictures"]]
+    assert payload["bad"] == [True] * 3 + [False] * 3 and survey.scores == scores
+    assert payload["numbers"]["auroc"] == 1.0 and min(scores[:3]) > max(scores[3:])
+    assert survey.rates is not None and (survey.rates.bads, survey.rates.goods) == (3, 3)
+    assert told["at"] == 1 and told["set"]["drawn"] == 6 and "made for this test" in told["set"]["source"]
+    assert len(service.send({"thumbs": list(PLACE), "from": 4})) == 2
     finding = service.detector(PLACE, "padim").detect(item(61, "blot").picture())
-    assert f"{finding.score:.1f} σ" in page.panes()
+    assert slot["heat"]["score"] == pytest.approx(finding.score)
+
+
+def test_a_page_can_fetch_nothing_but_surveys_and_thumbnails(service: Service) -> None:
+    for asked in (None, [], "x", {"survey": "x"}, {"survey": ["x"]}, {"thumbs": ["/etc", "x"], "from": 0}):
+        assert not service.send(asked)
+
+
+def test_an_address_names_a_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = View("samples", "washer", ("patchcore", "padim"), "test/missing_tooth/006")
+    assert start.asked({}) == start and start.asked({"tab": "compare", "__theme": "dark"}) == start
+    assert start.asked({"methods": "padim,cdo,padim"}).methods == ("padim", "cdo")
+    asked = start.asked({"set": "samples", "category": "cloth", "picture": "hole-003"})
+    assert (asked.category, asked.picture) == ("cloth", "hole-003")
+    assert start.asked({"category": "cloth"}).picture == ""
+    for wrong in ({"set": "/etc"}, {"category": "spoon"}, {"methods": "padim,magic"}, {"methods": ","}):
+        with pytest.raises(LabError):
+            start.asked(wrong)
 
 
 def test_what_is_missing_is_said_in_a_sentence(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +87,7 @@ def test_what_is_missing_is_said_in_a_sentence(service: Service, monkeypatch: py
     page = Page(service, View(*PLACE, ("padim", "patchcore")))
     list(page.run(page.view))
     assert "embedded is not at hand; make it" in page.status() and "An error of ours" not in page.status()
-    assert page.button() == "Try again" and page.shown.truth
+    assert page.button() == "Try again" and page.panel()["picture"]
 
 
 def test_a_fault_of_ours_has_an_id_and_leaves_the_page_alive(
@@ -161,53 +160,6 @@ def test_a_shelf_drops_what_was_used_longest_ago() -> None:
 # --- the page in a browser --------------------------------------------------------------------------------------------
 
 
-class Visit:
-    """A browser's page and all that it asked for or complained of."""
-
-    def __init__(self, browser: Any, address: str, **context: Any):
-        self.page = browser.new_page(**context)
-        self.requests: list[str] = []
-        self.complaints: list[str] = []
-        self.page.set_default_timeout(PATIENCE)
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("console", lambda m: m.type == "error" and self.complaints.append(m.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.goto(address)
-
-    def maps(self) -> dict[str, str]:
-        """method -> address of its finished heat map."""
-        panes = self.page.query_selector_all(".pane.done")
-        return {p.get_attribute("data-method"): p.query_selector(".heat").get_attribute("src") for p in panes}
-
-    def until(self, script: str, argument: Any = None) -> None:
-        self.page.wait_for_function(script, arg=argument)
-
-    def finished(self, count: int) -> None:
-        self.until("n => document.querySelectorAll('.pane.done').length >= n", count)
-
-    def told(self, words: str) -> None:
-        self.until("words => document.querySelector('.status')?.innerText.includes(words)", words)
-
-    def choose(self, label: str, option: str) -> None:
-        self.page.get_by_label(label).first.click()
-        self.page.get_by_role("option", name=option, exact=True).click()
-        self.page.keyboard.press("Escape")
-
-    def remove(self, title: str) -> None:
-        self.page.locator(".token", has_text=title).locator(".token-remove").click()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if not Path(CHROMIUM).is_file():
-        pytest.skip("there is no chromium here")
-    with playwright.sync_playwright() as p:
-        opened = p.chromium.launch(executable_path=CHROMIUM, args=ARGS)
-        yield opened
-        opened.close()
-
-
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Iterator[str]:
     """The page, served by `python app.py` with an empty cache and no real data."""
@@ -241,17 +193,16 @@ def visit(browser: Any, address: str) -> Visit:
 
 
 def test_the_first_view_fills_itself(visit: Visit) -> None:
-    visit.finished(2)
+    visit.until("() => document.querySelectorAll('.card.done').length == 2")
     maps = visit.maps()
     assert list(maps) == ["patchcore", "padim"] and len(set(maps.values())) == 2
-    assert all(src.startswith("data:image/png") for src in maps.values())
-    visit.until("() => document.querySelectorAll('.numbers').length == 2 && !document.querySelector('.thumb.open')")
-    visit.until("() => document.querySelectorAll('.js-plotly-plot .main-svg').length > 0")
+    visit.finished(2)
+    visit.until("() => !document.querySelector('.thumb.open')")
     text = visit.page.inner_text("body")
     assert "Annotation-Free Anomaly Lab" in text and "CC0" in text and "false alarms" in text
     assert all(image.get_attribute("alt") is not None for image in visit.page.query_selector_all("img"))
-    alt = visit.page.query_selector(".heat").get_attribute("alt")
-    assert "PatchCore: " in alt and "σ" in alt
+    words = visit.card("patchcore").locator(".heat").get_attribute("aria-label")
+    assert words.startswith("PatchCore: ") and "σ" in words and "marked" in words
 
 
 def test_nothing_but_this_host_is_asked_and_the_console_is_silent(visit: Visit, address: str) -> None:
@@ -263,7 +214,7 @@ def test_nothing_but_this_host_is_asked_and_the_console_is_silent(visit: Visit, 
 def test_another_picture_changes_the_maps(visit: Visit) -> None:
     before = visit.maps()
     visit.page.locator(".thumb[aria-current=false]").nth(3).click()
-    visit.until("src => document.querySelector('.heat').src != src", before["patchcore"])
+    visit.until("old => document.querySelector('.done .heat').toDataURL() != old", before["patchcore"])
     after = visit.maps()
     assert list(after) == list(before) and all(after[m] != before[m] for m in before)
 
@@ -271,7 +222,7 @@ def test_another_picture_changes_the_maps(visit: Visit) -> None:
 def test_the_blend_moves_all_panes_without_a_request(visit: Visit) -> None:
     asked = len(visit.requests)
     visit.page.get_by_label("blend of picture and heat").fill("0.25")
-    opacity = "() => [...document.querySelectorAll('.heat')].map(e => getComputedStyle(e).opacity)"
+    opacity = "() => [...document.querySelectorAll('.done .heat')].map(e => getComputedStyle(e).opacity)"
     assert visit.page.evaluate(opacity) == ["0.25", "0.25"] and len(visit.requests) == asked
     visit.page.get_by_label("blend of picture and heat").fill("0.7")
 
@@ -279,8 +230,8 @@ def test_the_blend_moves_all_panes_without_a_request(visit: Visit) -> None:
 def test_a_method_can_be_left_out_and_the_strip_follows(visit: Visit) -> None:
     borders = visit.page.eval_on_selector_all(".thumb", "all => all.map(t => t.className)")
     visit.remove("PatchCore")
-    visit.until("() => document.querySelectorAll('.pane').length == 2")
-    visit.until("() => document.querySelector('.note')?.innerText.includes('PaDiM')")
+    visit.until("() => document.querySelectorAll('.card').length == 2")
+    visit.until("() => document.querySelector('.guide').innerText.includes('what PaDiM says')")
     assert list(visit.maps()) == ["padim"]
     assert visit.page.eval_on_selector_all(".thumb", "all => all.map(t => t.className)") != borders
 
@@ -290,12 +241,12 @@ def test_a_fit_can_be_cancelled_and_the_page_goes_on(visit: Visit) -> None:
     visit.told("CDO on washer")
     visit.page.get_by_role("button", name="Cancel").click()
     visit.told("Cancelled")
-    # the status line and the panes are two parts of the page, and the second may arrive a moment later
-    visit.page.wait_for_function("document.querySelector('#panes')?.innerText.includes('cancelled')", timeout=PATIENCE)
+    # the status line and the panel are two parts of the page, and the second may arrive a moment later
+    visit.until("() => document.querySelector('.cards').innerText.includes('cancelled')")
     assert list(visit.maps()) == ["padim"]
     before = visit.maps()
     visit.page.locator(".thumb[aria-current=false]").nth(9).click()
-    visit.until("src => document.querySelector('.heat').src != src", before["padim"])
+    visit.until("old => document.querySelector('.done .heat').toDataURL() != old", before["padim"])
     visit.remove("CDO")
     visit.told("PaDiM finds")
 
@@ -303,11 +254,24 @@ def test_a_fit_can_be_cancelled_and_the_page_goes_on(visit: Visit) -> None:
 def test_another_category_changes_pictures_and_maps(visit: Visit) -> None:
     before = visit.maps()
     visit.choose("Category", "capsule")
-    visit.until("() => document.querySelector('.note')?.innerText.includes('capsule')")
-    visit.until(
-        "src => { const heat = document.querySelector('.heat'); return heat && heat.src != src }", before["padim"]
-    )
+    visit.until("() => document.querySelector('.source').innerText.includes('capsule')")
+    script = "old => ![undefined, old].includes(document.querySelector('.done .heat')?.toDataURL())"
+    visit.until(script, before["padim"])
     assert list(visit.maps()) == ["padim"] and not visit.complaints
+    visit.until("() => location.search.includes('category=capsule&methods=padim&picture=crack-000')")
+
+
+def test_an_address_opens_its_view(browser: Any, address: str) -> None:
+    query = "?tab=compare&set=samples&category=washer&methods=padim,patchcore&picture=rust-002&threshold=2.5&look=1.25"
+    seen = Visit(browser, address + query, viewport={"width": 1280, "height": 1000})
+    seen.finished(2)
+    assert list(seen.maps()) == ["padim", "patchcore"]
+    assert seen.page.locator(".source figcaption").inner_text() == "rust 2"
+    grips = [seen.card("padim").locator(f".grip.{which}").get_attribute("aria-valuenow") for which in ("bad", "look")]
+    assert [float(value) for value in grips] == [2.5, 1.25]
+    seen.page.wait_for_function("query => location.search === query", arg=query)
+    assert not seen.complaints
+    seen.page.close()
 
 
 @pytest.mark.parametrize(("name", "width", "scheme"), [("desktop", 1280, "light"), ("phone", 390, "light"),
@@ -315,7 +279,6 @@ def test_another_category_changes_pictures_and_maps(visit: Visit) -> None:
 def test_screenshots(browser: Any, address: str, name: str, width: int, scheme: str) -> None:
     seen = Visit(browser, address, viewport={"width": width, "height": 900}, color_scheme=scheme)
     seen.finished(2)
-    seen.until("() => document.querySelectorAll('.js-plotly-plot .main-svg').length >= 2")
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
     seen.page.wait_for_timeout(500)
     SCREENSHOTS.mkdir(exist_ok=True)

@@ -8,10 +8,14 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import LabError
+
+if TYPE_CHECKING:
+    from . import folders
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,31 +48,37 @@ class Dataset:
     train: tuple[Item, ...]  # good pictures only
     test: tuple[Item, ...]
 
+    @property
+    def origin(self) -> dict[str, str]:
+        """What a detector made from the set keeps of it."""
+        return dict(dataset=self.name, category=self.category, licence=self.licence)
+
 
 def sets() -> dict[str, str]:
-    """Name -> source of every set at hand: the made-up "samples", and what the folder LAB_DATA names holds.
+    """Name -> source of every set at hand: the made-up "samples", what was pulled, what the folder LAB_DATA holds.
 
-    A subfolder of LAB_DATA that is no set is left out. Raises LabError when LAB_DATA is set but no folder.
+    A subfolder that is no set is left out. Raises LabError when LAB_DATA is set but no folder.
     """
     from . import folders
 
     found = {"samples": "samples"}
-    for path in sorted(root.iterdir()) if (root := _root()) else ():
-        with contextlib.suppress(LabError):
-            folders.find(path)
-            found[path.name] = str(path)
+    for root in _roots():
+        for path in sorted(root.iterdir()) if root.is_dir() else ():
+            with contextlib.suppress(LabError):
+                folders.find(path)
+                found.setdefault(_name(path), str(path))
     return found
 
 
 def categories(source: str) -> list[str]:
-    """The categories of a set: "samples", a name in LAB_DATA, or the folder of a set or of one category.
+    """The categories of a set: "samples", a name in LAB_DATA or of a pulled set, or the folder of a set or category.
 
     Any folder that can be read is a source: what a visitor types must be one of `sets()` first.
     Raises LabError that says what was looked for.
     """
-    from . import folders, samples
+    from . import samples
 
-    return list(samples.CATEGORIES if source == "samples" else folders.find(_folder(source)))
+    return list(samples.CATEGORIES if source == "samples" else _find(source))
 
 
 def load(source: str, category: str | None = None, seed: int = 0) -> Dataset:
@@ -76,16 +86,17 @@ def load(source: str, category: str | None = None, seed: int = 0) -> Dataset:
 
     `seed` makes the pictures of the samples, and the split of a folder that has none. Raises LabError.
     """
-    from . import folders, samples
+    from . import folders, hub, samples
 
     known = categories(source)
     if category is None and len(known) > 1:
         raise LabError(f"{source}: holds several categories, name one of {', '.join(known)}")
     if category is not None and category not in known:
-        raise LabError(f"{source}: has no category {category}; it has {', '.join(known)}")
+        raise LabError(f"{source}: has no category {category}; it has {', '.join(known)}{hub.way(source, category)}")
     if source == "samples":
         return samples.load(category or known[0], seed=seed)
-    return folders.load(folders.find(_folder(source))[category or known[0]], seed)
+    found = _find(source)[category or known[0]]
+    return dataclasses.replace(folders.load(found, seed), name=_name(found.above))
 
 
 def fingerprint(pictures: Iterable[np.ndarray]) -> str:
@@ -97,17 +108,33 @@ def fingerprint(pictures: Iterable[np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def _root() -> Path | None:
+def _roots() -> list[Path]:
+    """The folders of sets: LAB_DATA where it is set, and what was pulled."""
+    from . import hub
+
     name = os.environ.get("LAB_DATA")
     if name and not Path(name).is_dir():
         raise LabError(f"LAB_DATA={name}: is not a folder; name the one that holds the sets, or unset it")
-    return Path(name) if name else None
+    return [Path(os.path.abspath(root)) for root in ([name] if name else []) + [hub.pulled()]]
 
 
-def _folder(source: str) -> Path:
-    """A folder as given, or by its name in LAB_DATA."""
-    inside = (_root() or Path()) / source
-    path = inside if not Path(source).is_dir() and inside.is_dir() else Path(source)
-    if not path.exists():
-        raise LabError(f"{source}: neither a folder nor one of the sets at hand: {', '.join(sets())}")
-    return Path(os.path.abspath(path))
+def _name(folder: Path) -> str:
+    """What the set in this folder is called."""
+    return folder.name.replace("--", "/") if folder.parent == _roots()[-1] else folder.name
+
+
+def _find(source: str) -> dict[str, folders.Found]:
+    """The categories of a folder as given; else of the set of that name, in all the folders of sets together."""
+    from . import folders, hub
+
+    if Path(source).exists():
+        return folders.find(Path(os.path.abspath(source)))
+    places = [root / source for root in _roots()] + [_roots()[-1] / source.replace("/", "--")]
+    places = [place for place in dict.fromkeys(places) if place.is_dir()]
+    if not places:
+        known = ", ".join(sets())
+        raise LabError(f"{source}: neither a folder nor one of the sets at hand: {known}{hub.way(source)}")
+    found: dict[str, folders.Found] = {}
+    for place in reversed(places):
+        found |= folders.find(place)
+    return dict(sorted(found.items()))

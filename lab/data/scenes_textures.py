@@ -151,8 +151,9 @@ def terrazzo(rng: Generator, kind: str, odd: Generator) -> Field:
     """Polished marble chips of many sizes in grey cement."""
     radius = np.sort(np.exp(rng.normal(2.0, 0.35, 1500)).clip(4, 17))[::-1] * 1.1
     spots = rng.uniform(-30, S + 30, (1500, 2))
-    x, y, size = spots[:, 0].astype(np.float32), spots[:, 1].astype(np.float32), radius.astype(np.float32)
-    apart = (x[:, None] - x) ** 2 + (y[:, None] - y) ** 2 > np.float32(0.85) * (size[:, None] + size) ** 2
+    across, down, size = np.stack([*spots.T, radius]).astype(np.float32)
+    far = (across[:, None] - across) ** 2 + (down[:, None] - down) ** 2
+    apart = far > np.float32(0.85) * (size[:, None] + size) ** 2
     free, kept = np.ones(1500, bool), []
     for k in range(1500):  # darts: a chip stays where it touches no larger one
         if free[k]:

@@ -7,6 +7,8 @@ SSIM    structural similarity, 11 x 11 windows      (B, S, S) in [-1, 1]
 
 RB-AE without its reference, its made defects and its segmenter: the same encoder and decoder, no skips between them.
 
+Fails: small defects, which it rebuilds as well; fine texture, which it blurs and so finds defective (tile)
+
 Differs: RB-AE's networks on whole pictures, no latent vector of 100 | it is RB-AE's lower bound, of the same code
 Differs: SSIM is the mean over three colours | the paper's textures are grey
 Differs: `live` has 128 pixels, a quarter of the width and a higher rate | 200 epochs take a GPU

@@ -8,6 +8,8 @@ log|det J|  log-determinant of df/dx                                  (B,)
 s, b      scale and shift of the second half, from the first          (B, C/2, h, w) each
 A         anomaly map, mean over levels of -exp(mean_c(-z^2/2))       (B, S, S) in [-1, 0]
 
+Fails: few pictures, which leave a density of as many dimensions as channels to chance; its training is long
+
 Differs: scales are 2 * 2/pi atan(s/2), in (-2, 2) | unbounded ones overflow on few pictures
 Differs: three levels of the embedded backbone, 15 epochs in `live` | 500 epochs of Wide ResNet-50 take a GPU
 Differs: log det J is taken per dimension | levels of different size then weigh the same at one learning rate

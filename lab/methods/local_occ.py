@@ -12,13 +12,16 @@ N_M       mapping network                                               (B, C, h
 M_s       cells of the made defects                                     bool (B, h, w)
 delta     margin, how far from its centre a made defect has to be       ()
 
+Fails: symmetric objects, whose turn cannot be told; fine repeated edges (screw, zipper); a template with a defect
+
 Differs: F_C is reduced by a truncated SVD without centring | no method is named; centred, the single centre is zero
 Differs: replaced regions show procedural textures, or LAB_TEXTURES | the paper cuts them from VOC
 Differs: what a made defect leaves unchanged is not in M_s | black darkened is still normal
 Differs: heat is turned back into the picture's own frame | the paper warps the masks (Fig. 10); `aligned` does so
 Differs: the heat is smoothed | the paper does not say; `smooth` switches it
 Differs: theta reaches twice the set's turn | two pictures of the set, template and input, may be turned apart so far
-Differs: in `live` the IMM sees 64 px, also learns warps of the template and its pictures in more poses, and its rate falls | 500 epochs take a GPU
+Differs: in `live` the IMM sees 64 px, also learns known warps and more poses, and its rate falls | 500 epochs take
+a GPU
 Differs: `live` trains N_M of width 128 on a grid of S/8 | 300 epochs of width 256 on S/4 take a GPU
 """
 

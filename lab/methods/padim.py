@@ -6,6 +6,8 @@ mu_ij     mean over the training pictures                  (P, d), P positions
 Sigma_ij  covariance plus epsilon I                        (P, d, d), stored as its inverse
 M(x_ij)   Mahalanobis distance                             (P,)
 
+Fails: pictures that are not aligned, for every position has a Gaussian of its own; memory grows with the square of d
+
 Differs: `live` keeps one Gaussian per stride-8 position, from features averaged over 3x3 | a quarter of the memory
 """
 
@@ -76,16 +78,12 @@ class PaDiM(Method):
         """Pyramid -> (B, P, d) in reading order: each level brought to the grid, then only the kept channels."""
         factor = self.settings.stride // 4
         shape = (pyramid[0].shape[-2] // factor, pyramid[0].shape[-1] // factor)
-        start, found = 0, []
+        found = []
         for level in pyramid:
-            here = self.kept[(self.kept >= start) & (self.kept < start + level.shape[1])] - start
-            start += level.shape[1]
-            if len(here):
-                thin = level[:, here]
-                if thin.shape[-1] > shape[1]:
-                    thin = F.adaptive_avg_pool2d(thin, shape)
-                found.append(thin if thin.shape[-1] == shape[1] else F.interpolate(thin, shape, mode="nearest"))
-        return torch.cat(found, 1).flatten(2).transpose(1, 2)
+            if level.shape[-1] > shape[1]:
+                level = F.adaptive_avg_pool2d(level, shape)
+            found.append(level if level.shape[-1] == shape[1] else F.interpolate(level, shape, mode="nearest"))
+        return torch.cat(found, 1)[:, self.kept].flatten(2).transpose(1, 2)
 
     def learn(self, pictures: Pictures, generator: torch.Generator, report: Report) -> None:
         n = len(pictures)

@@ -7,6 +7,8 @@ m*      bank row nearest to the picture's worst patch m_test*       (C,)
 s*      distance of m_test* to m*                                   ()
 N_b     the b bank rows nearest to m*                               (b, C)
 
+Fails: a sound part in the wrong place, for the bank forgets where a patch was; memory and search grow with the bank
+
 Differs: `live` keeps at most 4,000 patches chosen from 20,000 random candidates | a page must answer in seconds
 Differs: the coreset is chosen in 64 random dimensions (live), 128 (paper) | the paper names no width for its projection
 Differs: levels are concatenated, not average-pooled to 1,024 channels | the pooling is in its code, not in the paper
@@ -115,12 +117,10 @@ class PatchCore(Method):
         return Scores(maps.paste(smooth, size), image)
 
     def _picture_score(self, rows: Tensor, distances: Tensor, bank: Tensor) -> Tensor:
-        worst = distances.argmax()
-        m_test = rows[worst]
-        m_star = bank[memory.nearest_index(m_test[None], bank)[0, 0]]
         if self.settings.neighbours == 1:
-            return distances[worst]
-        around = bank[memory.nearest_index(m_star[None], bank, self.settings.neighbours)[0]]
-        return reweighted(distances[worst], m_star, m_test, around)
-
-
+            return distances.amax()
+        worst = distances.argmax()[None]  # (1,), as every index here: one without a dimension cannot be exported
+        m_test = rows[worst]
+        m_star = bank[memory.nearest_index(m_test, bank)[0]]
+        around = bank[memory.nearest_index(m_star, bank, self.settings.neighbours)[0]]
+        return reweighted(distances[worst][0], m_star[0], m_test[0], around)

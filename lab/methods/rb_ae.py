@@ -13,6 +13,8 @@ t                 attn_scale, sharpness of the attention
 AM_i              anomaly maps of MSFDM's three FDMs, i = 1..3                (B, S/s, S/s) in [0, 1]
 AM                anomaly map                                                 (B, S, S) in [0, 1]
 
+Fails: objects: it is for textures alone; a reference in another light or phase; carpet is its weakest
+
 Differs: the attention has temperature t = 10 | at t = 1, as printed, it is nearly the plain mean of the reference
 Differs: Eq. (8) is read as F_out, Eq. (9) divides by its three layers, not two | misprints: F_o is the sound picture's
 Differs: residuals in Eq. (2) go to 0..1 by their own range, pictures without a defect do not count | left open

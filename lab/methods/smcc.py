@@ -11,6 +11,8 @@ L_c, L_o  losses that draw a patch to D1's center, and off D2's        ()
 M         memory bank: patches of B pictures through today's network   (bank_patches, C), one size for any set
 S_c       score of a patch, mean distance to its K nearest in M        (B h w,)
 
+Fails: trained too long every patch, bad ones too, sits on a center; tile and wood, small defects, reflections on metal
+
 Differs: D is the distance, not its square | squared, L_c + L_o is least beyond the center (at 2 C1 - C2), not at it
 Differs: losses are means over patches, not sums | the learning rate then does not hang on the picture's size
 Differs: levels 1-3 | the text has 1-4, the memory its Table VII prints is that of 1-3; preset `paper_text` takes 1-4

@@ -7,6 +7,8 @@ F_s^l     student's                                     (B, C_l, h_l, w_l)
 d^l       squared distance of the unit features         (B, h_l, w_l)
 Omega     anomaly map, product of the upsampled d^l     (B, S, S)
 
+Fails: parts misplaced rather than changed (transistor): the student sees no more than small neighbourhoods
+
 Differs: `live` trains with Adam for 15 epochs | SGD at 0.4 for 100 epochs needs more than a visitor's patience
 Differs: the last epoch is kept | choosing the epoch needs a validation set the user does not have
 """

@@ -16,12 +16,16 @@ from torch import Tensor, nn
 
 from ..errors import LabError
 from ..method import setting
+from . import pretrained
 from .embedded import Embedded
+from .tokens import Tokens
 from .train import Pictures, device
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-BACKBONES = ("embedded", "resnet18.tv_in1k", "wide_resnet50_2.tv_in1k", "hrnet_w32.ms_in1k")
+BACKBONES = (
+    "embedded", "resnet18.tv_in1k", "wide_resnet50_2.tv_in1k", "hrnet_w32.ms_in1k", "vit_small_patch14_dinov2.lvd142m",
+)  # fmt: skip
 
 
 def backbone_setting(default: str = "embedded") -> Any:
@@ -49,6 +53,8 @@ def architecture(tag: str, levels: tuple[int, ...] = (1, 2, 3)) -> nn.Module:
     """
     if tag == "embedded":
         return with_batchnorm(Embedded())
+    if tag.startswith("vit_"):
+        return Tokens(tag, levels)
     import timm  # seconds to import, and not needed for the embedded network
 
     # HRNet's own branches, not the widened ones of its classifier (CDO's "first three hierarchies")
@@ -86,6 +92,7 @@ class Backbone(nn.Module):
             self.network = architecture(tag, levels)
             self.channels = tuple(self.network.feature_info.channels())  # type: ignore[operator, union-attr]
         wanted = self.network.state_dict()
+        stored = {getattr(self.network, "prefix", "") + k: v for k, v in stored.items()}
         missing = [k for k in wanted if k not in stored and not k.endswith("num_batches_tracked")]
         if missing:
             raise LabError(f"{path} lacks {len(missing)} tensors of {tag} (first: {missing[0]}); replace the file")
@@ -113,29 +120,35 @@ def backbone(tag: str, levels: tuple[int, ...] = (1, 2, 3)) -> Backbone:
     return _backbone(tag, levels, path, path.stat().st_mtime_ns)
 
 
+def places() -> list[Path]:
+    """The folders of `<tag>.safetensors`, in the order they are looked through."""
+    own = os.environ.get("LAB_WEIGHTS")
+    return [*weights_folders(), *([Path(own)] if own else []), pretrained.pulled()]
+
+
+def at_hand(tag: str) -> Path | None:
+    """The safetensors file of a tag where it needs no download: in `places` or in the Hub's cache; else None."""
+    files = (folder / f"{tag.replace('/', '--')}.safetensors" for folder in places())
+    found = next((path for path in files if path.is_file()), None)
+    return found or (None if tag == "embedded" else pretrained.cached(tag))
+
+
 def find_weights(tag: str) -> Path:
-    """The safetensors file of a tag: this project's `weights/`, the folder LAB_WEIGHTS, the Hub's cache, the Hub.
+    """The safetensors file of a tag: what is `at_hand`, else the Hub's.
 
     Raises LabError saying what was tried and what to do. Never answers with another network's file.
     """
-    places = weights_folders() + [Path(p) for p in [os.environ.get("LAB_WEIGHTS")] if p]
-    for folder in places:
-        if (path := folder / f"{tag}.safetensors").is_file():
-            return path
-    tried = ", ".join(str(p) for p in places)
+    if found := at_hand(tag):
+        return found
+    tried = ", ".join(map(str, places()))
     if tag == "embedded":
         raise LabError(f"the embedded backbone is missing (looked in {tried}); make it with: python -m lab distill")
-    import huggingface_hub
-    import timm
-
-    known = timm.get_pretrained_cfg(tag)
-    repository = str(known.hf_hub_id if known else tag)
     try:
-        return Path(huggingface_hub.hf_hub_download(repository, "model.safetensors"))
-    except Exception as error:  # the client has a dozen classes for it; each means: not to be had now
+        return pretrained.fetch(tag)
+    except LabError as error:
         raise LabError(
-            f"backbone {tag} is not at hand: looked in {tried} for {tag}.safetensors, then on the Hub for {repository} "
-            f"({type(error).__name__}); put the file into a folder and set LAB_WEIGHTS to it, or choose `embedded`"
+            f"backbone {tag} is not at hand: looked in {tried} for {tag}.safetensors, then on the Hub ({error}); "
+            "put the file into a folder and set LAB_WEIGHTS to it, or choose `embedded`"
         ) from None
 
 

@@ -93,10 +93,10 @@ class Progress:
 class Training:
     """The frame of a training loop: epochs, batches, the loss curve, progress, and the checkpoint between epochs.
 
-        training = Training(method, pictures, optimiser, generator, report, epochs=50, batch=8)
-        for epoch in training:
-            for part in training.batches():
-                training.step(loss_of(pictures[part]))
+    training = Training(method, pictures, optimiser, generator, report, epochs=50, batch=8)
+    for epoch in training:
+        for part in training.batches():
+            training.step(loss_of(pictures[part]))
     """
 
     def __init__(

@@ -2,31 +2,59 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gradio as gr
 
-from . import look
+from . import look, panel, yours
+from .apart import Question
 from .compare import Compare
-from .page import View
+from .field import Field
+from .papers import Papers
 from .service import Service
+from .shown import View
+from .take_apart import TakeApart
 
 START = View("samples", "washer", ("patchcore", "padim"), "test/missing_tooth/006")
+APART = Question.of("samples", "washer", "cdo", {"oom": False}, "test/missing_tooth/006")
 TITLE = "Annotation-Free Anomaly Lab"
 
 
 def build(service: Service | None = None) -> gr.Blocks:
     """The whole page; begins at once to fit what the first view shows."""
-    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:
+    service = service or Service()
+    kept = (600, 2 * 3600)  # seconds: what a browser sent is looked through so often, and cleared away when so old
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=kept) as blocks:
         gr.HTML(look.HEAD, js_on_load=look.HEAD_JS, apply_default_css=False)
-        with gr.Tabs(), gr.Tab("Compare", id="compare"):
-            compare = Compare(service or Service(), START)
+        with gr.Tabs() as tabs:
+            with gr.Tab("Compare", id="compare"):
+                compare = Compare(service, START)
+            with gr.Tab("Take apart", id="take-apart"):
+                apart = TakeApart(service, APART)
+            with gr.Tab("Your pictures", id="yours"):
+                own = yours.Yours(service)
+            with gr.Tab("Papers and ours", id="papers"):
+                papers = Papers()
+            with gr.Tab("The field", id="field"):
+                Field()
+        blocks.load(_tab, None, tabs, show_progress="hidden", api_visibility="private")
         compare.load(blocks)
+        apart.load(blocks)
+        own.load(blocks)
+        papers.load(blocks)
     compare.warm()
     return blocks
+
+
+def _tab(request: gr.Request) -> dict[str, Any]:
+    """The tab that the address names."""
+    name = request.query_params.get("tab")
+    return gr.update(selected=name) if name in ("take-apart", "yours", "papers", "field") else gr.skip()
 
 
 def launch(blocks: gr.Blocks, port: int) -> None:
     """Serves it until interrupted. Nothing on the page asks any other host."""
     blocks.queue(max_size=64).launch(
-        server_port=port, theme=look.THEME, css=look.CSS, footer_links=[], run_history=False, ssr_mode=False, pwa=False,
-        share=False,
+        server_port=port, theme=look.THEME, css=look.CSS + panel.style() + yours.style(), footer_links=[],
+        run_history=False, ssr_mode=False, pwa=False, share=False,
     )  # fmt: skip

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import logging
 import os
 import secrets
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 
-from .. import __version__, bench, data, metrics, plots
-from ..data import Dataset, samples
-from ..detector import Detector
+from .. import __version__, bench, data, hub, metrics, plots
+from ..data import Dataset, Item, samples
+from ..detector import Detector, Finding
 from ..errors import LabError
 from ..method import Report, silent
-from ..methods import METHODS
 from ..parts import features
+from . import encoding, evidence, variant
+from .evidence import Truth
 from .sharing import Line, Shelf
 
 log = logging.getLogger("lab.ui")
-CACHE = "~/.cache/anomaly-lab"
 Place = tuple[str, str]
 """(set, category)"""
 
@@ -39,50 +40,50 @@ def sentence(error: BaseException) -> str:
     return f"An error of ours (id {name}); the rest of the page still works."
 
 
-def in_order(dataset: Dataset) -> list[int]:
-    """Indices of the test pictures as they are shown and judged: defective ones first."""
-    return sorted(range(len(dataset.test)), key=lambda i: not dataset.test[i].bad)
+def in_order(dataset: Dataset) -> list[Item]:
+    """The test pictures as they are shown and judged: defective ones first."""
+    return sorted(dataset.test, key=lambda item: not item.bad)
 
 
 @dataclass
 class Survey:
-    """What one detector says of all N test pictures of its category; `None` until a picture is judged.
+    """What one detector says of all N test pictures of its category, in the order they are shown.
 
-    scores, verdicts, words   per picture: σ, good/look/bad, and where its heat is
-    figure                    pixel heat of sound and of defective surface; the numbers below come with it
+    scores, places   per picture: σ, and where its heat is; None and "" until it is judged
+    payload          `evidence.payload` of all of them, and what the detector's own threshold does, once all are judged
+    figures          of the ablation tables, where asked for
     """
 
+    key: str
     scores: list[float | None]
-    verdicts: list[str | None]
-    words: list[str]
-    figure: go.Figure | None = None
-    margin: float | None = None
-    overlap: float | None = None
-    auroc: float | None = None
-    interval: tuple[float, float] | None = None
-    missed: int = 0
-    bads: int = 0
-    false_alarms: int = 0
-    goods: int = 0
+    places: list[str]
+    payload: dict[str, Any] | None = None
+    rates: metrics.Rates | None = None
+    figures: dict[str, float | None] = field(default_factory=dict)
 
 
 @dataclass
 class Service:
-    """Shared by all visitors of public sets. `backbone` replaces that of the preset where a method has one."""
+    """Shared by all visitors of public sets. `backbone` replaces that of the preset where a method has one.
 
-    folder: Path = field(default_factory=lambda: Path(os.environ.get("LAB_CACHE") or CACHE).expanduser())
+    A method is named as `variant` names it: some of its settings may be changed.
+    """
+
+    folder: Path = field(default_factory=hub.cache)
     backbone: str | None = field(default_factory=lambda: os.environ.get("LAB_BACKBONE"))
     seed: int = 0
-    memory: int = 512 * 2**20  # bytes of learned tensors
+    memory: int = 512 * 2**20  # bytes of learned tensors; maps of surveys may take a quarter as much
     disk: int = 2 * 2**30  # bytes of detectors' files
 
     def __post_init__(self) -> None:
         self.line = Line()
         self.detectors: Shelf[str, Detector] = Shelf(self.memory, _bytes)
-        self.surveys: Shelf[str, Survey] = Shelf(64)
+        self.surveys: Shelf[str, Survey] = Shelf(self.memory // 4, _length)
         self.datasets: Shelf[Place, Dataset] = Shelf(16)
         self._thumbs: Shelf[Place, list[str]] = Shelf(16)
         self.prints: dict[Place, str] = {}
+        self.drawing = threading.Lock()
+        self.fitting: dict[str, Detector] = {}  # by key, for the curves of a training under way
 
     def dataset(self, place: Place) -> Dataset:
         """LabError when the set is not one of those at hand: a path typed by a visitor is none."""
@@ -92,19 +93,29 @@ class Service:
         return self.datasets.get(place) or self.datasets.put(place, data.load(source, category))
 
     def thumbs(self, place: Place) -> list[str]:
-        """One data URI per test picture, "" until someone has drawn it: a list shared by all who look."""
-        return self._thumbs.get(place) or self._thumbs.put(place, [""] * len(self.dataset(place).test))
+        """Data URIs of the first test pictures, in the order shown, as far as drawn: a list shared by all who look."""
+        held = self._thumbs.get(place)
+        return held if held is not None else self._thumbs.put(place, [])
+
+    def draw(self, place: Place, report: Report = silent) -> None:
+        """Draws the thumbnails that nobody has drawn yet."""
+        items, thumbs = in_order(self.dataset(place)), self.thumbs(place)
+        while (number := len(thumbs)) < len(items):
+            report(number / len(items), f"drawing thumbnail {number + 1} of {len(items)}")
+            drawn = encoding.thumb(items[number].picture())
+            with self.drawing:  # two visitors may have drawn the same one
+                if len(thumbs) == number:
+                    thumbs.append(drawn)
 
     def settings(self, method: str) -> dict[str, Any]:
-        if method not in METHODS:
-            raise LabError(f"there is no method {method!r}; there are {', '.join(METHODS)}")
-        return bench.settings_for(method, "live", {"backbone": self.backbone} if self.backbone else {})
+        name, changes = variant.read(method)
+        return bench.settings_for(name, "live", ({"backbone": self.backbone} if self.backbone else {}) | changes)
 
     def key(self, place: Place, method: str, report: Report = silent) -> str:
         """Method, settings, backbone's hash, training pictures, seed and version, as one hash."""
         settings = self.settings(method)
         tag = settings.get("backbone")
-        told = [method, settings, features.file_sha256(features.find_weights(tag)) if tag else None,
+        told = [method.partition("?")[0], settings, features.file_sha256(features.find_weights(tag)) if tag else None,
                 self.fingerprint(place, report), self.seed, __version__]  # fmt: skip
         return hashlib.sha256(json.dumps(told, sort_keys=True, default=list).encode()).hexdigest()[:40]
 
@@ -143,13 +154,15 @@ class Service:
         """Fits it when it is neither in memory nor on disk. Raises LabError, or what `report` raises."""
         if found := self.ready(place, method, report):
             return found
+        trained = variant.fit(method)
+        fitted = self.detector(place, trained, report) if trained != method else None
         with self.line.turn(report):
             if found := self.ready(place, method):  # made by another visitor meanwhile
                 return found
             dataset = self.dataset(place)
 
             def told(fraction: float, words: str) -> None:
-                self.line.now = f"{METHODS[method].title} on {place[1]}: {words}"
+                self.line.now = f"{variant.title(method)} on {place[1]}: {words}"
                 report(fraction, words)
 
             def good() -> Iterator[np.ndarray]:
@@ -158,10 +171,19 @@ class Service:
                     told(0.2 * number / total, f"reading {number + 1} of {total} good pictures")
                     yield item.picture()
 
-            detector = Detector(method, **self.settings(method))
-            detector.fit(good(), seed=self.seed, report=lambda f, words: told(0.2 + 0.8 * f, words))
-            detector.origin = {"set": dataset.name, "category": dataset.category, "licence": dataset.licence}
+            def later(fraction: float, words: str) -> None:
+                told(0.2 + 0.8 * fraction, words)
+
             key = self.key(place, method)
+            if fitted:
+                detector = fitted.rescored(good(), later, **variant.scoring(method))
+            else:
+                detector = self.fitting[key] = Detector(method.partition("?")[0], **self.settings(method))
+                try:
+                    detector.fit(good(), seed=self.seed, report=later)
+                finally:
+                    del self.fitting[key]
+                detector.origin = dataset.origin
             self._store(detector, self.folder / f"{key}.safetensors")
             return self.detectors.put(key, detector)
 
@@ -176,50 +198,59 @@ class Service:
         except OSError as error:
             log.warning("the detector is not kept in %s: %s", self.folder, error)
 
-    def survey(self, place: Place, method: str, begun: Callable[[Survey], None], report: Report = silent) -> Survey:
+    def survey(
+        self, place: Place, method: str, begun: Callable[[Survey], None], report: Report = silent, figures: bool = False
+    ) -> Survey:
         """Judges the whole test set; `begun` gets the survey before it fills up, picture by picture."""
         key = self.key(place, method)
-        if found := self.surveys.get(key):
+
+        def made() -> Survey | None:
+            found = self.surveys.get(key)
+            return found if found and (found.figures or not figures) else None
+
+        if found := made():
             begun(found)
             return found
-        detector, test = self.detector(place, method, report), self.dataset(place).test
-        survey = Survey([None] * len(test), [None] * len(test), [""] * len(test))
+        detector, items = self.detector(place, method, report), in_order(self.dataset(place))
+        survey = Survey(key, [None] * len(items), [""] * len(items))
         begun(survey)
-        size, normal, abnormal = detector.settings.size, [np.empty(0, np.float32)], [np.empty(0, np.float32)]
+        size, findings, truths = detector.settings.size, list[Finding](), list[Truth]()
         with self.line.turn(report):
-            for number, i in enumerate(in_order(self.dataset(place))):
-                item = test[i]
-                report(number / len(test), f"judging {number + 1} of {len(test)} test pictures")
-                self.line.now = f"{METHODS[method].title} judges {place[1]}"
+            if found := made():  # made by another visitor meanwhile
+                begun(found)
+                return found
+            for number, item in enumerate(items):
+                report(number / len(items), f"judging {number + 1} of {len(items)} test pictures")
+                self.line.now = f"{variant.title(method)} judges {place[1]}"
                 finding = detector.finding(detector.raw(item.picture()), (size, size))
-                survey.scores[i], survey.verdicts[i] = finding.score, finding.verdict
-                survey.words[i] = plots.describe(finding.heat, finding.score, finding.verdict)
-                if not item.bad or item.mask:
-                    mask = np.zeros((size, size), bool)
-                    if item.bad and item.mask:
-                        mask = bench.resize_mask(item.mask(), size)
-                    normal.append(finding.heat[~mask])
-                    abnormal.append(finding.heat[mask])
+                survey.scores[number], survey.places[number] = finding.score, plots.place(finding.heat)
+                findings.append(dataclasses.replace(finding, views={}))
+                truths.append(Truth(item.bad, bench.resize_mask(item.mask(), size) if item.bad and item.mask else None))
             report(1.0, "comparing the distributions")
-            bad = [item.bad for item in test]
-            self._measure(survey, detector, bad, np.concatenate(normal), np.concatenate(abnormal))
+            c = detector.calibration
+            assert c is not None
+            bad, scores = [item.bad for item in items], [found.score for found in findings]
+            if figures:
+                masks = [t.mask if t.bad else np.zeros((size, size), bool) for t in truths]
+                surface = metrics.pixel_report(masks, [found.heat for found in findings])
+                survey.figures = {"image_auroc": metrics.image_auroc(bad, scores), **surface}
+            survey.payload, survey.rates = evidence.payload(c, findings, truths), metrics.rates(bad, scores, c.bad)
         return self.surveys.put(key, survey)
 
-    def _measure(
-        self, survey: Survey, detector: Detector, bad: list[bool], normal: np.ndarray, abnormal: np.ndarray
-    ) -> None:
-        c = detector.calibration
-        assert c is not None
-        survey.margin, survey.overlap = metrics.margin(normal, abnormal), metrics.overlap(normal, abnormal)
-        scores = [score for score in survey.scores if score is not None]
-        survey.auroc, survey.interval = metrics.image_auroc(bad, scores), metrics.auroc_interval(bad, scores)
-        alarm = [verdict == "bad" for verdict in survey.verdicts]
-        survey.bads, survey.goods = sum(bad), len(bad) - sum(bad)
-        survey.missed = sum(b and not a for a, b in zip(alarm, bad, strict=True))
-        survey.false_alarms = sum(a and not b for a, b in zip(alarm, bad, strict=True))
-        survey.figure = plots.distributions(
-            normal, abnormal, thresholds={"95 % sound": c.pixel_95, "marked": c.pixel_bad}, names=("sound", "defective")
-        )
+    def send(self, asked: Any) -> Any:
+        """What a page fetches by itself: {"survey": key}, {"thumbs": [set, category], "from": n}; None if not there."""
+        match asked:
+            case {"survey": str(key)}:
+                survey = self.surveys.get(key)
+                return survey.payload if survey else None
+            case {"thumbs": [str(source), str(category)], "from": int(start)}:
+                return (self._thumbs.get((source, category)) or [])[max(start, 0) :]
+        return None
+
 
 def _bytes(detector: Detector) -> int:
     return sum(t.nbytes for t in detector.method.state().values())
+
+
+def _length(survey: Survey) -> int:
+    return sum(len(picture["heat"]) for picture in survey.payload["pictures"]) if survey.payload else 0

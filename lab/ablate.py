@@ -1,0 +1,162 @@
+"""Taking methods apart: which settings an ablation measures, and what its rows say beside the paper."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from scipy import stats
+
+from . import papers
+from .bench import Variants
+from .errors import LabError
+from .method import BaseSettings
+from .methods import METHODS
+from .rows import Row
+
+FIGURES = ("image_auroc", "pixel_auroc", "aupro", "pixel_ap", "margin", "overlap")
+LEVEL = 0.95  # of Student's t in the rule of `mark`
+Study = dict[str, Any]
+
+
+def plan(method: str, base: BaseSettings) -> Variants:
+    """`full`, each component off, then what the paper's tables switch off together. LabError without components."""
+    kind = METHODS[method]
+    rows = kind.ablations(base)
+    if len(rows) == 1:
+        able = [name for name, other in METHODS.items() if len(other.ablations(other.presets()["live"])) > 1]
+        raise LabError(f"{method} has no component to switch off; those that have: {', '.join(able)}")
+    for names in papers.combinations(method):
+        settings = base
+        for name in names:
+            further = kind.ablations(settings)
+            if name not in further:  # off already in the base
+                break
+            settings = further[name]
+        else:
+            rows[", ".join(names)] = settings
+    return rows
+
+
+class Direction(NamedTuple):
+    """One figure, full minus altered, on one category (or the mean of a set's categories), over seeds."""
+
+    method: str
+    place: str  # "set/category", or "set, mean of n"
+    component: str  # what is off
+    figure: str
+    mean: float
+    sd: float | None  # over seeds; None with one
+    seeds: int
+    claim: papers.Claim | None
+    mark: str
+
+
+def mark(deltas: list[float], claim: papers.Claim | None) -> str:
+    """What the deltas (full minus altered, one per seed) say of the paper's direction.
+
+    A delta is paired: both settings saw the same pictures and seed. With n seeds, mean m and standard deviation s:
+    `within noise` where |m| <= t s / sqrt(n), t the 0.95 quantile of Student's distribution with n - 1 degrees (2.92
+    for three seeds), else `agrees` or `disagrees` by m's sign. One seed shows no noise: `one seed`. Where the paper
+    names no direction: `not in the paper`, or `no change in the paper` where it prints equal figures.
+    """
+    if claim is None:
+        return "not in the paper"
+    if claim.sign == 0:
+        return "no change in the paper"
+    n = len(deltas)
+    if n < 2:
+        return "one seed"
+    m, s = statistics.fmean(deltas), statistics.stdev(deltas)
+    if abs(m) <= stats.t.ppf(LEVEL, n - 1) * s / math.sqrt(n):
+        return "within noise"
+    return "agrees" if math.copysign(1, m) == claim.sign else "disagrees"
+
+
+def studies(rows: Iterable[Row]) -> list[Study]:
+    """The rows of ablations, gathered: one study per method, base settings, training pictures, weights and version.
+
+    A study is plain JSON and says all that its tables need: figures[place][component][seed][figure], and where they
+    come from.
+    """
+    found: dict[str, Study] = {}
+    for row in rows:
+        if "component" not in row:
+            continue
+        same = {name: row[name] for name in ("method", "base", "weights", "version", "eval_size", "train_limit")}
+        study = found.setdefault(json.dumps(same), same | dict(
+            settings={}, commands=[], machines=[], dates=[], train={}, figures={}
+        ))  # fmt: skip
+        for name, value in (("commands", "command"), ("machines", "machine"), ("dates", "date")):
+            if row[value] not in study[name]:
+                study[name].append(row[value])
+        if row["component"] == "full":
+            study["settings"] = row["settings"]
+        place = f"{row['dataset']}/{row['category']}"
+        study["train"][place] = row["train"]
+        seeds = study["figures"].setdefault(place, {}).setdefault(row["component"], {})
+        seeds[str(row["seed"])] = {name: row[name] for name in FIGURES}
+    return [study for study in found.values() if study["settings"]]
+
+
+def directions(study: Study) -> list[Direction]:
+    """Every figure of every component off, place by place; for a set of several categories their mean as well."""
+    places, sets = study["figures"], dict[str, list[str]]()
+    for place in places:
+        sets.setdefault(place.split("/")[0], []).append(place)
+    found = []
+    for name, members in sets.items():
+        groups = [(place, [place]) for place in members]
+        if len(members) > 1:
+            groups.append((f"{name}, mean of {len(members)}", members))
+        for title, group in groups:
+            components = [c for c in places[group[0]] if c != "full" and all(c in places[p] for p in group)]
+            category = title.partition("/")[2]
+            for component in components:
+                for figure in FIGURES:
+                    per_place = [paired(places[p], component, figure) for p in group]
+                    seeds = [seed for seed in per_place[0] if all(seed in deltas for deltas in per_place)]
+                    deltas = [statistics.fmean(d[seed] for d in per_place) for seed in seeds]
+                    if not deltas:
+                        continue
+                    claim = papers.claim(
+                        study["method"], component, figure, base=study["settings"], dataset=name, category=category
+                    )
+                    spread = statistics.stdev(deltas) if len(deltas) > 1 else None
+                    found.append(Direction(
+                        study["method"], title, component, figure, statistics.fmean(deltas), spread, len(deltas),
+                        claim, mark(deltas, claim),
+                    ))  # fmt: skip
+    return found
+
+
+def paired(place: dict[str, Any], component: str, figure: str) -> dict[str, float]:
+    """Seed -> full minus altered, for the seeds in which both are defined."""
+    full, off = place.get("full", {}), place[component]
+    both = {seed: (full[seed][figure], off[seed][figure]) for seed in off if seed in full}
+    return {seed: a - b for seed, (a, b) in both.items() if a is not None and b is not None}
+
+
+def ours(direction: Direction) -> str:
+    """The measured delta: mean ± standard deviation over seeds."""
+    return f"{direction.mean:+.4f}" + ("" if direction.sd is None else f" ± {direction.sd:.4f}")
+
+
+def theirs(claim: papers.Claim | None) -> str:
+    """The paper's delta, or its word."""
+    if claim is None:
+        return "-"
+    return f"{claim.delta:+.4f}" if claim.delta is not None else "larger" if claim.sign > 0 else "smaller"
+
+
+def lines(study: Study) -> list[str]:
+    """A study for the screen, one line per direction."""
+    return [
+        f"{d.method:<9}  {d.place}  {d.component:<20}  {d.figure:<11}  full - altered {ours(d):<18}  "
+        f"{d.seeds} seed{'s' if d.seeds > 1 else ''}  paper {theirs(d.claim):<8}  {d.mark}"
+        + (f"  ({d.claim.where})" if d.claim else "")
+        for d in directions(study)
+    ]

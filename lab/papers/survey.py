@@ -1,0 +1,77 @@
+"""The field as its survey orders it: the families of methods, its public sets, and the question it leaves open."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+CITATION = (
+    "Y. Cui, Z. Liu, S. Lian. A Survey on Unsupervised Anomaly Detection Algorithms for Industrial Images. "
+    "IEEE Access, 2023. doi:10.1109/ACCESS.2023.3282993"
+)
+QUESTION = (
+    "A false alarm costs a manual check; a missed defect ships an inferior product. "
+    "Moving the threshold only trades one for the other. "
+    "To lower both at once a method has to drive sound and defective pictures apart, and that is the open question."
+)
+
+
+class Family(NamedTuple):
+    """idea     what is learned, and what then counts as anomalous
+    cost     the survey's comparison
+    others   its examples
+    parts    methods of this project that use the idea as a part, not as their own
+    """
+
+    idea: str
+    cost: str
+    others: str
+    parts: tuple[str, ...] = ()
+
+
+FAMILIES = {  # by the name that methods give as their family
+    "reconstruction": Family(
+        "Normal pictures, or features of them, are encoded and decoded; the error is the anomaly.",
+        "Trains expensively, scores fast.",
+        "autoencoders, GANs, student and teacher as in STPM, DFR",
+    ),
+    "normalizing flow": Family(
+        "A bijection carries normal features to a known density; a low likelihood is the anomaly.",
+        "Trains expensively.",
+        "DifferNet, CFLOW, FastFlow",
+    ),
+    "representation": Family(
+        "Pretrained features of normal pictures are stored; the distance to them is the anomaly.",
+        "Needs no training, but memory for its gallery.",
+        "SPADE, PaDiM, PatchCore, CFA",
+    ),
+    "data augmentation": Family(
+        "Anomalies are made, and a network learns against them.",
+        "Depends on the data.",
+        "DRAEM, CutPaste, NSA",
+        ("rb_ae", "cdo", "local_occ"),
+    ),
+    "algorithm enhancements": Family(
+        "Losses, attention and interpretability, to be added to any of the others.",
+        "",
+        "FCDD, IGD",
+    ),
+}
+
+
+class PublicSet(NamedTuple):
+    """One of the survey's sets; `pulled` is its name in `lab.data.known`, where its official counts are."""
+
+    kind: str
+    size: str
+    pulled: str = ""
+
+
+SETS = {  # by the name that `lab.data.folders` gives the layout
+    "MVTec AD": PublicSet("objects and textures, with masks", "15 categories, 3,629 + 1,725 pictures", "mvtec"),
+    "BTAD": PublicSet("products, with masks", "2,830 pictures of 3 products", "btad"),
+    "DAGM 2007": PublicSet("artificial textures", "10 classes, 8,050 + 8,050 pictures"),
+    "MTD": PublicSet("magnetic tiles, with masks", "1,344 pictures in 6 classes"),
+    "KolektorSDD": PublicSet("commutators, with masks", "399 pictures, 52 of them defective"),
+    "ELPV": PublicSet("solar cells, with a probability of a defect", "2,624 pictures of 300 x 300"),
+    "AITEX": PublicSet("fabric strips, with masks", "140 sound and 105 defective pictures of 4096 x 256"),
+}

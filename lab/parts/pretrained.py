@@ -1,0 +1,52 @@
+"""Weights of frozen networks on the Hub: whether they are in a cache here, how large they are, how they are fetched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from .. import hub
+from ..method import Report, silent
+
+FILE = "model.safetensors"  # in a repository of timm's
+
+
+def pulled() -> Path:
+    """The folder of what `fetch` brought, as `<tag>.safetensors`."""
+    return hub.cache() / "weights"
+
+
+def repository(tag: str) -> str:
+    """The Hub's model repository of a full timm tag."""
+    return tag if "/" in tag else f"timm/{tag}"
+
+
+def cached(tag: str) -> Path | None:
+    """The file of a tag where the Hub's own client keeps it; None where it does not."""
+    import huggingface_hub
+
+    found = huggingface_hub.try_to_load_from_cache(repository(tag), FILE)
+    return Path(found) if isinstance(found, str) else None
+
+
+def offer(tag: str) -> hub.File:
+    """What would be downloaded; its `size` is in bytes. Raises LabError where the Hub has no such tag."""
+    name = repository(tag)
+    for file in hub.repository(name, "model").files:
+        if file.path == FILE:
+            return file
+    raise hub.Absent(f"{name}: holds no {FILE}; name a full timm tag such as resnet18.tv_in1k")
+
+
+def fetch(tag: str, announce: Callable[[hub.File], None] = lambda file: None, report: Report = silent) -> Path:
+    """Downloads the file of a tag, continuing what broke off. `announce` may raise Cancelled before; LabError."""
+    with hub.turn(report):
+        file = offer(tag)
+        announce(file)
+        hub.fetch([file], lambda done, words: report(done, f"downloading {words}"))
+        target = pulled() / f"{tag.replace('/', '--')}.safetensors"
+        with hub.told(str(target)):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(file.place, target)
+    return target

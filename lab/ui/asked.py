@@ -1,0 +1,291 @@
+"""What the controls of *Your pictures* ask for: thin over `own.py` and `closer.py`, each a named endpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from .. import images
+from ..detector import FEWEST
+from ..errors import LabError
+from ..method import Report
+from ..methods import METHODS
+from . import closer, given
+from .handout import duration
+from .own import Own
+from .service import Service
+from .sharing import Shelf
+
+ALL = "all"
+Parts = dict[Any, Any]
+"""component -> its new value"""
+
+
+class Asked:
+    """The visits and what they ask; `yours.py` builds the components.
+
+    told    status, cancel and every other part, in the order of `_all`
+    """
+
+    told: list[Any]
+    status: gr.HTML
+    cancel: gr.Button
+    why: gr.HTML
+    sizes: gr.HTML
+    files: list[gr.DownloadButton]
+
+    def __init__(self, service: Service):
+        self.service, self.desk = service, Shelf[str, Any](400)
+        self.visits: Shelf[str, Own] = Shelf(40)
+
+    # --- a visit ------------------------------------------------------------------------------------------------------
+
+    def own(self, request: gr.Request) -> Own:
+        key = request.session_hash or ""
+        return self.visits.get(key) or self.visits.put(key, Own(self.service, self.desk))
+
+    def leave(self, request: gr.Request) -> None:
+        """The visit is over: its pictures and what was made of them go."""
+        if own := self.visits.drop(request.session_hash or ""):
+            own.close()
+
+    def send(self, asked: Any) -> Any:
+        """What a panel fetches by itself; None if not there."""
+        match asked:
+            case {"survey": str(key)}:
+                return self.desk.get(key)
+            case {"thumbs": str(key), "from": int(start)}:
+                return list(self.desk.get(key) or ())[max(start, 0) :]
+        return None
+
+    # --- steps one and two --------------------------------------------------------------------------------------------
+
+    def _taker(self, role: str) -> Callable[..., list[Any]]:
+        def take(files: list[str], request: gr.Request) -> list[Any]:
+            own = self.own(request)
+            words = own.take([str(path) for path in files or []], role)
+            return [None, *self._all(own, words)]
+
+        take.__doc__ = f"""Takes pictures in as {given.HEADS[role].lower()} ones.
+
+        Args:
+            files: pictures ({images.FORMATS}) or zips of them.
+
+        Returns:
+            The emptied drop zone, a sentence on what was taken and what was not, and the parts of the page.
+        """
+        return take
+
+    def snap(self, picture: str | None, role: str, request: gr.Request) -> list[Any]:
+        own = self.own(request)
+        return [None, *self._all(own, own.take([picture] if picture else [], role))]
+
+    def check(self, request: gr.Request) -> Iterator[Parts]:
+        """The data check of the good pictures.
+
+        Returns:
+            Its progress, then what it found as HTML.
+        """
+        own = self.own(request)
+        if own.uploads.of("good") and own.uploads.of("good", "bad", "new") != own.checked:
+            yield from self._follow(own, own.look)
+        else:
+            yield self._state(own)
+
+    def act(self, event: gr.EventData, request: gr.Request) -> list[Any]:
+        """A button among what was given."""
+        own, told = self.own(request), event._data
+        if told.get("act") == "keep":
+            own.keep(str(told.get("words")))
+            return self._all(own, "Kept.")
+        return self._all(own, self._left_out(own, [str(name) for name in json.loads(told["names"])]))
+
+    def leave_out(self, name: str, request: gr.Request) -> str:
+        """Leaves a picture out.
+
+        Args:
+            name: its file's name.
+
+        Returns:
+            What came of it, in words.
+        """
+        return self._left_out(self.own(request), [name])
+
+    def _left_out(self, own: Own, names: list[str]) -> str:
+        own.leave_out(names)
+        return f"Left out: {', '.join(names)}."
+
+    # --- step three ---------------------------------------------------------------------------------------------------
+
+    def answer(self, method: str, request: gr.Request) -> Iterator[Parts]:
+        """Fits a method to the good pictures and judges all of them.
+
+        Args:
+            method: its name, or "all": those that fit within a minute, ranked.
+
+        Returns:
+            Progress and what came of it in words, the panel's state, the table of methods, and three files: detector,
+            CSV and report.
+        """
+        own = self.own(request)
+        job = own.answer_all if method == ALL else lambda report: own.answer(method, report)
+        yield from self._follow(own, job)
+
+    def stop(self, request: gr.Request) -> Any:
+        """Cancels what runs."""
+        self.own(request).work.stop.set()
+        return gr.update(interactive=False)
+
+    def choose(self, method: str, request: gr.Request) -> list[Any]:
+        """Shows another of the methods that were fitted.
+
+        Args:
+            method: its name.
+        """
+        own = self.own(request)
+        if method in own.fitted:
+            own.show(method)
+        return self._all(own, own.words() if own.method else "")
+
+    def pick(self, event: gr.EventData, request: gr.Request) -> Any:
+        own = self.own(request)
+        own.pick(str(event._data["name"]))
+        return own.panel()
+
+    def show_picture(self, name: str, request: gr.Request) -> str:
+        """Chooses the picture that `yours_why`, `yours_try` and the panel are about.
+
+        Args:
+            name: its file's name.
+
+        Returns:
+            The name of the picture now shown.
+        """
+        own = self.own(request)
+        own.pick(name)
+        return own.at
+
+    def false_alarm(self, request: gr.Request) -> Iterator[Parts]:
+        """The picture shown joins the good ones, and the method shown is refitted."""
+        own = self.own(request)
+        yield from self._follow(own, lambda report: own.false_alarm(own.at, report))
+
+    def learn_as_good(self, name: str, request: gr.Request) -> str:
+        """A picture was a false alarm: it joins the good ones, and the method shown is refitted; `yours_undo` undoes.
+
+        Args:
+            name: its file's name.
+
+        Returns:
+            What came of it, in words.
+        """
+        own = self.own(request)
+        for _ in own.work.run(lambda report: own.false_alarm(name, report)):
+            pass
+        return own.work.told[1]
+
+    def take_back(self, request: gr.Request) -> list[Any]:
+        """Takes the last false alarm back.
+
+        Returns:
+            What came of it in words, and the parts of the page.
+        """
+        own = self.own(request)
+        return self._all(own, own.undo())
+
+    def scores(self, request: gr.Request) -> list[dict]:
+        """What the method shown says of all pictures.
+
+        Returns:
+            A list of objects: name, role (good, bad or new), score in σ, verdict, marked (share of the surface).
+        """
+        own = self.own(request)
+        judged = own.fitted[own.method].judged if own.method else ()
+        return [dict(name=j.name, role=j.role, score=j.score, verdict=j.verdict, marked=j.marked) for j in judged]
+
+    # --- a closer look ------------------------------------------------------------------------------------------------
+
+    def spot(self, event: gr.EventData) -> tuple[float, float]:
+        return round(float(event._data["x"]), 3), round(float(event._data["y"]), 3)
+
+    def explain(self, x: float, y: float, request: gr.Request) -> Iterator[Parts]:
+        """Why a spot of the picture shown is hot or not: the nearest normal patches.
+
+        Args:
+            x: share of the picture's width, from the left.
+            y: share of its height, from the top.
+
+        Returns:
+            HTML: how far and how unusual in words, and the patches with their pictures' names.
+        """
+        yield from self._closer(request, self.why, lambda own, report: closer.explained(own, x, y, report))
+
+    def try_mark(self, kind: str, x: float, y: float, request: gr.Request) -> Iterator[Parts]:
+        """From what size on a made defect is found.
+
+        Args:
+            kind: "scratch", "blur" or "paint".
+            x: share of the picture's width, from the left.
+            y: share of its height, from the top.
+
+        Returns:
+            HTML: the size in words, and the tried marks with their verdicts.
+        """
+        yield from self._closer(request, self.sizes, lambda own, report: closer.tried(own, kind, x, y, report))
+
+    def _closer(self, request: gr.Request, part: gr.HTML, look: Callable[[Own, Report], str]) -> Iterator[Parts]:
+        own, made = self.own(request), list[str]()
+
+        def job(report: Report) -> str:
+            if not own.method:
+                raise LabError("Get answers first.")
+            made.append(look(own, report))
+            return own.words()
+
+        for _ in own.work.run(job):
+            yield self._state(own)
+        if made:
+            yield self._state(own) | {part: made[0]}
+
+    # --- what is shown ------------------------------------------------------------------------------------------------
+
+    def _choices(self, own: Own | None) -> list[tuple[str, str]]:
+        """Methods with the seconds they take, and all of them."""
+        taking = lambda m: f": about {duration(own.expected(m))}" if own and own.ready() else ""
+        every = [(f"{kind.title}{taking(m)}", m) for m, kind in METHODS.items()]
+        return [*every, ("Try them all: what fits within a minute", ALL)]
+
+    def _state(self, own: Own) -> Parts:
+        running = own.work.running
+        return {self.status: own.work.status(), self.cancel: gr.update(visible=running, interactive=running)}
+
+    def _follow(self, own: Own, job: Callable[[Report], str]) -> Iterator[Parts]:
+        for _ in own.work.run(job):
+            yield self._state(own)
+        if not own.work.running:
+            yield dict(zip(self.told, self._all(own, own.work.told[1]), strict=True))
+
+    def _all(self, own: Own, words: str) -> list[Any]:
+        """Every part, in the order of `told`."""
+        own.work.told = (None, words)
+        if own.uploads.held and not own.ready():
+            words += f" Step 3 needs {FEWEST} good pictures; there are {len(own.uploads.of('good'))}."
+        files = own.files() if own.method else [None] * len(self.files)
+        shown = [(METHODS[r.method].title, r.method) for r in own.ranking()]
+        return [
+            f'<div class="status" role="status"><span>{escape(words)}</span></div>',
+            gr.update(visible=False),
+            given.given(own),
+            gr.update(choices=self._choices(own)),
+            gr.update(interactive=own.ready()),
+            gr.update(visible=bool(own.method)),
+            own.panel() or gr.skip(),
+            gr.update(choices=shown, value=own.method or None, visible=len(shown) > 1),
+            given.ranking(own),
+            gr.update(interactive=bool(own.past)),
+            *(gr.update(value=path) for path in files),
+        ]  # fmt: skip

@@ -1,0 +1,111 @@
+"""What one visitor has chosen and what is shown of it. Knows neither gradio nor the worker that fills it in."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Mapping
+from typing import Any, Self
+
+from .. import data
+from ..data import Dataset, Item
+from ..errors import LabError
+from ..methods import METHODS
+from . import evidence, wording
+from .service import Place, Service, Survey, in_order
+
+MOST = 4  # methods side by side
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """What a visitor has chosen: all of the page's state but the threshold, which lives in the browser."""
+
+    source: str
+    category: str
+    methods: tuple[str, ...]
+    picture: str = ""  # name of a test picture, or its `wording.slug`; "": the first defective one
+
+    @property
+    def place(self) -> Place:
+        return self.source, self.category
+
+    def checked(self) -> Self:
+        """Raises LabError when something in it is not at hand."""
+        if not 1 <= len(self.methods) <= MOST:
+            raise LabError("Choose two to four methods.")
+        if self.source not in data.sets():
+            raise LabError(f"There is no set {self.source!r} here; there are {', '.join(data.sets())}.")
+        if unknown := [m for m in self.methods if m not in METHODS]:
+            raise LabError(f"There is no method {unknown[0]!r}; there are {', '.join(METHODS)}.")
+        return self
+
+    def asked(self, query: Mapping[str, str]) -> Self:
+        """This view with what an address changes in it. Raises LabError when that is not at hand."""
+        view = dataclasses.replace(
+            self,
+            source=query.get("set", self.source),
+            methods=tuple(dict.fromkeys(query["methods"].split(","))) if query.get("methods") else self.methods,
+        ).checked()
+        known = data.categories(view.source)
+        fallback = view.category if view.source == self.source else known[0]
+        view = dataclasses.replace(view, category=query.get("category", fallback))
+        if view.category not in known:
+            raise LabError(f"The set {view.source} has no category {view.category!r}; it has {', '.join(known)}.")
+        picture = query.get("picture", self.picture if view.place == self.place else "")
+        return dataclasses.replace(view, picture=picture)
+
+
+class Shown:
+    """What is shown of one category. A worker that outlives its run writes into the one it began with."""
+
+    def __init__(self, service: Service, place: Place):
+        self.service, self.place, self.lock = service, place, threading.RLock()
+        self.dataset: Dataset | None = None
+        self.items: list[Item] = []
+        self.thumbs: list[str] = []
+        self.at = 0
+        self.picture: dict[str, Any] | None = None
+        self.scales: dict[str, dict[str, Any]] = {}  # method -> evidence.scale
+        self.heats: dict[str, dict[str, Any]] = {}  # method -> evidence.picture of the chosen one
+        self.why: dict[str, str] = {}  # method -> why its map is not there
+        self.surveys: dict[str, Survey] = {}
+
+    def open(self, picture: str) -> None:
+        if not self.dataset:
+            dataset = self.service.dataset(self.place)
+            self.items, self.thumbs = in_order(dataset), self.service.thumbs(self.place)
+            self.dataset = dataset
+        self.pick(picture, [])
+
+    def pick(self, name: str, methods: list[str]) -> None:
+        """Another picture, and what the methods that are ready say of it; all changes at once."""
+        found = [i for i, item in enumerate(self.items) if name in (item.name, wording.slug(item.name))] or [self.at]
+        with self.lock:
+            if self.picture and found[0] == self.at:
+                return
+            item = self.items[found[0]]
+            mask = item.mask() if item.bad and item.mask else None
+            picture = evidence.shown(item.picture(), mask, wording.truth(item))
+            held = {m: self._heat(m, found[0]) for m in methods}
+            self.at, self.picture = found[0], picture
+            self.heats = {m: heat for m, heat in held.items() if heat}
+
+    def heat(self, method: str) -> bool:
+        """The chosen picture's map, if the method is ready."""
+        with self.lock:
+            if method not in self.heats and (heat := self._heat(method, self.at)):
+                self.heats[method] = heat
+            return method in self.heats
+
+    def _heat(self, method: str, at: int) -> dict[str, Any] | None:
+        if (survey := self.surveys.get(method)) and survey.payload:
+            found: dict[str, Any] = survey.payload["pictures"][at]
+            return found
+        detector = self.service.ready(self.place, method)
+        if detector is None or detector.calibration is None:
+            return None
+        self.scales[method] = evidence.scale(detector.calibration)
+        size = detector.settings.size
+        finding = detector.finding(detector.raw(self.items[at].picture()), (size, size))
+        return evidence.picture(detector.calibration, finding)

@@ -1,0 +1,111 @@
+// One method: its map, its line, what the line does. `slotCard` builds it once; `lay` takes data, `follow` a threshold.
+
+const frame = () => {  // the picture and what lies over it; the same size whatever comes
+  const node = make("div", {class: "stack"}, make("img", {class: "under", alt: ""}),
+    make("canvas", {class: "heat", role: "img", width: 1, height: 1}),
+    make("canvas", {class: "truth", "aria-hidden": "true", width: 1, height: 1}),
+    make("canvas", {class: "mask", "aria-hidden": "true", width: 1, height: 1}),
+    make("i", {class: "spot"}), make("p"));
+  const [under, heat, truth, mask, spot, words] = node.children;
+  return {node, under, heat, truth, mask, spot, words};
+};
+
+const showPicture = (stack, picture, truth) => {
+  stack.node.style.aspectRatio = picture ? `${picture.width} / ${picture.height}` : "1";
+  if (picture && stack.under.src !== picture.src) stack.under.src = picture.src;
+  stack.under.hidden = !picture;
+  if (truth) outline(stack.truth, truth, 1, CYAN, true);
+  else clear(stack.truth);
+};
+
+const legend = scale => {
+  const [low, high] = scale.span, table = colours(scale), stops = [];
+  for (let i = 0; i <= 20; i++) {
+    const at = 4 * Math.min(255, Math.round((low + (high - low) * i / 20) / scale.top * 255));
+    stops.push(`rgba(${table[at]},${table[at + 1]},${table[at + 2]},${table[at + 3] / 255})`);
+  }
+  const place = heat => `${Math.min(100, Math.max(0, 100 * (heat - low) / (high - low)))}%`;
+  const node = make("div", {class: "legend", title: `heat of a pixel, in ${SIGMA}; no colour below ${short(low)} σ`},
+    make("i", {style: `background: linear-gradient(90deg, ${stops.join(",")}), #8c8c8c`}), make("b"),
+    make("span", {}, `<${short(low)}`), make("em"), make("span", {}, `≥${short(high)} σ`));
+  return {node, follow(heat) {
+    node.children[1].style.left = place(heat);
+    write(node.children[3], `marked from ${short(heat)} σ`);
+  }};
+};
+
+const slotCard = (slot, on) => {  // on: {move(key, which, value), pick(number)}
+  const stack = frame();
+  const card = {
+    key: slot.key, stack, line: linePlot(slot.title, {pick: on.pick, move: (w, v) => on.move(slot.key, w, v)}),
+    bars: barPlot({move: (w, v) => on.move(slot.key, w, v)}), thumbs: [],
+  };
+  const score = make("span", {class: "score", title: `score of the picture, in ${SIGMA}`});
+  const head = make("figcaption", {}, make("b", {title: slot.paper}, slot.title), make("span"), score);
+  const foot = make("div", {class: "foot"});
+  const [about, surface] = ["", ""].map(() => make("dl", {class: "figures"}));
+  const rates = make("p", {class: "rates"}), table = countTable(), promise = make("p", {class: "words"});
+  const wrong = ["", ""].map(() => make("div", {class: "wrongs"}, make("span"), make("div", {class: "row"})));
+  card.node = make("figure", {class: "card pane", "data-method": slot.key}, head, stack.node, foot,
+    make("div", {class: "handles"}, card.line.node), make("div", {}, rates, table.node, about),
+    make("div", {}, surface, card.bars.node), make("div", {}, ...wrong), promise);
+  rates.append(...rateWords(count(null, []), null));
+  about.append(...figures(" "));
+  surface.append(...figures(" "));
+
+  card.lay = (data, pictures, thumbs) => {  // data: {scale, map, score, place, why, scores, survey, cells}
+    card.data = data;
+    card.pictures = pictures;
+    card.node.classList.toggle("done", !!data.map);
+    card.node.classList.toggle("ready", !!data.scale);
+    stack.words.hidden = !!data.map;
+    write(stack.words, data.why);
+    if (!data.map) clear(stack.heat), clear(stack.mask);
+    if (!data.scale) return;
+    if (card.scale !== data.scale.table) {
+      card.scale = data.scale.table;
+      card.table = colours(data.scale);
+      card.legend = legend(data.scale);
+      foot.replaceChildren(card.legend.node);
+    }
+    const {survey} = data;
+    card.line.lay(data.scale, pictures.map((p, i) => ({bad: p.bad, nice: p.nice, score: data.scores?.[i] ?? null})));
+    about.replaceChildren(...figures("pictures: their scores", survey?.numbers));
+    surface.replaceChildren(...figures("surface: heat of all pixels", survey?.pixels));
+    card.bars.lay(data.scale, survey?.pixels);
+    if (card.survey !== survey) card.thumbs = survey ? wrong.map(group => wrongThumbs(group.lastChild, on.pick)) : [];
+    card.survey = survey;
+    card.faces = thumbs;
+  };
+
+  card.follow = (line, chosen) => {
+    const {data, pictures} = card, {scale} = data;
+    if (!scale) return;
+    const least = levelAt(scale, line.bad), heat = least * (scale.top / 255);
+    const counts = count(data.scores, pictures, line), told = outcome(counts);
+    card.line.follow(line, told, chosen);
+    card.bars.follow(heat);
+    card.legend.follow(heat);
+    if (data.map) {
+      paint(stack.heat, data.map, lookup(card.table, least, levelAt(scale, line.look)));
+      outline(stack.mask, data.map, least, WHITE, false);
+      const verdict = verdictOf(data.score, line);
+      if (head.children[1].dataset.verdict !== verdict) {
+        head.children[1].replaceChildren(badge(verdict));
+        head.children[1].dataset.verdict = verdict;
+      }
+      write(score, `${short(data.score)} σ`);
+      const share = data.map.levels.reduce((sum, level) => sum + (level >= least), 0) / data.map.levels.length;
+      set(stack.heat, "aria-label", [`${slot.title}: ${SHAPES[verdict][1]}`, `${short(data.score)} σ`, data.place,
+        `${percent(share)} of the picture marked`].filter(Boolean).join(", "));
+    }
+    table.follow(counts);
+    rates.replaceChildren(...rateWords(counts, data.survey));
+    write(promise, promiseWords(scale, line));
+    groups(counts).forEach(([name, numbers], row) => {
+      write(wrong[row].firstChild, data.survey ? `${name} ${numbers.length || "none"}` : "");
+      card.thumbs[row]?.follow(card, new Set(numbers), least);
+    });
+  };
+  return card;
+};

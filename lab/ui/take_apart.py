@@ -1,0 +1,257 @@
+"""The tab *Take apart*: a paper's method as published beside the same with something switched off."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from .. import data
+from ..errors import LabError
+from . import deltas, drawn, inner, table, variant, wording
+from .apart import AS_PUBLISHED, Apart, Question
+from .compare import choose as categories
+from .field import signs
+from .panel import panel
+from .service import Service, sentence
+from .sharing import Shelf
+
+HEAD = "<p>Switch a part of a method off, and see what it was good for.</p>"
+# updates sent to a tab before it is drawn would be lost: the tab asks for its first view when it is seen
+SEEN = """new IntersectionObserver((all, observer) => {
+  if (all.some(one => one.isIntersecting)) { observer.disconnect(); trigger("seen"); }
+}).observe(element);"""
+STYLE = (Path(__file__).parent / "static" / "apart.css").read_text(encoding="utf-8")
+
+
+class TakeApart:
+    """Builds the tab inside the current Blocks; it fills itself when it is first seen."""
+
+    def __init__(self, service: Service, start: Question):
+        self.service, self.start = service, start
+        self.pages: Shelf[str, Apart] = Shelf(200)
+        self.controls: dict[str, dict[str, Any]] = {}
+        self.groups: dict[str, gr.Column] = {}
+        runs: dict[str, gr.Button] = {}
+        with gr.Row(elem_id="apart"):
+            with gr.Column(elem_id="rail", min_width=270):
+                head = gr.HTML(HEAD, js_on_load=SEEN, apply_default_css=False)
+                self.method = gr.Radio(
+                    [(variant.kind(m).title, m) for m in variant.taken()], value=start.method, label="Paper"
+                )
+                with gr.Row():
+                    self.source = gr.Dropdown(list(data.sets()), value=start.source, label="Set", min_width=110)
+                    self.category = gr.Dropdown(
+                        data.categories(start.source), value=start.category, label="Category", min_width=110
+                    )
+                for m in variant.taken():
+                    with gr.Column(visible=m == start.method) as self.groups[m]:
+                        self.controls[m] = rail(m, start)
+                        runs[m] = gr.Button("Run", variant="primary")
+                with gr.Row(equal_height=True, elem_classes="state"):
+                    self.status = gr.HTML(wording.progress(None, ""), apply_default_css=False)
+                    self.button = gr.Button("Cancel", size="sm", scale=0, interactive=False, elem_classes="stop")
+                self.curves = self._part()
+            with gr.Column(elem_id="bench", min_width=300):
+                self.panel = panel(Apart(service, start).panel(), service.send, tab="take-apart")
+                self.laid = self._part()
+                self.deltas = table.part(table.board([]))
+                self.views = self._part()
+        self.place: list[Any] = [self.source, self.category]
+        self.parts: list[Any] = [self.status, self.button, self.panel, self.curves, self.laid, self.deltas, self.views]
+        self.still: dict[str, Any] = dict(show_progress="hidden", concurrency_limit=None)
+        for m, run in runs.items():
+            self._wire(m, run)
+        gr.on(
+            [self.method.input, self.category.input], self.choose, [self.method, *self.place],
+            [*self.groups.values(), *self.parts], api_name="take_apart_choose", **self.still,
+        )  # fmt: skip
+        self.source.input(categories, self.source, self.category, api_visibility="private", **self.still).then(
+            self.choose, [self.method, *self.place], [*self.groups.values(), *self.parts], api_visibility="private",
+            **self.still,
+        )  # fmt: skip
+        hidden: dict[str, Any] = dict(api_visibility="private", **self.still)
+        self.button.click(self.cancel, None, self.parts, api_name="take_apart_cancel", **self.still)
+        self.panel.picked(self.pick, None, [self.panel, self.views], trigger_mode="multiple", **hidden)
+        every = [control for group in self.controls.values() for control in group.values()]
+        outputs = [self.method, *self.place, *self.groups.values(), *every, *self.parts]
+        head.seen(self.open, None, outputs, **hidden)
+
+    def load(self, blocks: gr.Blocks) -> None:
+        """Wires the end of a visit."""
+        blocks.unload(self.leave)
+
+    def _part(self) -> gr.HTML:
+        return gr.HTML("", css_template=STYLE, apply_default_css=False)
+
+    def _wire(self, method: str, run: gr.Button) -> None:
+        controls = self.controls[method]
+        told = [*self.place, *controls.values()]
+        run.click(
+            self._asking(method, "run"), told, self.parts, api_name=f"take_apart_{method}", trigger_mode="multiple",
+            **self.still,
+        )  # fmt: skip
+        gr.on(
+            [control.input for control in controls.values()], self._asking(method, "look"), told, self.parts,
+            trigger_mode="always_last", api_visibility="private", **self.still,
+        )  # fmt: skip
+
+    def _asking(self, method: str, what: str) -> Callable:
+        """A handler whose arguments are set, category and the method's own settings, by their names."""
+        names = ["source", "category", *self.controls[method]]
+
+        def ask(*given: Any) -> Iterator[dict[Any, Any]]:
+            source, category, *values, request = given
+            yield from self._asked(request, what, source, category, method, dict(zip(names[2:], values, strict=True)))
+
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        ask.__signature__ = inspect.Signature([inspect.Parameter(n, kind) for n in [*names, "request"]])  # type: ignore[attr-defined]
+        ask.__annotations__ = {"request": gr.Request}
+        fields = variant.controls(method)
+        told = "\n".join(f"    {n}: {variant.does(f)}" for n, f in fields.items())
+        ask.__doc__ = (
+            f"Fits {variant.kind(method).title} as published and as altered, one seed each, and judges the test "
+            f'pictures with both.\n\nArgs:\n    source: a set at hand, such as "samples"\n    category: one of its '
+            f"categories\n{told}\n\nReturns:\n    HTML of the status, label of the button, state of the panel, then "
+            "HTML of curves, distributions, table and inner pictures."
+        )
+        return ask
+
+    # --- what the page asks -------------------------------------------------------------------------------------------
+
+    def page(self, request: gr.Request) -> Apart:
+        key = request.session_hash or ""
+        return self.pages.get(key) or self.pages.put(key, Apart(self.service, self.start))
+
+    def open(self, request: gr.Request) -> Iterator[dict[Any, Any]]:
+        """The question that the address names where it names this tab, else the first one."""
+        query, view = dict(request.query_params), self.start
+        try:
+            view = self.start.asked(query) if query.get("tab") == "take-apart" else view
+        except LabError as error:
+            gr.Warning(f"{sentence(error)} This is the first view instead.")
+        changes = variant.read(view.methods[-1])[1]
+        told: dict[Any, Any] = {
+            self.method: view.method, self.source: view.source,
+            self.category: gr.update(choices=data.categories(view.source), value=view.category),
+        }  # fmt: skip
+        told |= {group: gr.update(visible=m == view.method) for m, group in self.groups.items()}
+        for n, control in self.controls[view.method].items():
+            told[control] = changes.get(n, getattr(variant.published(view.method), n))
+        yield told
+        page = self.page(request)
+        yield from self._filled(page, page.look(view))
+
+    def choose(self, method: str, source: str, category: str, request: gr.Request) -> Iterator[dict[Any, Any]]:
+        """Another paper or category: its controls, and what is fitted of it already.
+
+        Args:
+            method: "cdo", "smcc", "rb_ae" or "local_occ".
+            source: a set at hand, such as "samples".
+            category: one of its categories.
+
+        Returns:
+            Which controls are shown, then what `take_apart_cdo` returns.
+        """
+        page = self.page(request)
+        changes = variant.read(page.asked.get(method, method))[1]
+        yield {group: gr.update(visible=m == method) for m, group in self.groups.items()}
+        yield from self._asked(request, "look", source, category, method, changes)
+
+    def cancel(self, request: gr.Request) -> dict[Any, Any]:
+        """Ends what runs for this visitor; what was finished stays."""
+        self.page(request).stop.set()
+        return {self.button: gr.update(interactive=False)}
+
+    def pick(self, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
+        page = self.page(request)
+        try:
+            page.pick(str(event._data["name"]))
+            return {self.panel: page.panel(), self.views: self._views(page)}
+        except Exception as error:  # the page stays as it was and says so
+            raise gr.Error(sentence(error)) from None
+
+    def leave(self, request: gr.Request) -> None:
+        """The visit is over: what still runs for it ends."""
+        if page := self.pages.drop(request.session_hash or ""):
+            page.stop.set()
+
+    def _asked(
+        self, request: gr.Request, what: str, source: str, category: str, method: str, changes: Mapping[str, Any]
+    ) -> Iterator[dict[Any, Any]]:
+        page = self.page(request)
+        picture = page.view.picture if (source, category) == page.view.place else ""
+        try:
+            view = Question.of(source, category, method, changes, picture)
+        except LabError as error:
+            raise gr.Error(sentence(error)) from None
+        yield from self._filled(page, page.run(view) if what == "run" else page.look(view))
+
+    # --- what is shown ------------------------------------------------------------------------------------------------
+
+    def _filled(self, page: Apart, steps: Iterator[set[str]]) -> Iterator[dict[Any, Any]]:
+        """Only what changed: the rest of the page is not sent again."""
+        sent: dict[Any, str] = {}
+        for changed in steps:
+            told: dict[Any, Any] = {self.button: gr.update(interactive=page.running)}
+            if "status" in changed:
+                told[self.status] = page.status()
+            if "panel" in changed:
+                told[self.panel] = page.panel()
+            drawings = {self.curves: drawn.curves(page.curves())}
+            if "panel" in changed:
+                drawings[self.laid] = drawn.laid(page.pixels())
+                drawings[self.deltas] = self._deltas(page)
+                drawings[self.views] = self._views(page)
+            told |= {part: html for part, html in drawings.items() if sent.get(part) != html}
+            sent |= drawings
+            yield told
+
+    def _views(self, page: Apart) -> str:
+        items = page.shown.items
+        return inner.shown(page.views(), wording.nice(items[page.shown.at].name)) if items else ""
+
+    def _deltas(self, page: Apart) -> str:
+        view = page.view
+        facts = (
+            ("set", f"{view.source}, {view.category}"), ("seed", str(self.service.seed)),
+            ("settings", "preset live" + "".join(f"; altered: {variant.without(m)}" for m in view.methods[1:])),
+        )  # fmt: skip
+        return deltas.shown(page.deltas(), [AS_PUBLISHED, variant.without(view.methods[-1])], facts, view.method)
+
+
+def rail(method: str, start: Question) -> dict[str, Any]:
+    """A control for each setting: what it does in one line, and its equation."""
+    changes = variant.read(start.methods[-1])[1] if start.method == method else {}
+    base, made, fields = variant.published(method), dict[str, Any](), variant.controls(method)
+
+    def add(names: list[str]) -> None:
+        for n in names:
+            with gr.Group():
+                made[n] = control(fields[n], changes.get(n, getattr(base, n)))
+                if number := fields[n].metadata["eq"]:
+                    formula = signs(variant.equation(method, number))
+                    gr.HTML(f'<p class="eq">{formula}</p>', apply_default_css=False)
+
+    first = [n for n, field in fields.items() if field.metadata["component"]]
+    trained = [n for n, f in fields.items() if n not in first and not f.metadata["scoring"]]
+    scoring = [n for n, f in fields.items() if n not in first and f.metadata["scoring"]]
+    add(first + trained)
+    if scoring:
+        with gr.Accordion("Scoring alone: no new fit", open=False):
+            add(scoring)
+    return {n: made[n] for n in fields}
+
+
+def control(field: variant.Field, value: Any) -> Any:
+    told = field.metadata
+    words: dict[str, Any] = dict(value=value, label=variant.label(field), info=variant.does(field))
+    if isinstance(field.default, bool):
+        return gr.Checkbox(**words)
+    if told["choices"]:
+        return gr.Dropdown(list(told["choices"]), **words)
+    step = told["step"] or (1 if isinstance(field.default, int) else (told["high"] - told["low"]) / 100)
+    return gr.Slider(told["low"], told["high"], step=step, **words)

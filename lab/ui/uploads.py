@@ -1,0 +1,114 @@
+"""What a visitor gives: files and zips taken in, one at a time, into a folder of the visit that goes with it."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from .. import check, images
+from ..errors import LabError
+from . import encoding
+from .service import sentence
+
+PICTURES = 200  # of one visit
+MEGAPIXELS = 24  # of one picture
+MEGABYTES = 400  # of one visit's files
+MINUTES = 20  # of one visit's computing
+LIMITS = (
+    f"Up to {PICTURES} pictures of up to {MEGAPIXELS} megapixels, {MEGABYTES} MB and {MINUTES} minutes of computing a "
+    f"visit. {images.FORMATS}, or zips of them."
+)
+ROLES = {"good": "good", "bad": "bad", "new": "to judge"}
+
+
+@dataclass(eq=False)  # a picture is itself, not its pixels
+class Upload:
+    """One picture of a visit. role: good, bad, or new: nobody has said."""
+
+    name: str
+    path: Path
+    role: str
+    look: check.Look
+    thumb: str  # data URI
+
+    def pixels(self) -> np.ndarray:
+        """uint8 (H, W, 3), as it came."""
+        return images.read(self.path, self.name)
+
+    def at(self, size: int) -> np.ndarray:
+        """uint8 (size, size, 3), as a detector would make it."""
+        return self.look.small if size == check.SIZE else images.resize(self.pixels(), size)
+
+
+class Uploads:
+    """The pictures of one visit, in the order given. Their files are gone with `close`, or with this object."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="anomaly-lab-visit-")
+        self.folder = Path(self._folder.name)
+        self.held: dict[str, Upload] = {}
+        self.bytes = 0
+
+    def close(self) -> None:
+        self.held = {}
+        self._folder.cleanup()
+
+    def of(self, *roles: str) -> list[Upload]:
+        """Those of these roles, role by role."""
+        return [one for role in roles for one in self.held.values() if one.role == role]
+
+    def take(self, paths: Sequence[str], role: str) -> list[str]:
+        """Takes files and zips in; returns a sentence for each that was not taken, the others are there."""
+        refused = list[str]()
+        for name, data in _opened(paths, refused):
+            try:
+                self._take(name, data, role)
+            except LabError as error:
+                refused.append(sentence(error))
+        return refused
+
+    def drop(self, name: str) -> None:
+        if one := self.held.pop(name, None):
+            self.bytes -= one.path.stat().st_size
+            one.path.unlink()
+
+    def _take(self, name: str, data: bytes, role: str) -> None:
+        if len(self.held) >= PICTURES:
+            raise LabError(f"{name}: a visit may hold {PICTURES} pictures, leave others out first")
+        if self.bytes + len(data) > MEGABYTES * 10**6:
+            raise LabError(f"{name}: a visit may hold {MEGABYTES} MB of files, make the pictures smaller")
+        pixels = images.read(data, name)
+        if pixels.shape[0] * pixels.shape[1] > MEGAPIXELS * 10**6:
+            size = pixels.shape[0] * pixels.shape[1] / 10**6
+            raise LabError(f"{name}: {size:.0f} megapixels are more than {MEGAPIXELS}, make it smaller")
+        name, stem, number = PurePosixPath(name).name, PurePosixPath(name).name, 1
+        while name in self.held:
+            number += 1
+            name = f"{stem} ({number})"
+        path = self.folder / (secrets.token_hex(8) + images.suffix(data))
+        path.write_bytes(data)
+        self.bytes += len(data)
+        self.held[name] = Upload(name, path, role, check.look(name, pixels), encoding.thumb(pixels))
+
+
+def _opened(paths: Sequence[str], refused: list[str]) -> Iterator[tuple[str, bytes]]:
+    """(name, bytes) of every file, those of a zip one by one; sentences on what cannot be opened go to `refused`."""
+    for path in map(Path, paths):
+        try:
+            with open(path, "rb") as file:
+                zipped = file.read(4) == b"PK\x03\x04"
+            if zipped:
+                yield from images.read_zip(path, path.name)
+            elif path.stat().st_size > images.MAX_BYTES:
+                refused.append(f"{path.name}: over {images.MAX_BYTES >> 20} MiB")
+            else:
+                yield path.name, path.read_bytes()
+        except LabError as error:
+            refused.append(sentence(error))
+        except OSError:
+            refused.append(f"{path.name}: did not arrive whole, drop it again")

@@ -1,0 +1,48 @@
+"""Words of the page that more than one place says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+
+from ..data import Item
+from ..metrics import Rates
+
+
+def nice(name: str) -> str:
+    """The name of a picture for people: test/bent_tooth/003 is "bent tooth 3"."""
+    parts = name.split("/")[-2:]
+    parts[-1] = parts[-1].lstrip("0") or "0"
+    return " ".join(parts).replace("_", " ")
+
+
+def slug(name: str) -> str:
+    """The name of a picture in an address: test/bent_tooth/003 is "bent_tooth-003"."""
+    return "-".join(name.split("/")[-2:])
+
+
+def truth(item: Item) -> str:
+    if not item.bad:
+        return "truth: good"
+    return f"truth: {item.defect.replace('_', ' ')}, " + ("outlined" if item.mask else "the set gives no outline")
+
+
+def progress(fraction: float | None, words: str, left: str = "") -> str:
+    """The status line as HTML; fraction None: nothing runs."""
+    bar = "" if fraction is None else f'<progress max="1" value="{fraction:.3f}" aria-label="progress"></progress>'
+    told = f"<span>{escape(words)}</span><em>{escape(left)}</em>"
+    return f'<div class="status" role="status">{bar}{told}</div>'
+
+
+def summary(done: Mapping[str, Rates]) -> str:
+    """What a finished comparison says, in one sentence: title -> rates at the method's own threshold."""
+    if not done:
+        return ""
+    first = next(iter(done.values()))
+    found = ", ".join(f"{title} finds {rates.bads - rates.missed}" for title, rates in done.items())
+    alarms = " and ".join(str(rates.false_alarms) for rates in done.values())
+    return f"Of {first.bads} defective test pictures {found}. False alarms on {first.goods} good ones: {alarms}."
+
+
+SHAPES = {"good": "● good", "look": "▲ look at it", "bad": "■ bad"}
+"""A verdict as it is written: never by its colour alone."""

@@ -1,0 +1,63 @@
+"""One visitor's long work: one job at a time, told as it goes on, cancelled at any moment. Knows no gradio."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from ..errors import Cancelled, LabError
+from ..method import Report
+from . import wording
+from .service import sentence
+
+
+class Work:
+    """`run` does a job and yields whenever there is news; a newer job ends an older one. minutes: of all jobs."""
+
+    def __init__(self, minutes: float):
+        self.minutes, self.spent = minutes, 0.0  # spent: seconds
+        self.told: tuple[float | None, str] = (None, "")
+        self.stop = threading.Event()
+        self.running = False
+
+    def status(self) -> str:
+        return wording.progress(*self.told)
+
+    def run(self, job: Callable[[Report], str]) -> Iterator[None]:
+        """job(report) returns what came of it, in words."""
+        self.stop.set()
+        stop = self.stop = threading.Event()
+        self.running, self.told = True, (0.0, "beginning")
+        thread = threading.Thread(target=self._do, args=(job, stop), daemon=True)
+        thread.start()
+        shown = None
+        while self.stop is stop:
+            if shown != self.told:
+                shown = self.told
+                yield
+            if not thread.is_alive():
+                if shown != self.told:
+                    yield
+                return
+            thread.join(0.25)
+
+    def _do(self, job: Callable[[Report], str], stop: threading.Event) -> None:
+        began = time.monotonic()
+
+        def report(fraction: float, words: str) -> None:
+            if stop.is_set():
+                raise Cancelled
+            if self.spent + time.monotonic() - began > 60 * self.minutes:
+                raise LabError(f"This visit's {self.minutes:.0f} minutes of computing are used up; reload the page.")
+            self.told = (fraction, words)
+
+        try:
+            words = job(report)
+        except Cancelled:
+            words = "Cancelled. What was finished stays."
+        except Exception as error:  # the end of a thread: whatever it was, the visitor reads a sentence
+            words = sentence(error)
+        self.spent += time.monotonic() - began
+        if self.stop is stop:
+            self.told, self.running = (None, words), False

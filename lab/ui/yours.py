@@ -1,0 +1,147 @@
+"""The tab *Your pictures*: good ones in, bad ones if there are any, answers out. Three steps on one page."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from ..parts.marks import KINDS
+from . import given
+from .asked import Asked
+from .own import QUICK
+from .panel import STATIC, panel
+from .service import Service
+from .uploads import LIMITS
+
+KEPT = "They stay in memory and in a folder of this visit, and are deleted when you close or reload the page."
+INTRO = (
+    "<h2>Three steps: good pictures in, bad ones if you have any, answers out</h2>"
+    '<p class="quiet">20 pictures of good parts are a start. Nobody marks a pixel. '
+    f"{LIMITS} {KEPT} What the browser sent is cleared away within two hours at the latest.</p>"
+)
+
+
+def style() -> str:
+    """The style sheet, for the page's own."""
+    return (STATIC / "yours.css").read_text(encoding="utf-8")
+
+
+class Yours(Asked):
+    """Builds the tab inside the current Blocks; `load` wires the end of a visit."""
+
+    def __init__(self, service: Service):
+        super().__init__(service)
+        with gr.Column(elem_id="yours"):
+            gr.HTML(INTRO, apply_default_css=False)
+            with gr.Row():
+                drops = {
+                    role: gr.File(label=label, file_count="multiple", file_types=["image", ".zip"], height=132,
+                                  min_width=220)
+                    for role, label in (("good", "1 · Good pictures"), ("bad", "2 · Bad pictures, if you have any"),
+                                        ("new", "and pictures to judge"))
+                }  # fmt: skip
+            with gr.Accordion("Take pictures with the camera", open=False), gr.Row():
+                self.role = gr.Radio(
+                    [(head, role) for role, head in given.HEADS.items()], value="good", label="Taken as", min_width=160
+                )
+                self.camera = gr.Image(sources=["webcam"], type="filepath", format="png", label="Camera", height=260)
+            self.given = gr.HTML("", js_on_load=_script("acts"), apply_default_css=False)
+            with gr.Row(equal_height=True):
+                self.method = gr.Dropdown(self._choices(None), value=QUICK, label="3 · Method", min_width=240)
+                self.go = gr.Button("Get answers", variant="primary", interactive=False, min_width=200, scale=0)
+            with gr.Row(elem_id="yours-state"):
+                self.status = gr.HTML('<p class="quiet">Nothing here yet: drop good pictures to begin.</p>',
+                                      apply_default_css=False)  # fmt: skip
+                self.cancel = gr.Button("Cancel", size="sm", scale=0, visible=False, min_width=90)
+            with gr.Column(visible=False, elem_classes="answers") as self.answers:
+                self._build_answers()
+        self.parts = [
+            self.given, self.method, self.go, self.answers, self.panel, self.chosen, self.tried, self.undo, *self.files,
+        ]  # fmt: skip
+        self.told: list[Any] = [self.status, self.cancel, *self.parts]
+        self._wire(drops)
+
+    def _build_answers(self) -> None:
+        self.chosen = gr.Radio([], label="Method shown", visible=False)
+        with gr.Row():
+            with gr.Column(scale=2, min_width=320):
+                self.panel = panel({}, self.send, tab="yours")
+            with gr.Column(scale=1, min_width=320):
+                self._build_closer()
+        self.tried = gr.HTML("", apply_default_css=False)
+
+    def _build_closer(self) -> None:
+        """What is done with the picture shown, and what is taken along."""
+        with gr.Row():
+            self.alarm = gr.Button("A false alarm: learn it as good", size="sm", min_width=220)
+            self.undo = gr.Button("Undo", size="sm", interactive=False, min_width=70, scale=0)
+        _say("Why?", "Click a spot of the picture: the nearest normal patches, from which picture, how far, and how "
+             "unusual that is.")  # fmt: skip
+        with gr.Row(elem_classes="asking"):
+            self.x = gr.Number(0.5, label="Spot, from the left", minimum=0, maximum=1, step=0.01, min_width=90)
+            self.y = gr.Number(0.5, label="from the top, 0 to 1", minimum=0, maximum=1, step=0.01, min_width=90)
+            self.ask = gr.Button("Why this spot?", size="sm", min_width=120, scale=0)
+        self.why = gr.HTML("", js_on_load=_script("spots"), apply_default_css=False)
+        _say("Try a defect", "A growing mark is put on the spot of the picture shown if it is a good one, else of your "
+             "first good one: from what size on is it found?")  # fmt: skip
+        with gr.Row(elem_classes="asking"):
+            self.kind = gr.Radio(list(KINDS), value=KINDS[0], label="Mark", min_width=200)
+            self.try_it = gr.Button("Try it", size="sm", min_width=120, scale=0)
+        self.sizes = gr.HTML("", apply_default_css=False)
+        _say("Take along", "The detector runs from the command line and from Python, and gives the same scores there.")
+        self.files = [
+            gr.DownloadButton(words, size="sm") for words in ("Detector (safetensors)", "Table (CSV)", "Report (HTML)")
+        ]
+
+    def _wire(self, drops: dict[str, gr.File]) -> None:
+        still: dict[str, Any] = dict(show_progress="hidden", trigger_mode="multiple", concurrency_limit=None)
+        for role, drop in drops.items():
+            take = self._taker(role)
+            drop.upload(take, drop, [drop, *self.told], **_named(take, f"yours_{role}"), **still).then(
+                self.check, None, self.told, api_visibility="private", **still
+            )
+        self.camera.input(
+            self.snap, [self.camera, self.role], [self.camera, *self.told], api_visibility="private", **still
+        ).then(self.check, None, self.told, **_named(self.check, "yours_check"), **still)
+        self.given.acted(self.act, None, self.told, api_visibility="private", **still).then(
+            self.check, None, self.told, api_visibility="private", **still
+        )
+        self.go.click(self.answer, self.method, self.told, **_named(self.answer, "yours_answer"), **still)
+        self.cancel.click(self.stop, None, self.cancel, **_named(self.stop, "yours_cancel"), **still)
+        self.chosen.input(self.choose, self.chosen, self.told, **_named(self.choose, "yours_show"), **still)
+        self.panel.picked(self.pick, None, self.panel, api_visibility="private", **still)
+        self.alarm.click(self.false_alarm, None, self.told, api_visibility="private", **still)
+        self.undo.click(self.take_back, None, self.told, **_named(self.take_back, "yours_undo"), **still)
+        seen = [self.status, self.cancel, self.why]
+        self.ask.click(self.explain, [self.x, self.y], seen, **_named(self.explain, "yours_why"), **still)
+        self.why.spotted(self.spot, None, [self.x, self.y], api_visibility="private", **still).then(
+            self.explain, [self.x, self.y], seen, api_visibility="private", **still
+        )
+        tried = [self.status, self.cancel, self.sizes]
+        self.try_it.click(
+            self.try_mark, [self.kind, self.x, self.y], tried, **_named(self.try_mark, "yours_try"), **still
+        )
+        for endpoint, name in (
+            (self.leave_out, "yours_leave_out"), (self.show_picture, "yours_picture"),
+            (self.learn_as_good, "yours_false_alarm"), (self.scores, "yours_scores"),
+        ):  # fmt: skip
+            gr.api(endpoint, **_named(endpoint, name))
+
+    def load(self, blocks: gr.Blocks) -> None:
+        blocks.unload(self.leave)
+
+
+def _named(asked: Callable[..., Any], name: str) -> dict[str, Any]:
+    """An endpoint, described by the whole docstring of what it calls: of itself gradio tells its first lines only."""
+    return {"api_name": name, "api_description": inspect.getdoc(asked)}
+
+
+def _say(head: str, words: str) -> None:
+    gr.HTML(f'<h3>{head}</h3><p class="quiet">{words}</p>', apply_default_css=False)
+
+
+def _script(name: str) -> str:
+    return (STATIC / f"{name}.js").read_text(encoding="utf-8")

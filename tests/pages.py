@@ -1,0 +1,83 @@
+"""What the tests of the page share: a service on small pictures, and a browser's page that remembers what happened."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from conftest import stripes
+
+from lab.data import Dataset, Item
+from lab.ui.service import Service
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+ARGS = [
+    "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+PLACE = ("samples", "stripes")
+PATIENCE = 200_000  # ms, for machines that are busy with other things
+
+
+def item(number: int, defect: str = "good", strength: float = 1.0) -> Item:
+    """strength in [0, 1]: how far the surface has turned into the defect."""
+    blot = np.zeros((96, 96), bool)
+    blot[30:50, 30:50] = defect != "good"
+
+    def picture() -> np.ndarray:
+        sound, spoilt = stripes(number), stripes(number, defect=defect != "good")
+        return (sound + strength * (spoilt.astype(float) - sound)).astype(np.uint8)
+
+    return Item(f"test/{defect}/{number:03d}", defect, picture, lambda: blot)
+
+
+def small(folder: Path, strengths: tuple[float, ...] = (1.0, 1.0, 1.0)) -> Service:
+    """Twelve good pictures to learn from, three good ones and some bad ones to judge."""
+    made = Service(folder=folder, backbone=None)
+    bad = (item(60 + n, "blot", strength) for n, strength in enumerate(strengths))
+    test = (*(item(50 + n) for n in range(3)), *bad)
+    made.datasets.put(PLACE, Dataset(*PLACE, "made for this test", tuple(item(n) for n in range(12)), test))
+    return made
+
+
+class Visit:
+    """A browser's page and all that it asked for or complained of."""
+
+    def __init__(self, browser: Any, address: str, **context: Any):
+        self.page = browser.new_page(**context)
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        self.page.set_default_timeout(PATIENCE)
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("console", lambda m: m.type == "error" and self.complaints.append(m.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.goto(address)
+
+    def card(self, method: str) -> Any:
+        return self.page.locator(f".card[data-method={method}]")
+
+    def maps(self) -> dict[str, str]:
+        """method -> the pixels of its finished heat map, as text."""
+        script = "all => all.map(c => [c.dataset.method, c.querySelector('.heat').toDataURL()])"
+        return dict(self.page.eval_on_selector_all(".card.done", script))
+
+    def until(self, script: str, argument: Any = None) -> None:
+        self.page.wait_for_function(script, arg=argument)
+
+    def finished(self, count: int) -> None:
+        """`count` maps are shown and their test pictures judged."""
+        self.until("n => document.querySelectorAll('.card.done').length >= n", count)
+        self.until("n => document.querySelectorAll('.area.shared').length >= n", count)
+
+    def told(self, words: str) -> None:
+        self.until("words => document.querySelector('.status')?.innerText.includes(words)", words)
+
+    def choose(self, label: str, option: str) -> None:
+        self.page.get_by_label(label).first.click()
+        self.page.get_by_role("option", name=option, exact=True).click()
+        self.page.keyboard.press("Escape")
+
+    def remove(self, title: str) -> None:
+        self.page.locator(".token", has_text=title).locator(".token-remove").click()

@@ -1,0 +1,355 @@
+"""Ablations: deltas and marks by hand, the papers' numbers, and real runs that stop, continue and share a fit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, stripes
+from pytest import approx
+
+from lab import METHODS, Detector, LabError, ablate, images, papers
+from lab.__main__ import main
+from lab.bench import even
+from lab.method import Method
+from lab.papers import page
+from lab.rows import repeatable
+
+UP = papers.Claim(0.98, 0.97, 1, "Table I")
+
+
+def row(component: str, seed: int, category: str = "bottle", **figures: float | None) -> dict[str, Any]:
+    settings = METHODS["cdo"].presets()["live"].as_dict() | ({"mom": False} if component == "mom off" else {})
+    return dict(
+        dataset="mvtec", category=category, method="cdo", component=component, base="abc", seed=seed, train=9,
+        train_limit=None, eval_size=256, settings=settings, weights=dict(tag="embedded", sha256="e" * 64),
+        version="1", command="python -m lab bench", date="2026-11-23",
+        machine=dict(cpu="C", cores=2, threads=1, torch="2"), **(dict.fromkeys(ablate.FIGURES) | figures),
+    )  # fmt: skip
+
+
+def found(rows: list[dict[str, Any]]) -> dict[tuple[str, str, str], ablate.Direction]:
+    (study,) = ablate.studies(rows)
+    again = json.loads(json.dumps(study))  # nothing is lost on the way to the committed file
+    assert ablate.directions(again) == ablate.directions(study)
+    return {(d.place, d.component, d.figure): d for d in ablate.directions(study)}
+
+
+@pytest.mark.parametrize(
+    ("deltas", "claim", "told"),
+    [
+        ([0.04, 0.05, 0.06], UP, "agrees"),  # t s / sqrt(n) = 2.920 x 0.01 / 1.732 = 0.0169 < 0.05
+        ([-0.04, -0.05, -0.06], UP, "disagrees"),
+        ([0.04, 0.05, 0.06], UP._replace(sign=-1), "disagrees"),
+        ([0.01, 0.02, 0.06], UP, "within noise"),  # 2.920 x 0.02646 / 1.732 = 0.0446 > 0.03
+        ([0.0165, 0.0265, 0.0365, 0.0465], UP, "agrees"),  # 2.353 x 0.01291 / 2 = 0.0152 < 0.0315
+        ([0.0, 0.0, 0.0], UP, "within noise"),
+        ([0.02, 0.02, 0.02], UP, "agrees"),
+        ([0.5], UP, "one seed"),
+        ([0.04, 0.05, 0.06], UP._replace(sign=0), "no change in the paper"),
+        ([0.04, 0.05, 0.06], None, "not in the paper"),
+    ],
+)
+def test_mark(deltas: list[float], claim: papers.Claim | None, told: str) -> None:
+    assert ablate.mark(deltas, claim) == told
+
+
+def test_deltas_are_paired_by_seed() -> None:
+    full, off = {0: 0.90, 1: 0.94, 2: 0.98}, {0: 0.88, 1: 0.90, 2: 0.92}
+    rows = [row("full", s, pixel_auroc=v, margin=1.0) for s, v in full.items()]
+    rows += [row("mom off", s, pixel_auroc=v, margin=None if s == 1 else 3.0) for s, v in off.items()]
+    rows.append(row("mom off", 7, pixel_auroc=0.1))  # has no partner
+    told = found(rows)
+    auroc = told["mvtec/bottle", "mom off", "pixel_auroc"]
+    assert (auroc.mean, auroc.sd, auroc.seeds) == (approx(0.04), approx(0.02), 3)  # deltas 0.02, 0.04, 0.06
+    assert auroc.mark == "agrees" and auroc.claim and auroc.claim.delta == approx(0.9825 - 0.9788)  # 0.04 > 0.0337
+    margin = told["mvtec/bottle", "mom off", "margin"]
+    assert (margin.mean, margin.seeds, margin.mark) == (-2.0, 2, "disagrees")  # the paper has it larger
+    assert ("mvtec/bottle", "mom off", "aupro") not in told  # defined nowhere
+
+
+def test_a_set_of_several_categories_has_a_mean() -> None:
+    rows = []
+    for category, shift in (("bottle", 0.02), ("cable", -0.04)):
+        for seed in (0, 1):
+            rows += [row("full", seed, category, aupro=0.8), row("oom off", seed, category, aupro=0.8 - shift)]
+    rows.append(row("full", 2, "bottle", aupro=0.8))
+    rows.append(row("oom off", 2, "bottle", aupro=0.2))  # a seed that the other category has not
+    told = found(rows)
+    assert told["mvtec, mean of 2", "oom off", "aupro"].mean == approx(-0.01)
+    assert told["mvtec, mean of 2", "oom off", "aupro"].seeds == 2
+    assert told["mvtec/cable", "oom off", "aupro"].mark == "disagrees"
+
+
+def test_other_settings_are_another_study() -> None:
+    rows = [row("full", 0, aupro=0.8), row("full", 0, aupro=0.7) | dict(base="def"), {"method": "cdo"}]
+    assert len(ablate.studies([*rows, row("full", 0, aupro=0.7) | dict(train_limit=9)])) == 3
+
+
+LIVE = {name: kind.presets()["live"].as_dict() for name, kind in METHODS.items()}
+WIDE = {"backbone": "wide_resnet50_2.tv_in1k"}
+
+
+@pytest.mark.parametrize(
+    ("method", "component", "figure", "where", "full", "off"),
+    [
+        ("cdo", "mom off, oom off", "pixel_auroc", {}, 0.9825, 0.9694),
+        ("cdo", "oom off", "aupro", {}, 0.9475, 0.9366),
+        ("smcc", "l_c off, l_o off", "image_auroc", {}, 0.972, 0.955),
+        ("smcc", "l_o off", "image_auroc", {"base": LIVE["smcc"] | WIDE}, 0.985, 0.983),
+        ("rb_ae", "segmenter=ssim", "pixel_auroc", {}, 0.9764, 0.8645),
+        ("rb_ae", "pixel_dis off", "image_auroc", {}, 0.9982, 0.9877),
+        ("local_occ", "center=vector", "pixel_auroc", {}, 0.980, 0.961),
+        ("local_occ", "center=vector", "pixel_auroc", {"dataset": "mvtec", "category": "metal_nut"}, 0.976, 0.968),
+        ("local_occ", "center=vector", "pixel_auroc", {"dataset": "other", "category": "metal_nut"}, 0.980, 0.961),
+        ("local_occ", "center=vector", "pixel_auroc", {"dataset": "mvtec-rto45", "category": "cable"}, 0.975, 0.945),
+        ("local_occ", "imm off", "pixel_auroc", {"dataset": "any-rto10"}, 0.979, 0.964),
+        ("local_occ", "imm off, dgm off, augment on", "pixel_auroc", {"dataset": "any-rto180"}, 0.979, 0.872),
+        ("local_occ", "imm off, dgm off", "pixel_ap", {}, 0.680, 0.078),
+    ],
+)
+def test_the_papers_numbers(
+    method: str, component: str, figure: str, where: dict[str, Any], full: float, off: float
+) -> None:
+    claim = papers.claim(method, component, figure, **{"base": LIVE[method]} | where)
+    assert claim and (claim.full, claim.off, claim.sign) == (approx(full), approx(off), 1)
+
+
+def test_what_the_papers_do_not_say() -> None:
+    for method, component, figure in [
+        ("rb_ae", "rbam off", "aupro"), ("smcc", "l_c off", "image_auroc"), ("local_occ", "augment on", "pixel_auroc"),
+        ("padim", "x", "aupro"), ("cdo", "mom off", "overlap"),
+    ]:  # fmt: skip
+        assert papers.claim(method, component, figure, base=LIVE.get(method, {})) is None
+    assert papers.claim("cdo", "oom off", "aupro", base=LIVE["cdo"] | {"mom": False}) is None  # not the paper's full
+    equal, words = (
+        papers.claim("smcc", "l_o off", "pixel_auroc", base=LIVE["smcc"]),
+        papers.claim("cdo", "oom off", "overlap", base=LIVE["cdo"]),
+    )
+    assert equal and equal.sign == 0 and words and words.sign == -1 and words.delta is None
+
+
+@pytest.mark.parametrize("method", papers.tables()["ablations"])
+def test_every_setting_of_a_papers_table_is_measured(method: str) -> None:
+    told = papers.tables()["ablations"][method]
+    plan = ablate.plan(method, METHODS[method].presets()["live"])
+    assert next(iter(plan)) == "full"
+    for source in told["sources"]:
+        for component in source.get("rows", source["columns"]):
+            assert component in plan
+    assert len({json.dumps(settings.as_dict()) for settings in plan.values()}) == len(plan)
+
+
+def test_plan() -> None:
+    base = METHODS["local_occ"].presets()["live"]
+    plan = ablate.plan("local_occ", base)
+    assert list(plan) == [
+        "full", "imm off", "dgm off", "augment on", "center=vector", "imm off, augment on", "imm off, dgm off",
+        "imm off, dgm off, augment on",
+    ]  # fmt: skip
+    assert plan["imm off, dgm off, augment on"] == base.replace(imm=False, dgm=False, augment=True)
+    assert "mom off, oom off" not in ablate.plan("cdo", METHODS["cdo"].presets()["live"].replace(mom=False))
+    with pytest.raises(LabError, match="padim has no component"):
+        ablate.plan("padim", METHODS["padim"].presets()["live"])
+
+
+def test_even_choice() -> None:
+    assert even(5, None, 0) == even(5, 9, 3) == [0, 1, 2, 3, 4]
+    for seed in range(5):
+        chosen = even(100, 10, seed)
+        assert chosen == even(100, 10, seed) and len(set(chosen)) == 10
+        assert set(np.diff(chosen)) == {10} and 0 <= chosen[0] < 10
+    assert len({even(100, 10, seed)[0] for seed in range(9)}) > 3
+    assert len(set(even(60, 59, 1))) == 59
+
+
+def test_the_command_holds_no_paths() -> None:
+    words = ["bench", "--data", "/home/me/sets/mvtec", "--out", "/tmp/me", "--seeds", "0,1"]
+    assert repeatable(words, words[2], words[4]) == "python -m lab bench --data mvtec --seeds 0,1"
+    words = ["bench", "--data=sets/mvtec/", "--out=me"]
+    assert repeatable(words, "sets/mvtec/", "me") == "python -m lab bench --data=mvtec"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight training pictures of a striped surface, two sound and two bad test pictures with masks."""
+    root = tmp_path_factory.mktemp("sets") / "secret" / "stripes"
+    for folder in ("train/good", "test/good", "test/blot", "ground_truth/blot"):
+        (root / folder).mkdir(parents=True)
+    for i in range(8):
+        images.write_png(root / f"train/good/{i}.png", stripes(i))
+    for i in (50, 51):
+        sound, bad = stripes(i), stripes(i, defect=True)
+        images.write_png(root / f"test/good/{i}.png", sound)
+        images.write_png(root / f"test/blot/{i}.png", bad)
+        changed = np.abs(bad.astype(int) - sound.astype(int)).max(2) > 40
+        images.write_png(root / f"ground_truth/blot/{i}_mask.png", changed)
+    return root
+
+
+@pytest.fixture
+def fits(monkeypatch: pytest.MonkeyPatch) -> list[Method]:
+    """Every method that was fitted, in order."""
+    made: list[Method] = []
+    fit = Method.fit
+
+    def counted(self: Method, *args: Any, **more: Any) -> Method:
+        made.append(self)
+        return fit(self, *args, **more)
+
+    monkeypatch.setattr(Method, "fit", counted)
+    return made
+
+
+SMALL = ["--size", "96", "--epochs", "1"]
+
+
+def test_an_ablation_stops_continues_and_tells(
+    data: Path, tmp_path: Path, fits: list[Method], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    words = ["bench", "--ablate", "cdo", "--data", str(data), *SMALL, "--seeds", "0,1", "--train", "7"]
+    score = Detector.raw
+
+    def stop(self: Detector, picture: np.ndarray) -> Any:
+        if len(fits) == 4:
+            raise KeyboardInterrupt
+        return score(self, picture)
+
+    monkeypatch.setattr(Detector, "raw", stop)
+    assert main([*words, "--out", str(out)]) == 130
+    kept = json.loads((out / "rows.json").read_text())
+    assert len(kept) == 3 and not list(out.glob("*.part"))
+    monkeypatch.setattr(Detector, "raw", score)
+    assert main([*words, "--out", str(out)]) == 0
+    assert len(fits) == 4 + 5  # eight in all, three were kept
+    told = capsys.readouterr().out
+    rows = json.loads((out / "rows.json").read_text())
+    assert rows[:3] == kept and [r["component"] for r in rows[:4]] == ["full", "mom off", "oom off", "mom off, oom off"]
+    for r in rows:
+        assert (r["train"], r["train_of"], r["folds"], r["weights"]["tag"]) == (7, 8, 0, "embedded")
+        assert r["settings"]["epochs"] == 1 and r["machine"]["torch"] == torch.__version__ and r["machine"]["cpu"]
+        assert set(r["machine"]) - {"gpu"} == {"cpu", "cores", "threads", "torch"}
+        assert (
+            r["command"] == "python -m lab bench --ablate cdo --data stripes --size 96 --epochs 1 --seeds 0,1 --train 7"
+        )
+        assert len(r["date"]) == 10 and len(r["weights"]["sha256"]) == 64 and "missed" not in r
+    assert str(data.parent.parent) not in (out / "rows.json").read_text()
+    delta = rows[0]["pixel_auroc"] - rows[3]["pixel_auroc"], rows[4]["pixel_auroc"] - rows[7]["pixel_auroc"]
+    (line,) = [x for x in told.splitlines() if "mom off, oom off" in x and "pixel_auroc  full - altered" in x]
+    assert f"{np.mean(delta):+.4f} ± {np.std(delta, ddof=1):.4f}" in line and "paper +0.0131" in line
+    assert main([*words, "--out", str(out)]) == 0 and len(fits) == 9
+    assert main([*words[:-3], "0", "--train", "8", "--out", str(out)]) == 0
+    assert len(fits) == 13 and len(json.loads((out / "rows.json").read_text())) == 12  # other pictures: other rows
+    studies = page.read([str(out / "ablation.json")])
+    assert [s["train"] for s in studies] == [{"secret/stripes": 7}, {"secret/stripes": 8}]
+    written = page.markdown(studies)
+    assert "| secret/stripes | mom off, oom off | pixel_auroc | +0.0131 |" in written and "one seed" in written
+    assert "preset `live`, size 96, epochs 1" in written and studies[0]["weights"]["sha256"] in written
+
+
+def test_what_changes_only_the_score_shares_a_fit(
+    data: Path, tmp_path: Path, fits: list[Method], capsys: pytest.CaptureFixture
+) -> None:
+    small = ["--data", str(data), "--size", "96", "--epochs-1", "1", "--epochs-2", "1", "--rto", "45"]
+    assert main(["bench", "--ablate", "rb_ae", *small, "--out", str(tmp_path)]) == 0
+    rows = {r["component"]: r for r in json.loads((tmp_path / "rows.json").read_text())}
+    assert len(rows) == 6 and len(fits) == 3
+    assert {r["dataset"] for r in rows.values()} == {"secret-rto45"}
+    shared = [name for name, r in rows.items() if r["shared_fit"]]
+    assert shared == ["segmenter=pixel_gap", "segmenter=msfr", "segmenter=ssim"]
+    alone = ["bench", "--methods", "rb_ae", "--segmenter", "ssim", "--folds", "0", *small, "--out", str(tmp_path)]
+    assert main(alone) == 0
+    last = json.loads((tmp_path / "rows.json").read_text())[-1]
+    assert "component" not in last and len(fits) == 4
+    for figure in ablate.FIGURES:
+        assert last[figure] == rows["segmenter=ssim"][figure]
+    assert "one seed" in capsys.readouterr().out
+
+
+def test_calibrated_rows_share_nothing(data: Path, fits: list[Method]) -> None:
+    from lab.bench import Bench
+
+    live = METHODS["rb_ae"].presets()["live"]
+    one, two = (Bench(folds=2).training("rb_ae", live.replace(segmenter=s)) for s in ("ssim", "msfr"))
+    assert one != two  # a calibration is of the scores
+    assert len({Bench(folds=0).training("rb_ae", live.replace(segmenter=s)) for s in ("ssim", "msfr")}) == 1
+
+
+def test_a_turned_set_tells_the_method_how_far(data: Path, tmp_path: Path) -> None:
+    words = ["bench", "--methods", "local_occ,cdo", "--data", str(data), "--rto", "180", "--folds", "0", *SMALL]
+    assert main([*words, "--epochs-matching", "1", "--out", str(tmp_path)]) == 0
+    settings = [r["settings"] for r in json.loads((tmp_path / "rows.json").read_text())]
+    assert settings[0]["rotation"] == 180.0 and "rotation" not in settings[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--ablate", "padim", "--data", "samples"], "padim has no component to switch off"),
+        (["--ablate", "cdo"], "--data"),
+        (["--data", "samples"], "--methods"),
+        (["--ablate", "cdo", "--methods", "cdo", "--data", "samples"], "not allowed with"),
+        (["--methods", "cdo", "--data", "samples", "--train", "5"], "5 training pictures are too few"),
+        (["--methods", "cdo", "--data", "samples", "--rto", "200"], "0 to 180 degrees"),
+        (["--methods", "cdo", "--data", "samples", "--out", "{}"], "rows.json is no list of measured rows"),
+        (["--render", "{}/rows.json"], "rows.json is no ablation.json"),
+    ],
+)
+def test_bad_arguments_are_one_sentence(
+    words: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "rows.json").write_text('{"half":')
+    assert main(["bench", *(word.format(tmp_path) for word in words)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1 and told in error
+
+
+def test_the_page_is_the_rendering_of_what_was_measured(capsys: pytest.CaptureFixture) -> None:
+    assert main(["bench", "--render"]) == 0
+    assert capsys.readouterr().out == (ROOT / "lab/papers/README.md").read_text(encoding="utf-8")
+    assert "Nothing was measured yet" in page.markdown([])
+
+
+def test_the_page_counts_directions() -> None:
+    rows = [row("full", s, pixel_auroc=0.9, margin=1.0) for s in (0, 1)]
+    rows += [row("mom off", s, pixel_auroc=0.8 + s / 100, margin=1.2) for s in (0, 1)]
+    written = page.markdown(ablate.studies(rows))
+    assert "| CDO | mom off | pixel_auroc | larger | 1 |  |  |  |" in written
+    assert "| CDO | mom off | margin | larger |  | 1 |  |  |" in written
+    assert "| mvtec/bottle | mom off | pixel_auroc | +0.0037 | +0.0950 ± 0.0071 | 2 | agrees | Table IV," in written
+    assert "| mvtec/bottle | full | 2 | - | 0.9000 ± 0.0000 | - | - | 1.0000 ± 0.0000 | - |" in written
+
+
+# CDO's preset of the authors' later code ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cdo() -> Callable[..., Method]:
+    held = torch.stack([torch.from_numpy(stripes(i)).permute(2, 0, 1) for i in range(6)])
+    return lambda **changes: METHODS["cdo"](**{"size": 96, "epochs": 2, "batch": 3} | changes).fit(held)
+
+
+def test_repo2025_differs_in_settings_that_act(cdo: Callable[..., Method]) -> None:
+    presets = METHODS["cdo"].presets()
+    assert list(presets) == ["live", "paper", "repo2025"]
+    tested = torch.from_numpy(stripes(100, defect=True)).permute(2, 0, 1)[None].float() / 255
+    plain = cdo()
+    for change in ({"optimiser": "adam"}, {"drop": 0.5}, {"clip": 0.01}):
+        other = cdo(**change)
+        assert any(not torch.equal(v, other.state()[k]) for k, v in plain.state().items())
+    own, top = (METHODS["cdo"](size=96, **change) for change in ({"resize": False}, {"image_score": "top1"}))
+    scores = plain.score(tested)
+    compared, worst = (other.restore(plain.state()).score(tested) for other in (own, top))
+    levels = [v.shape[-1] for name, v in compared.views.items() if name.startswith("hierarchy")]
+    assert levels == [24, 12, 6]
+    assert not torch.equal(compared.pixel, scores.pixel)
+    assert torch.corrcoef(torch.stack([compared.pixel.flatten(), scores.pixel.flatten()]))[0, 1] > 0.9
+    assert torch.equal(worst.pixel, scores.pixel)
+    highest = np.sort(scores.pixel.numpy().ravel())[::-1]
+    assert float(worst.image) == approx(highest[:92].mean(), rel=1e-5) and float(worst.image) < float(scores.image)

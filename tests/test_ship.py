@@ -1,0 +1,182 @@
+"""What leaves the house: a method added as the README says, the Space, facts that stand in files of others' form."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import ROOT, stripes
+from packaging.requirements import Requirement
+
+import lab
+from lab import images
+from lab.data.known import KNOWN
+from lab.parts.features import BACKBONES
+
+NAME = "pixel_gaussian"
+
+
+def front_matter(readme: Path) -> dict[str, Any]:
+    return yaml.safe_load(readme.read_text().split("---\n")[1])
+
+
+def requirements() -> dict[str, Requirement]:
+    lines = (line.partition("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines())
+    return {found.name: found for found in map(Requirement, filter(None, lines))}
+
+
+# --- a method of one's own --------------------------------------------------------------------------------------------
+
+
+def test_the_readmes_method_fulfils_the_contract(tmp_path: Path) -> None:
+    """In a copy of the project: the file and the two lines of the README, then the contract's own tests."""
+    text = (ROOT / "README.md").read_text().partition("## How to add a method")[2]
+    source, lines = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[:2]
+    added, entry = lines.splitlines()
+    for folder in ("lab", "weights"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "tests").mkdir()
+    for file in ("app.py", "pyproject.toml", *(f"tests/{name}.py" for name in ("conftest", "test_contract",
+                                                                              "test_architecture"))):  # fmt: skip
+        shutil.copy(ROOT / file, tmp_path / file)
+    (tmp_path / f"lab/methods/{NAME}.py").write_text(source)
+    registry = tmp_path / "lab/methods/__init__.py"
+    told = registry.read_text()
+    told = told.replace("\n\nMETHODS", f"\n{added}\n\nMETHODS").replace("\n}", f"\n{entry}\n}}")
+    registry.write_text(told)
+    for i in range(8):
+        path = tmp_path / f"stripes/good/{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        images.write_png(path, stripes(i))
+    script = f"""
+import sys, pytest
+from lab import METHODS
+from lab.__main__ import main
+assert main(["methods"]) == 0
+fit = ["fit", "--method", "{NAME}", "--data", "stripes", "--size", "96", "--blur", "1", "--no-scaled"]
+assert main([*fit, "-o", "det.safetensors"]) == 0
+for other in set(METHODS) - {{"{NAME}"}}:
+    del METHODS[other]  # they are tested elsewhere
+sys.exit(pytest.main(["-n", "0", "-rA", "-p", "no:cacheprovider", "-k", "{NAME}", "tests"]))
+"""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "LAB_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{NAME}: Pixel Gaussian (representation)" in done.stdout
+    assert "det.safetensors: Pixel Gaussian fitted on 8 pictures" in done.stdout
+    passed = re.findall(r"^PASSED tests/(\w+)\.py::(\w+)", done.stdout, re.MULTILINE)
+    contract = (ROOT / "tests/test_contract.py").read_text()
+    wanted = set(re.findall(r"@METHOD\ndef (\w+)", contract)) | {"test_every_component_changes_the_map"}
+    assert wanted <= {name for file, name in passed if file == "test_contract"}
+    assert "test_architecture" in {file for file, name in passed}
+
+
+# --- facts that stand in files of others' form ------------------------------------------------------------------------
+
+
+def test_the_spaces_head_says_what_the_code_says() -> None:
+    head, needs = front_matter(ROOT / "README.md"), requirements()
+    assert head["sdk"] == "gradio" and needs["gradio"].specifier.contains(head["sdk_version"])
+    assert (ROOT / head["app_file"]).is_file() and head["license"] == "mit"
+    assert len(head["short_description"]) <= 60  # the Hub refuses longer ones
+    assert head["models"] == [f"timm/{tag}" for tag in BACKBONES if tag != "embedded"]
+    repositories = [[s for s in known.sources if re.fullmatch(r"[\w.-]+/[\w.-]+", s)] for known in KNOWN.values()]
+    assert head["datasets"] == [found[0] for found in repositories if found]
+    project = (ROOT / "pyproject.toml").read_text()
+    oldest = re.search(r'requires-python = ">=3\.(\d+)"', project)
+    assert oldest and int(head["python_version"].split(".")[1]) >= int(oldest[1])
+
+
+def test_torch_is_what_zerogpu_offers_with_its_torchvision() -> None:
+    """torchvision 0.n names torch 2.(n-15) exactly."""
+    needs = requirements()
+    minors = range(5, 15)
+    torch = [n for n in minors if needs["torch"].specifier.contains(f"2.{n}.1")]
+    vision = [n - 15 for n in range(20, 30) if needs["torchvision"].specifier.contains(f"0.{n}.1")]
+    assert torch == vision == [8, 9, 10, 11]
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == lab.__version__
+    newest = re.search(r"^## (\S+?),? ", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest and newest[1] == lab.__version__
+
+
+# --- the Space --------------------------------------------------------------------------------------------------------
+
+
+def git(*words: str) -> list[str]:
+    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)
+    return done.stdout.splitlines() if done.returncode == 0 else []
+
+
+def make_space(folder: Path, *words: str) -> subprocess.CompletedProcess:
+    if not git("rev-parse", "HEAD") or not shutil.which("make"):
+        pytest.skip("this is no checkout, or make is not installed: `make space` takes committed files")
+    return subprocess.run(["make", "space", f"DIR={folder}", *words], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_make_space_writes_the_committed_files_and_no_others(tmp_path: Path) -> None:
+    done = make_space(tmp_path / "space", "SPACE=user/name")
+    assert done.returncode == 0, done.stderr
+    written = {str(p.relative_to(tmp_path / "space")) for p in (tmp_path / "space").rglob("*") if p.is_file()}
+    committed = git("ls-tree", "-r", "--name-only", "HEAD")
+    wanted = {p for p in committed if p.startswith(("lab/", "weights/"))}
+    assert written == wanted | {"app.py", "requirements.txt", "README.md", "LICENSE", ".github/page.png"}
+    thumbnail = "thumbnail: https://huggingface.co/spaces/user/name/resolve/main/.github/page.png"
+    readme = re.sub(
+        r"^app_file: .*$", rf"\g<0>\n{thumbnail}", "\n".join(git("show", "HEAD:README.md")), flags=re.MULTILINE
+    )
+    assert (tmp_path / "space/README.md").read_text() == readme + "\n"
+    again = make_space(tmp_path / "space")
+    assert again.returncode != 0 and "is not empty" in again.stdout
+
+
+@pytest.mark.slow
+def test_the_space_starts_on_requirements_txt_alone(tmp_path: Path, browser: Any) -> None:
+    """A clean environment, the Space's own folder, nothing else on the path: the first view fills itself."""
+    from pages import Visit
+
+    space, python = tmp_path / "space", tmp_path / "env/bin/python"
+    done = make_space(space)
+    assert done.returncode == 0, done.stderr
+    for command in (
+        [["uv", "venv", "-p", sys.executable, tmp_path / "env"],
+         ["uv", "pip", "install", "-p", python, "-r", space / "requirements.txt"]]
+        if shutil.which("uv") else
+        [[sys.executable, "-m", "venv", tmp_path / "env"],
+         [python, "-m", "pip", "install", "-r", space / "requirements.txt"]]
+    ):  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    told = {k: v for k, v in os.environ.items() if not k.startswith(("LAB_", "GRADIO_", "PYTHON", "VIRTUAL_"))}
+    told |= {"LAB_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1", "GRADIO_SERVER_PORT": str(port)}
+    log = tmp_path / "app.log"
+    with open(log, "w") as out:
+        app = subprocess.Popen([python, "app.py"], cwd=space, env=told, stdout=out, stderr=out)
+    try:
+        patience = time.monotonic() + 300
+        while True:
+            with socket.socket() as knock:
+                if not knock.connect_ex(("127.0.0.1", port)):
+                    break
+            assert app.poll() is None and time.monotonic() < patience, log.read_text()
+            time.sleep(0.5)
+        visit = Visit(browser, f"http://127.0.0.1:{port}/", viewport={"width": 1280, "height": 1000})
+        visit.finished(2)
+        assert len(set(visit.maps().values())) == 2 and not visit.complaints
+    finally:
+        app.terminate()
+        app.wait(20)

@@ -1,0 +1,261 @@
+"""The tab *Take apart*: what an address asks, what is fitted again and what is not, what is told; and in a browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pytest
+from pages import PLACE, Visit, small
+
+from lab import METHODS, data
+from lab.detector import Detector
+from lab.errors import LabError
+from lab.methods.cdo import CDO
+from lab.ui import deltas, drawn, inner, look, panel, variant
+from lab.ui.apart import Apart, Question
+from lab.ui.service import Service
+from lab.ui.take_apart import TakeApart
+
+START = Question.of(*PLACE, "cdo", {"oom": False})
+SMALL = {
+    "cdo": dict(size=64, epochs=3, batch=4),
+    "smcc": dict(size=64, epochs=1),
+    "rb_ae": dict(size=64, epochs_1=1, epochs_2=2),
+    "local_occ": dict(size=64, epochs=2, epochs_matching=2),
+}
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is published, fitted in a moment; and the small pictures as a category of the samples."""
+    for method, changes in SMALL.items():
+        known = METHODS[method].presets()
+        known["live"] = known["live"].replace(**changes)
+        monkeypatch.setattr(METHODS[method], "presets", classmethod(lambda cls, known=known: known))
+    monkeypatch.setattr(data, "categories", lambda source: [PLACE[1]])
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Service:
+    return small(tmp_path)
+
+
+def ran(page: Apart, view: Question) -> Apart:
+    for _ in page.run(view):
+        pass
+    return page
+
+
+# --- names --------------------------------------------------------------------------------------------------------
+
+
+def test_a_name_lists_what_differs_from_the_published_settings() -> None:
+    assert variant.name("cdo", {"oom": False, "gamma": 1.5, "mom": True}) == "cdo?oom=0&gamma=1.5"
+    assert variant.read("cdo?oom=0&gamma=1.5") == ("cdo", {"oom": False, "gamma": 1.5})
+    assert variant.pair("rb_ae", {"segmenter": "msfdm"}) == ("rb_ae",)
+    assert variant.fit("rb_ae?rbam=0&segmenter=ssim") == "rb_ae?rbam=0"
+    assert variant.title("cdo?oom=0&gamma=1") == "CDO without OOM, gamma 1"
+    for wrong in ("cdo?oom=2", "cdo?gamma=high", "cdo?gamma=nan", "cdo?gamma=9", "cdo?epochs=9", "magic", "cdo?size=1"):
+        with pytest.raises(LabError):
+            variant.read(wrong)
+
+
+def test_controls_are_drawn_from_the_settings() -> None:
+    assert variant.taken() == ["cdo", "smcc", "rb_ae", "local_occ"]
+    assert list(variant.controls("cdo")) == ["mom", "oom", "gamma", "resize", "image_score"]
+    field = variant.controls("cdo")["oom"]
+    assert (variant.label(field), variant.does(field)) == ("OOM", "hard pixels weigh most")
+    assert variant.equation("cdo", "6-7") == "Eq. (6)-(7): w_n = (d/mu_n)^gamma, w_s = (d/mu_s)^-gamma"
+    assert variant.equation("rb_ae", "1").startswith("Eq. (1): I_ad = I_o (1 - M) + I_n M")
+    assert "Eq. (5) within Eq. (8): L = " in variant.equation("cdo", "5") and variant.equation("smcc", "3") == "Eq. (3)"
+
+
+def test_an_address_restores_the_question() -> None:
+    assert START.asked({}) == START and START.asked({"method": "cdo"}).methods == ("cdo",)
+    asked = START.asked(
+        {"tab": "take-apart", "method": "rb_ae", "rbam": "0", "segmenter": "ssim", "picture": "blot-061"}
+    )
+    assert asked.methods == ("rb_ae", "rb_ae?rbam=0&segmenter=ssim") and asked.picture == "blot-061"
+    for wrong in ({"method": "patchcore"}, {"method": "magic"}, {"method": "cdo", "oom": "x"}, {"category": "spoon"}):
+        with pytest.raises(LabError):
+            START.asked(wrong)
+
+
+# --- fits ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_shows_both_and_what_changes(service: Service) -> None:
+    page = Apart(service, START)
+    for _ in page.look(START):
+        pass
+    assert page.panel()["picture"] and not page.shown.heats and page.told[1].startswith("Run fits CDO as published and")
+    curves = [len(page.curves().get("CDO as published", {}).get("loss", [])) for _ in page.run(START)]
+    assert curves == sorted(curves) and curves[-1] == 3
+    full, off = page.panel()["slots"]
+    assert [full["title"], off["title"]] == ["CDO as published", "CDO without OOM"]
+    assert full["heat"]["heat"] != off["heat"]["heat"] and full["survey"] != off["survey"]
+    address = {name: text for name, text in page.panel()["address"].items() if text is not None}
+    assert address == dict(set="samples", category="stripes", method="cdo", oom="0")
+
+    rows = {row.figure: row for row in page.deltas()}
+    own, other = (page.shown.surveys[m].figures for m in START.methods)
+    assert rows["pixel_auroc"].delta == own["pixel_auroc"] - other["pixel_auroc"]
+    claim = rows["pixel_auroc"].claim
+    assert claim and claim.delta == pytest.approx(0.0031) and claim.where == "Table IV, MVTec AD"
+    assert rows["pixel_ap"].beside == "not in the paper" and rows["aupro"].beside.endswith("sign, one seed")
+
+    views = page.views()
+    assert list(views) == ["CDO as published", "CDO without OOM"]
+    weights = [v["weight in training if normal, w_n"] for v in views.values()]
+    assert np.ptp(weights[0]) > 0.1 and np.all(weights[1] == 1)
+    page.pick("test/blot/061")
+    assert not np.array_equal(page.views()["CDO as published"]["hierarchy 1"], views["CDO as published"]["hierarchy 1"])
+    shown = drawn.curves(page.curves())
+    assert "synthetic pixels, CDO as published" in shown and shown.count("<figure>") == 2
+    assert drawn.laid(page.pixels()).count("<path") == 4 and "CDO without OOM: margin " in drawn.laid(page.pixels())
+
+
+def test_what_only_scores_needs_no_new_fit(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = ran(Apart(service, START), START)
+    monkeypatch.setattr(CDO, "learn", lambda *_: pytest.fail("it was fitted again"))
+    view = Question.of(*PLACE, "cdo", {"oom": False, "resize": False, "image_score": "top1"})
+    for _ in page.look(view):  # which runs on, as nothing has to be fitted
+        pass
+    slots = page.panel()["slots"]
+    assert slots[1]["title"].startswith("CDO without OOM, without resize") and all(slot["survey"] for slot in slots)
+    before, after = service.detector(PLACE, START.methods[1]), service.detector(PLACE, view.methods[1])
+    assert before.calibration != after.calibration and after.method.history == before.method.history
+    with pytest.raises(LabError, match="oom"):
+        before.rescored([], oom=True)
+
+
+def test_a_rescored_detector_is_the_one_a_new_fit_would_give(good: list[np.ndarray], bad: np.ndarray) -> None:
+    settings = SMALL["cdo"] | {"epochs": 1}
+    fresh = Detector("cdo", **settings, image_score="top1").fit(good, seed=3)
+    again = Detector("cdo", **settings).fit(good, seed=3).rescored(good, image_score="top1")
+    assert again.calibration == fresh.calibration and again.detect(bad).score == fresh.detect(bad).score
+
+
+def test_cancelling_a_training_leaves_the_page_usable(service: Service) -> None:
+    page = Apart(service, START)
+    for _ in page.run(START):
+        if "epoch" in page.told[1]:
+            page.stop.set()
+    assert "Cancelled" in page.status() and not page.running and not service.fitting
+    assert page.panel()["slots"][1]["why"] == "not fitted: cancelled"
+    ran(page, Question.of(*PLACE, "cdo", {}))
+    assert "Change something" in page.status() and len(page.panel()["slots"]) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["smcc", "rb_ae", "local_occ"])
+def test_every_component_changes_the_map(service: Service, method: str) -> None:
+    page = Apart(service, START)
+    base = variant.published(method)
+    for settings in list(METHODS[method].ablations(base).values())[1:]:
+        changes = {n: getattr(settings, n) for n in variant.controls(method)}
+        ran(page, Question.of(*PLACE, method, changes))
+        full, off = page.panel()["slots"]
+        assert full["heat"]["heat"] != off["heat"]["heat"], off["title"]
+        assert page.deltas() and "<img" in inner.shown(page.views(), "blot")
+
+
+# --- what is told -------------------------------------------------------------------------------------------------
+
+
+def test_rows_of_deltas_by_hand() -> None:
+    base = CDO.Settings()
+    full = dict(image_auroc=0.9, pixel_auroc=0.95, aupro=0.8, pixel_ap=None, margin=2.0, overlap=0.1)
+    off = dict(image_auroc=0.8, pixel_auroc=0.97, aupro=0.8, pixel_ap=0.5, margin=1.0, overlap=0.3)
+    rows = deltas.deltas("cdo", base, base.replace(oom=False), full, off, "samples", "washer")
+    beside = {row.figure: row.beside for row in rows}
+    assert beside["pixel_auroc"] == "not the same sign, one seed" and beside["overlap"] == "same sign, one seed"
+    assert {row.figure: row.delta for row in rows}["pixel_ap"] is None
+    shown = deltas.shown(rows, ["as published", "without OOM"], (("seed", "0"),), "cdo")
+    assert "-0.020</button>" in shown and "+0.0031</button>" in shown and "One seed, one category" in shown
+    assert "?tab=papers&amp;table=cdo/IV" in shown
+    odd = deltas.deltas("cdo", base, base.replace(gamma=1.0), full, off, "samples", "washer")
+    assert not any(row.claim for row in odd)
+
+
+def test_curves_stand_on_one_axis() -> None:
+    shown = drawn.curves({"A": {"loss": [4.0, 2.0, 0.0]}, "B": {"loss": [1.0, float("nan"), 2.0], "d, x": [1.0]}})
+    assert re.findall(r'class="line full c0" d="([^"]*)"', shown)[0] == "M0.0 0.00L500.0 50.00L1000.0 100.00"
+    assert re.findall(r'class="line dashed c0" d="([^"]*)"', shown)[0] == "M0.0 75.00L1000.0 50.00"
+    assert drawn.curves({"A": {}}) == "" and "logarithmic" in drawn.curves({"A": {"loss": [100.0, 1.0]}})
+
+
+# --- in a browser -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def address(service: Service) -> Iterator[str]:
+    with gr.Blocks(analytics_enabled=False, fill_width=True) as blocks:
+        with gr.Tabs(), gr.Tab("Take apart", id="take-apart"):
+            tab = TakeApart(service, START)
+        tab.load(blocks)
+    _, url, _ = blocks.launch(
+        prevent_thread_lock=True, quiet=True, theme=look.THEME, css=look.CSS + panel.style(), footer_links=[],
+        ssr_mode=False, pwa=False, share=False, server_name="127.0.0.1",
+    )  # fmt: skip
+    docs = blocks.get_api_info()["named_endpoints"]["/take_apart_cdo"]
+    assert [p["parameter_name"] for p in docs["parameters"]] == [
+        "source", "category", "mom", "oom", "gamma", "resize", "image_score",
+    ]  # fmt: skip
+    yield url
+    blocks.close()
+
+
+def run(visit: Visit) -> None:
+    visit.page.get_by_role("button", name="Run").locator("visible=true").click()
+
+
+def test_switching_oom_off_changes_the_map(browser: Any, address: str) -> None:
+    query = "?tab=take-apart&method=cdo&oom=1&picture=blot-061"
+    visit = Visit(browser, address + query, viewport={"width": 390, "height": 800})
+    page = visit.page
+    visit.until("() => document.querySelector('.source figcaption')?.innerText == 'blot 61'")
+    assert page.get_by_role("checkbox", name="OOM").is_checked() and page.locator(".card").count() == 2
+    page.get_by_role("checkbox", name="OOM").uncheck()
+    visit.until("() => location.search.includes('oom=0')")
+    run(visit)
+    visit.finished(2)
+    page.get_by_role("heading", name="What it changes").wait_for()
+    maps = visit.maps()
+    assert list(maps) == ["cdo", "cdo?oom=0"] and len(set(maps.values())) == 2
+    assert page.get_by_text("Inside the method: blot 61").is_visible() and page.locator(".chart svg").count() == 3
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.get_by_role("checkbox", name="MOM").uncheck()
+    visit.told("Run fits CDO without MOM, without OOM")
+    visit.until("() => location.search.includes('method=cdo&mom=0&oom=0&picture=blot-061')")
+    page.get_by_label("RB-AE").check()
+    page.get_by_role("checkbox", name="RBAM").wait_for()
+    visit.until("() => location.search.includes('method=rb_ae') && !location.search.includes('oom')")
+    assert not visit.complaints
+    assert not [url for url in visit.requests if not url.startswith((address, "data:", "blob:"))]
+    page.close()
+
+
+def test_cancelling_in_the_browser(browser: Any, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = CDO.presets()
+    slow = known | {"live": known["live"].replace(epochs=2000)}
+    with monkeypatch.context() as long:
+        long.setattr(CDO, "presets", classmethod(lambda cls: slow))
+        visit = Visit(browser, f"{address}?tab=take-apart&method=cdo&oom=0", viewport={"width": 1280, "height": 900})
+        visit.told("Run fits")
+        run(visit)
+        visit.told("epoch")
+        visit.page.locator(".apart .chart svg").first.wait_for()  # the loss curve, while it trains
+        visit.page.get_by_role("button", name="Cancel").click()
+        visit.told("Cancelled")
+    visit.page.get_by_role("checkbox", name="OOM").check()
+    visit.told("Run fits CDO as published")
+    run(visit)
+    visit.finished(1)
+    assert not visit.complaints
+    visit.page.close()

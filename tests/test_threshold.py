@@ -1,0 +1,328 @@
+"""The live threshold: what the server sends, and that the browser says at any threshold what lab says there."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import gradio as gr
+import numpy as np
+import pytest
+from pages import PLACE, Visit, small
+from PIL import Image
+
+from lab import metrics, plots
+from lab.calibrate import RATES, Calibration, conformal, fewest
+from lab.detector import Detector, Finding
+from lab.ui import look, panel
+from lab.ui.evidence import Truth, level, payload, scale, shown, top
+from lab.ui.page import Page
+from lab.ui.service import in_order
+from lab.ui.shown import View
+
+METHODS = ("padim", "patchcore")
+
+# --- what the server sends --------------------------------------------------------------------------------------------
+
+
+def calibration(n: int = 12) -> Calibration:
+    rng = np.random.default_rng(5)
+    peaks = np.sort(rng.gamma(4, 1.0, n)) + 3
+    return Calibration.of(rng.normal(0, 1, 4000), peaks, peaks, "made up")
+
+
+def finding(score: float, heat: np.ndarray) -> Finding:
+    return Finding(heat.astype(np.float32), score, "", heat > 0, {}, "")
+
+
+def unpacked(text: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
+
+
+def test_a_threshold_on_pictures_names_one_on_heat() -> None:
+    """Four good pictures with scores 0 2 4 8 and hottest pixels 1 2 3 7; a raw step is 2 σ of pixels, 1 σ of scores."""
+    c = Calibration("", (0.0, 1.0), (0.0, 2.0), (0.0, 2.0, 4.0, 8.0), (1.0, 2.0, 3.0, 7.0), 4.0, 8.0, 7.0, 0.5)
+    known = {0: 1, 1: 1.5, 4: 3, 6: 5, 8: 7, 9: 9, 10.5: 12, -1: -1}
+    assert {score: c.heat_at(score) for score in known} == pytest.approx(known)
+    ties = Calibration("", (0.0, 1.0), (0.0, 1.0), (1.0, 1.0, 2.0), (3.0, 5.0, 6.0), 1.0, 2.0, 6.0, 0.5)
+    assert ties.heat_at(1) == 5
+
+
+def test_where_a_picture_scores_as_its_hottest_pixel_an_alarm_has_a_mark() -> None:
+    c = calibration()  # scores and hottest pixels are the same raw numbers
+    for raw in np.linspace(-5, 40, 30):
+        score, heat = (raw - c.score[0]) / c.score[1], (raw - c.pixel[0]) / c.pixel[1]
+        assert c.heat_at(score) == pytest.approx(heat)
+    assert c.heat_at(c.bad) == c.pixel_bad
+
+
+@pytest.mark.parametrize("n", [6, 12, 60, 250])
+def test_the_detectors_own_mask_is_a_level(n: int) -> None:
+    c = calibration(n)
+    heat = np.random.default_rng(n).uniform(0, 3 * c.pixel_bad, (64, 64)).astype(np.float32)
+    sent = plots.heat_png8(heat, top(c)) >= level(c, c.bad)
+    assert np.array_equal(sent, heat > np.float64(c.pixel_bad)) and 0 < sent.mean() < 1
+    assert top(c) >= c.span[1] and c.heat_at(scale(c)["most"]) >= top(c) * (1 - 1e-9)
+
+
+def test_levels_end_with_the_scale() -> None:
+    c = calibration()
+    assert level(c, -1e9) == 1 and level(c, 1e9) == 255
+    found = [level(c, t) for t in np.linspace(-3, 30, 100)]
+    assert found == sorted(found)
+
+
+def test_marks_say_what_so_few_pictures_can_promise() -> None:
+    assert [fewest(rate) for rate in RATES] == [9, 19, 99]
+    c = calibration(20)
+    marks = scale(c)["marks"]
+    assert [m["at"] for m in marks] == [conformal(c.scores, 0.1), c.scores[-1], None]
+    assert [m["needs"] for m in marks] == [9, 19, 99]
+    assert c.promise(marks[0]["at"]) <= 0.1 and c.promise(marks[1]["at"]) <= 0.05
+
+
+def test_the_payload_is_plain_and_complete() -> None:
+    c, rng = calibration(), np.random.default_rng(1)
+    heats = [rng.normal(0, 1, (32, 32)) for _ in range(5)]
+    mask = np.zeros((32, 32), bool)
+    mask[4:9, 20:30] = True
+    heats[0][mask], heats[1][mask] = 9, 14
+    findings = [finding(score, heat) for score, heat in zip((9.0, 2.5, 0.5, 3.0, -1.0), heats)]
+    truths = [Truth(True, mask), Truth(True, mask), Truth(False), Truth(False), Truth(True)]
+    sent = json.loads(json.dumps(payload(c, findings, truths)))
+    assert [p["score"] for p in sent["pictures"]] == [9.0, 2.5, 0.5, 3.0, -1.0] and sent["pictures"][0]["place"]
+    assert sent["bad"] == [True, True, False, False, True]
+    for found, picture in zip(findings, sent["pictures"]):
+        assert np.array_equal(unpacked(picture["heat"]), plots.heat_png8(found.heat, top(c)))
+    pixels = sent["pixels"]  # the last picture is bad without an outline: none of its pixels is known
+    assert (sum(pixels["normal"]), sum(pixels["abnormal"])) == (4 * 32 * 32 - 100, 100)
+    sound = np.concatenate([heats[0][~mask], heats[1][~mask], heats[2].ravel(), heats[3].ravel()]).astype(np.float32)
+    marked = np.repeat(np.float32([9, 14]), 50)
+    assert pixels["margin"] == pytest.approx(metrics.margin(sound, marked))
+    assert pixels["overlap"] == metrics.overlap(sound, marked) == 0
+    assert sent["numbers"]["auroc"] == pytest.approx(3 / 6) and sent["numbers"]["interval"]
+    assert [len(sent["intervals"][name]) for name in ("missed", "alarms")] == [4, 3]
+    assert sent["intervals"]["missed"][1] == pytest.approx(metrics.rate_interval(1, 3))
+
+
+def test_a_set_without_truth_has_no_rates() -> None:
+    sent = payload(calibration(), [finding(1.0, np.eye(8))], [Truth(None)])
+    assert sent["bad"] == [None] and sent["pixels"] is None and sent["numbers"]["margin"] is None
+
+
+def test_a_truth_made_smaller_keeps_every_spot() -> None:
+    mask = np.zeros((700, 1400), bool)
+    mask[300, 901] = True
+    sent = shown(np.zeros((700, 1400, 3), np.uint8), mask, "")
+    small_mask = unpacked(sent["truth"])
+    assert small_mask.shape == (140, 280) and small_mask.sum() >= 1 and small_mask[60, 180] == 1
+    assert (sent["width"], sent["height"]) == (1400, 700)
+
+
+# --- what the browser makes of it -------------------------------------------------------------------------------------
+
+
+class Lab(NamedTuple):
+    """A panel served on small pictures, and what lab knows of them."""
+
+    address: str
+    detectors: dict[str, Detector]
+    heats: dict[str, list[np.ndarray]]
+    scores: dict[str, list[float]]
+    names: list[str]
+    bad: list[bool]
+    at: int
+
+
+@pytest.fixture(scope="module")
+def served(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    service = small(tmp_path_factory.mktemp("cache"), (0.05, 0.2, 0.1, 0.4, 1.0))
+    page = Page(service, View(*PLACE, METHODS, "blot-061"))
+    list(page.run(page.view))
+    items = in_order(service.dataset(PLACE))
+    detectors = {m: service.detector(PLACE, m) for m in METHODS}
+    found = {m: [d.finding(d.raw(i.picture()), (d.settings.size,) * 2) for i in items] for m, d in detectors.items()}
+
+    def pick(event: gr.EventData) -> dict[str, Any]:
+        page.pick(event._data["name"])
+        return page.panel()
+
+    with gr.Blocks(analytics_enabled=False) as blocks:
+        live = panel.panel(page.panel(), service.send, tab="compare")
+        live.picked(pick, None, live, show_progress="hidden")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    blocks.launch(
+        server_port=port, prevent_thread_lock=True, quiet=True, ssr_mode=False, css=look.CSS + panel.style(),
+        footer_links=[], run_history=False,
+    )  # fmt: skip
+    yield Lab(
+        f"http://127.0.0.1:{port}/", detectors, {m: [f.heat for f in fs] for m, fs in found.items()},
+        {m: [f.score for f in fs] for m, fs in found.items()}, [s["nice"] for s in page.panel()["set"]["pictures"]],
+        [item.bad for item in items], page.panel()["at"],
+    )  # fmt: skip
+    blocks.close()
+
+
+@pytest.fixture(scope="module")
+def visit(browser: Any, served: Lab) -> Visit:
+    """One visit, which the tests below continue in their order."""
+    seen = Visit(browser, served.address, viewport={"width": 1280, "height": 1400})
+    seen.finished(2)
+    return seen
+
+
+def line(visit: Visit, method: str) -> tuple[float, float]:
+    """(look, bad) as the handles tell assistive technology."""
+    values = [visit.card(method).locator(f".grip.{w}").get_attribute("aria-valuenow") for w in ("look", "bad")]
+    return float(values[0]), float(values[1])
+
+
+def settled(visit: Visit) -> None:
+    """Two frames later."""
+    visit.page.evaluate("() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
+
+
+def agrees(visit: Visit, lab: Lab) -> None:
+    """Everything shown equals what lab says at the handles' thresholds."""
+    for m in METHODS:
+        (look_at, bad_at), card, c = line(visit, m), visit.card(m), lab.detectors[m].calibration
+        assert c is not None
+        rates = metrics.rates(lab.bad, lab.scores[m], bad_at)
+        words = card.locator(".rates").inner_text()
+        assert f"missed {rates.missed} of {rates.bads}" in words
+        assert f"false alarms {rates.false_alarms} of {rates.goods}" in words
+        verdicts = ["bad" if s > bad_at else "look" if s > look_at else "good" for s in lab.scores[m]]
+        for row, side in enumerate((False, True)):
+            cells = card.locator(".counts tbody tr").nth(row).locator("td").all_inner_texts()
+            told = [verdicts[i] for i in range(len(verdicts)) if lab.bad[i] is side]
+            assert [int(cell.split()[0]) for cell in cells] == [told.count(v) for v in ("good", "look", "bad")]
+        for row, side in enumerate((True, False)):
+            wrong = [lab.names[i] for i, v in enumerate(verdicts) if lab.bad[i] is side and (v == "bad") is not side]
+            thumbs = card.locator(".wrongs").nth(row).locator(".mini:not([hidden]) img")
+            assert [thumbs.nth(i).get_attribute("alt") for i in range(thumbs.count())] == wrong
+        marked = card.locator(".heat").evaluate("""canvas => {
+            const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+            return Array.from({length: data.length / 4}, (_, i) => data[4 * i + 3] >= 120 ? '1' : '0').join('') }""")
+        ours = lab.heats[m][lab.at] >= plots.levels(top(c))[level(c, bad_at)]
+        assert np.array_equal(np.frombuffer(marked.encode(), np.uint8) == ord("1"), ours.ravel())
+        assert verdicts[lab.at] in card.locator("figcaption .badge").get_attribute("class")
+        label = card.locator(".heat").get_attribute("aria-label")
+        assert {"bad": ": bad,", "look": ": look at it,", "good": ": good,"}[verdicts[lab.at]] in label
+        promised = c.promise(bad_at)
+        words = card.locator(".words").inner_text()
+        if promised is None:
+            assert "nothing is promised" in words
+        else:
+            share = f"{100 * promised:.0f}" if promised >= 0.0995 else f"{100 * promised:.1f}".removesuffix(".0")
+            assert f"at most {share} % are called bad" in words and f"1/{len(c.scores) + 1}" in words
+    assert not visit.complaints
+
+
+def test_at_first_every_method_stands_at_its_own_threshold(visit: Visit, served: Lab) -> None:
+    for m in METHODS:
+        c = served.detectors[m].calibration
+        assert c is not None and line(visit, m) == (c.look, c.bad)
+        assert visit.card(m).locator(".heat").get_attribute("width") == str(served.heats[m][0].shape[1])
+    agrees(visit, served)
+
+
+def test_keys_move_the_line_and_all_that_hangs_on_it_without_a_request(visit: Visit, served: Lab) -> None:
+    asked = len(visit.requests)
+    grip = visit.card("padim").locator(".grip.bad")
+    assert grip.get_attribute("role") == "slider" and grip.get_attribute("aria-label").startswith("PaDiM")
+    grip.focus()
+    before, seen = line(visit, "padim")[1], set()
+    visit.page.keyboard.press("ArrowRight")
+    settled(visit)
+    assert line(visit, "padim")[1] == pytest.approx(before + 0.1, abs=0.006)
+    for key in ["PageUp"] * 3 + ["End"] + ["Home"] + ["PageUp", "ArrowRight", "ArrowUp"] * 3:
+        visit.page.keyboard.press(key)
+        settled(visit)
+        agrees(visit, served)
+        seen.add(visit.card("padim").locator(".rates").inner_text())
+    assert len(seen) > 3 and len(visit.requests) == asked
+    told = grip.get_attribute("aria-valuetext")
+    assert f"{line(visit, 'padim')[1]:.2f} σ" in told and "missed" in told
+
+
+def test_a_finger_moves_both_handles_and_all_methods(visit: Visit, served: Lab) -> None:
+    asked, before = len(visit.requests), {m: line(visit, m) for m in METHODS}
+    for which, share in (("bad", 0.7), ("bad", 0.3), ("look", 0.2), ("bad", 0.15)):
+        plot, grip = (visit.card("patchcore").locator(w).bounding_box() for w in (".plot.line", f".grip.{which} i"))
+        visit.page.mouse.move(grip["x"] + 1, grip["y"] + 60)
+        visit.page.mouse.down()
+        visit.page.mouse.move(plot["x"] + share * plot["width"], grip["y"] + 30, steps=4)
+        visit.page.mouse.up()
+        settled(visit)
+        agrees(visit, served)
+        assert all(line(visit, m)[0] <= line(visit, m)[1] for m in METHODS)
+    assert all(line(visit, m)[1] != before[m][1] for m in METHODS) and len(visit.requests) == asked
+    own = {m: served.detectors[m].calibration.bad for m in METHODS}  # type: ignore[union-attr]
+    shares = [line(visit, m)[1] / own[m] for m in METHODS]
+    assert shares[0] == pytest.approx(shares[1])
+
+
+def test_a_promise_sets_every_method_to_its_own_mark(visit: Visit, served: Lab) -> None:
+    for rate in RATES:
+        visit.page.locator(".promise button", has_text=f"{100 * rate:.0f} %").first.click()
+        settled(visit)
+        for m in METHODS:
+            scores = served.detectors[m].calibration.scores  # type: ignore[union-attr]
+            assert line(visit, m)[1] == (conformal(scores, rate) or scores[-1])
+        agrees(visit, served)
+    assert "5 % would take 19" in visit.card("padim").locator(".words").inner_text()
+
+
+def test_the_pointer_shows_one_spot_everywhere(visit: Visit, served: Lab) -> None:
+    box = visit.page.locator(".source .stack").bounding_box()
+    visit.page.mouse.move(box["x"] + 0.42 * box["width"], box["y"] + 0.41 * box["height"])
+    for m in METHODS:
+        heat, c = served.heats[m][served.at], served.detectors[m].calibration
+        assert c is not None
+        here = float(heat[int(0.41 * heat.shape[0]), int(0.42 * heat.shape[1])])
+        told = visit.card(m).locator(".spot").get_attribute("data-heat").removesuffix(" σ")
+        if told[0] in "<≥":
+            assert here <= float(told[1:]) + 0.05 if told[0] == "<" else here >= float(told[1:]) - 0.05
+        else:
+            assert float(told) == pytest.approx(here, abs=top(c) / 255 + 0.05)
+    assert visit.page.locator(".spot:visible").count() == 3
+
+
+def test_the_address_restores_the_threshold(browser: Any, visit: Visit, served: Lab) -> None:
+    visit.card("padim").locator(".grip.bad").focus()
+    visit.page.keyboard.press("PageDown")
+    visit.page.keyboard.press("ArrowLeft")
+    settled(visit)
+    moved = line(visit, "padim")[1]
+    visit.until(
+        "t => new URLSearchParams(location.search).get('threshold') == t", f"{moved:.2f}".rstrip("0").rstrip(".")
+    )
+    query = visit.page.evaluate("location.search")
+    assert "tab=compare&set=samples&category=stripes&methods=padim,patchcore&picture=blot-061" in query
+    again = Visit(browser, served.address + query)
+    again.finished(2)
+    assert [line(again, m) for m in METHODS] == [line(visit, m) for m in METHODS]
+    agrees(again, served)
+    again.page.goto(served.address + query.replace("tab=compare", "tab=other"))  # meant for another panel
+    again.finished(2)
+    assert line(again, "padim")[1] == served.detectors["padim"].calibration.bad  # type: ignore[union-attr]
+    again.page.close()
+
+
+def test_a_picture_is_picked_where_it_is_shown(visit: Visit, served: Lab) -> None:
+    visit.card("padim").locator(".dot[data-number='4']").dispatch_event("pointerdown", {"button": 0})
+    visit.until("name => document.querySelector('.source figcaption').innerText == name", served.names[4])
+    settled(visit)
+    agrees(visit, served._replace(at=4))
+    visit.page.locator(".thumb[aria-current=true]").focus()
+    visit.page.keyboard.press("ArrowRight")
+    visit.until("name => document.querySelector('.source figcaption').innerText == name", served.names[5])
+    settled(visit)
+    agrees(visit, served._replace(at=5))
+    assert all(url.startswith((served.address, "data:", "blob:")) for url in visit.requests)
