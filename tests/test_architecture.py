@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     ["app"],
     ["lab.__main__", "lab.ui"],
+    ["lab.commands"],
     ["lab.papers.page"],
     ["lab"],  # the public names
     ["lab.ablate"],
