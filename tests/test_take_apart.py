@@ -93,7 +93,7 @@ def test_a_run_shows_both_and_what_changes(service: Service) -> None:
     page = Apart(service, START)
     for _ in page.look(START):
         pass
-    assert page.panel()["picture"] and not page.shown.heats and page.told[1].startswith("Run fits CDO as published and")
+    assert page.panel()["picture"] and not page.shown.heats and "Run fits CDO as published and" in page.status()
     curves = [len(page.curves().get("CDO as published", {}).get("loss", [])) for _ in page.run(START)]
     assert curves == sorted(curves) and curves[-1] == 3
     full, off = page.panel()["slots"]
@@ -144,8 +144,8 @@ def test_a_rescored_detector_is_the_one_a_new_fit_would_give(good: list[np.ndarr
 def test_cancelling_a_training_leaves_the_page_usable(service: Service) -> None:
     page = Apart(service, START)
     for _ in page.run(START):
-        if "epoch" in page.told[1]:
-            page.stop.set()
+        if "epoch" in page.latest.told[1]:
+            page.cancel()
     assert "Cancelled" in page.status() and not page.running and not service.fitting
     assert page.panel()["slots"][1]["why"] == "not fitted: cancelled"
     ran(page, Question.of(*PLACE, "cdo", {}))

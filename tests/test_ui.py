@@ -97,7 +97,7 @@ def test_a_fault_of_ours_has_an_id_and_leaves_the_page_alive(
     with monkeypatch.context() as broken:
         broken.setattr(Service, "ready", lambda *_: 1 / 0)
         list(page.run(page.view))
-    told = page.told[1]
+    told = page.latest.told[1]
     assert told.startswith("An error of ours (id ") and told.split("id ")[1][:6] in caplog.text
     list(page.run(page.view))
     assert "padim" in page.shown.heats
@@ -106,17 +106,29 @@ def test_a_fault_of_ours_has_an_id_and_leaves_the_page_alive(
 def test_a_cancelled_fit_leaves_line_and_page_usable(service: Service) -> None:
     page = Page(service, View(*PLACE, ("cdo",)))
     for _ in page.run(page.view):
-        if "CDO" in page.told[1]:
-            page.stop.set()
+        if "CDO" in page.latest.told[1]:
+            page.cancel()
     assert "Cancelled" in page.status() and page.button() == "Try again" and not page.running
     list(page.run(View(*PLACE, ("padim",))))
     assert "padim" in page.shown.heats
 
 
+def test_a_run_that_ends_late_does_not_end_the_next(service: Service) -> None:
+    page = Page(service, View(*PLACE, ("padim",)))
+    first = page.run(page.view)
+    next(first)
+    while "finds" not in page.status():  # its work is done, but it has not yet told the browser so
+        time.sleep(0.01)
+    second = page.run(View(*PLACE, ("patchcore",)))
+    assert next(second) == {"status", "panel"} and page.running
+    assert not list(first) and page.running
+    assert list(second) and "patchcore" in page.shown.heats and "PatchCore finds" in page.status()
+
+
 def test_unknown_choices_are_refused(service: Service) -> None:
     page = Page(service, View(*PLACE, ("padim",)))
     for view in (View(*PLACE, ()), View(*PLACE, ("nothing",)), View("/etc", "x", ("padim",))):
-        assert list(page.run(view)) == [{"status"}] and page.told[1]
+        assert list(page.run(view)) == [{"status"}] and page.latest.told[1]
 
 
 def test_the_line_serves_in_order_and_lets_go_of_who_leaves() -> None:

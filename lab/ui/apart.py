@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
@@ -11,7 +10,7 @@ from ..detector import Detector
 from ..errors import LabError
 from . import variant
 from .deltas import Delta, deltas
-from .page import News, Page
+from .page import News, Page, Run
 from .service import Service
 from .shown import Shown, View
 
@@ -75,9 +74,9 @@ class Apart(Page):
         self.fits = True
         yield from super().run(view)
 
-    def _fill(self, view: View, shown: Shown, stop: threading.Event, news: News) -> tuple[str, bool]:
+    def _fill(self, view: View, shown: Shown, run: Run, news: News) -> tuple[str, bool]:
         if self.fits or all(self.service.ready(shown.place, variant.fit(m)) for m in view.methods):
-            words, failed = super()._fill(view, shown, stop, news)
+            words, failed = super()._fill(view, shown, run, news)
             return words if len(view.methods) > 1 else f"{words} Change something to see it beside this.", failed
         shown.open(view.picture)
         for m in view.methods:
@@ -85,7 +84,7 @@ class Apart(Page):
         news.put("panel")
 
         def drawing(fraction: float, words: str) -> None:
-            if not stop.is_set():
+            if not run.stop.is_set():
                 news.put("panel")
 
         self.service.draw(shown.place, drawing)

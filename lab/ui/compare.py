@@ -87,7 +87,7 @@ class Compare:
         """The one button: cancels what runs, else takes up what was left undone."""
         page = self.page(request)
         if page.running:
-            page.stop.set()
+            page.cancel()
             yield {self.button: gr.update(interactive=False)}
         else:
             yield from self.run(source, category, methods, request)
@@ -103,7 +103,7 @@ class Compare:
     def leave(self, request: gr.Request) -> None:
         """The visit is over: what still runs for it ends."""
         if page := self.pages.drop(request.session_hash or ""):
-            page.stop.set()
+            page.cancel()
 
     def _filled(self, view: View, request: gr.Request) -> Iterator[dict[Any, Any]]:
         """Only what changed: the rest of the page is not sent again."""

@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import Cancelled, LabError
@@ -19,25 +20,40 @@ News = queue.SimpleQueue  # of names of parts that have changed; None: the run i
 PARTS = ("status", "panel")
 
 
+@dataclass
+class Run:
+    """One filling of the page. Each writes into its own, so that one that ends late disturbs none that follows it."""
+
+    stop: threading.Event = field(default_factory=threading.Event)  # set: cancelled, or followed by a newer one
+    told: tuple[float | None, str, str] = (None, "", "")
+    over: bool = False
+    undone: bool = False  # something of it failed, or it was cancelled
+
+
 class Page:
     """Of one session. `run` fills it for a view and yields which parts have changed; a newer run ends an older one."""
 
     figures = False  # whether surveys measure the figures of the ablation tables
 
     def __init__(self, service: Service, view: View):
-        self.service, self.view, self.stop = service, view, threading.Event()
+        self.service, self.view, self.latest = service, view, Run(over=True)
         self.shown = Shown(service, self.view.place)
-        self.told: tuple[float | None, str, str] = (None, "", "")
-        self.running = self.undone = False
+
+    @property
+    def running(self) -> bool:
+        return not self.latest.over
+
+    def cancel(self) -> None:
+        self.latest.stop.set()
 
     # --- what is shown ------------------------------------------------------------------------------------------------
 
     def status(self) -> str:
-        return wording.progress(*self.told)
+        return wording.progress(*self.latest.told)
 
     def button(self) -> str:
         """What the one button beside the status line does now; "" nothing."""
-        return "Cancel" if self.running else "Try again" if self.undone else ""
+        return "Cancel" if self.running else "Try again" if self.latest.undone else ""
 
     def panel(self) -> dict[str, Any]:
         """The state of the live panel; see `panel.py`."""
@@ -82,62 +98,57 @@ class Page:
             self.shown.pick(name, [m for m in self.view.methods if m in self.shown.heats])
 
     def run(self, view: View) -> Iterator[set[str]]:
-        self.stop.set()
-        stop = self.stop = threading.Event()
+        self.cancel()
+        run = self.latest = Run()
         try:
             self.view = view.checked()
         except LabError as error:
-            self.told, self.running = (None, sentence(error), ""), False
+            run.told, run.over = (None, sentence(error), ""), True
             yield {"status"}
             return
         if view.place != self.shown.place:
             self.shown = Shown(self.service, view.place)
         self.shown.why = {}
-        self.running, self.undone = True, False
         news: News = queue.SimpleQueue()
-        threading.Thread(target=self._work, args=(view, self.shown, stop, news), daemon=True).start()
+        threading.Thread(target=self._work, args=(view, self.shown, run, news), daemon=True).start()
         parts = set(PARTS)
-        while self.stop is stop:
+        while self.latest is run:
             yield parts
-            if not self.running:
+            if run.over:
                 return
             held = [news.get()]
             while not news.empty():
                 held.append(news.get())
             parts = {part for part in held if part}
             if None in held:
-                self.running = False
+                run.over = True
             else:
                 time.sleep(0.2)  # at most five changes a second
 
-    def _work(self, view: View, shown: Shown, stop: threading.Event, news: News) -> None:
-        def end(words: str, undone: bool) -> None:
-            if self.stop is stop:
-                self.told, self.undone = (None, words, ""), undone
-
+    def _work(self, view: View, shown: Shown, run: Run, news: News) -> None:
         try:
-            end(*self._fill(view, shown, stop, news))
+            words, run.undone = self._fill(view, shown, run, news)
         except Cancelled:
-            if self.stop is stop:  # not merely followed by a newer run
+            if self.latest is run:  # not merely followed by a newer run
                 shown.why |= {m: "not fitted: cancelled" for m in view.methods if m not in shown.heats}
-            end("Cancelled. What was finished stays.", True)
+            words, run.undone = "Cancelled. What was finished stays.", True
         except Exception as error:  # the end of a thread: whatever it was, the visitor reads a sentence
-            end(sentence(error), True)
-        finally:
-            for part in (*PARTS, None):
-                news.put(part)
+            words, run.undone = sentence(error), True
+        run.told = (None, words, "")
+        for part in (*PARTS, None):
+            news.put(part)
 
-    def _fill(self, view: View, shown: Shown, stop: threading.Event, news: News) -> tuple[str, bool]:
+    def _fill(self, view: View, shown: Shown, run: Run, news: News) -> tuple[str, bool]:
         """Picture, maps, thumbnails, surveys; returns what came of it, in words, and whether something failed."""
 
         def teller(doing: str) -> Report:
             began = time.monotonic()
 
             def report(fraction: float, words: str) -> None:
-                if stop.is_set():
+                if run.stop.is_set():
                     raise Cancelled
                 left = "" if words.endswith("left") else _left(time.monotonic() - began, fraction)
-                self.told = (fraction, f"{doing}: {words}", left)
+                run.told = (fraction, f"{doing}: {words}", left)
                 news.put("status")
 
             return report

@@ -163,7 +163,7 @@ class TakeApart:
 
     def cancel(self, request: gr.Request) -> dict[Any, Any]:
         """Ends what runs for this visitor; what was finished stays."""
-        self.page(request).stop.set()
+        self.page(request).cancel()
         return {self.button: gr.update(interactive=False)}
 
     def pick(self, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
@@ -177,7 +177,7 @@ class TakeApart:
     def leave(self, request: gr.Request) -> None:
         """The visit is over: what still runs for it ends."""
         if page := self.pages.drop(request.session_hash or ""):
-            page.stop.set()
+            page.cancel()
 
     def _asked(
         self, request: gr.Request, what: str, source: str, category: str, method: str, changes: Mapping[str, Any]
