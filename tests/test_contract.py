@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from conftest import stripes
 
 from lab import METHODS, Cancelled, LabError
 from lab.method import BaseSettings, Method
+from lab.parts import train
 from lab.parts.train import Pictures
 
 METHOD = pytest.mark.parametrize("name", METHODS)
@@ -121,6 +124,39 @@ def test_report_can_cancel(name: str) -> None:
 
     with pytest.raises(Cancelled):
         fitted(name, report=stop)
+
+
+@pytest.mark.parametrize("name", [name for name, kind in METHODS.items() if kind.trains])
+def test_a_stopped_training_continues_to_the_same_end(name: str, tmp_path: Path) -> None:
+    """And tells epoch, step and loss all the while."""
+    kind, file, told = METHODS[name], tmp_path / "half", list[str]()
+    live = quick(kind, kind.presets()["live"])
+    settings = live.replace(**{k: 2 for k in live.fields() if k.startswith("epochs")})
+
+    def stop(fraction: float, words: str) -> None:
+        told.append(words)
+        if "epoch 2 of" in words:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        fitted(name, settings, report=stop, resume=file)
+    trained = [words for words in told if "epoch" in words]
+    form = r"([a-z0-9 -]+ )?epoch \d of \d, step \d of \d, loss -?\d\S*"
+    assert len(trained) > 1 and all(re.match(form, words) for words in trained) and file.exists()
+    whole, resumed = fitted(name, settings), fitted(name, settings, resume=file)
+    assert not file.exists() and resumed.history == whole.history and resumed.notes == whole.notes
+    assert all(torch.equal(v, resumed.state()[k]) for k, v in whole.state().items())
+
+
+def test_progress_tells_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    # continued at step 4 of 10, half a second a step: 2.5 s left after the fifth, 0.5 s, not told, after the ninth
+    clock = iter([100.0, 100.5, 101.0, 101.5, 102.0, 102.5])
+    monkeypatch.setattr(train.time, "monotonic", lambda: next(clock))
+    told: list[tuple[float, str]] = []
+    progress = train.Progress(lambda fraction, words: told.append((fraction, words)), 10, 4)
+    for _ in range(5):
+        progress.step("epoch")
+    assert told[0] == (0.5, "epoch, 2 s left") and told[-1] == (0.9, "epoch")
 
 
 @pytest.mark.parametrize(("name", "row"), COMPONENTS)

@@ -12,6 +12,7 @@ import torch
 from lab.methods.cdo import cdo_loss, oom_weights
 from lab.methods.padim import left_out, mahalanobis_squared
 from lab.methods.patchcore import reweighted
+from lab.methods.stfpm import pyramid_loss
 from lab.parts import maps, memory
 from lab.parts.defects import background, squares
 from lab.parts.discrepancy import discrepancy, resized
@@ -34,6 +35,15 @@ def test_resizing_comes_before_normalising() -> None:
     middle = resized([first, coarse])[1][0, :, 0, 1]
     assert torch.allclose(middle, torch.tensor([0.5, 0.5]))
     assert discrepancy(middle.view(1, 2, 1, 1), torch.ones(1, 2, 1, 1)).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_stfpm_loss() -> None:
+    # STFPM Eq. (3)-(4): half of d, its mean over positions, the sum over levels. One level of two positions, d = 0.8 as
+    # above and 0: 0.5 (0.8 + 0)/2 = 0.2. One of a single position, d = 4: 2. Together 2.2
+    teacher = [torch.tensor([[3.0, 1.0], [4.0, 1.0]]).view(1, 2, 1, 2), torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)]
+    student = [torch.tensor([[7.0, 2.0], [0.0, 2.0]]).view(1, 2, 1, 2), torch.tensor([-5.0, 0.0]).view(1, 2, 1, 1)]
+    assert pyramid_loss(teacher, student).item() == pytest.approx(2.2)
+    assert pyramid_loss(teacher[:1], student[:1]).item() == pytest.approx(0.2)
 
 
 def test_oom_weights() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ import torch
 from conftest import stripes
 from sklearn.mixture import GaussianMixture
 
-from lab import Cancelled, LabError
+from lab import LabError
 from lab.methods.smcc import SMCC, center_distances, loss_c, loss_o, patch_scores, smcc_loss
 from lab.parts import collapse, features, gmm, maps, memory
 from lab.parts.train import Pictures
@@ -207,6 +206,12 @@ def test_the_bank_has_one_size(bank: str) -> None:
     assert len(few.embedding.bank) == len(many.embedding.bank) == 4 * 16 * 16  # B h w
 
 
+def test_the_live_bank_is_as_large_for_20_as_for_400_pictures() -> None:
+    few, many = (SMCC(size=64, epochs=1).fit(pictures(n)) for n in (20, 400))
+    assert few.embedding.bank.shape == many.embedding.bank.shape == (2048, 224)
+    assert {k: v.shape for k, v in few.state().items()} == {k: v.shape for k, v in many.state().items()}
+
+
 def test_without_losses_it_is_nearest_neighbours_on_the_untouched_network() -> None:
     method = made(l_c=False, l_o=False, neighbours=3).fit(pictures())
     assert method.embedding.network is None and not method.history
@@ -273,19 +278,6 @@ def test_other_ways_to_choose(choose: str) -> None:
     kept = 2 if choose == "last" else 1 + values.index(max(values))
     assert method.notes["epoch"] == f"{kept} of 2 kept"
     assert choose == "last" or all(math.isfinite(v) for v in values)
-
-
-def test_a_stopped_training_continues_to_the_same_end(full: SMCC, tmp_path: Path) -> None:
-    def stop(fraction: float, words: str) -> None:
-        if words.startswith("epoch 3"):
-            raise Cancelled
-
-    file = tmp_path / "half"
-    with pytest.raises(Cancelled):
-        made(epochs=3).fit(pictures(), report=stop, resume=file)
-    method = made(epochs=3).fit(pictures(), resume=file)
-    assert not file.exists() and method.history == full.history and method.notes == full.notes
-    assert all(torch.equal(v, full.state()[k]) for k, v in method.state().items())
 
 
 def test_neighbours_change_the_map_not_the_training() -> None:

@@ -78,7 +78,7 @@ def batches(n: int, size: int, generator: torch.Generator | None = None) -> list
 
 
 class Progress:
-    """Turns steps into report(fraction, "epoch 3 of 40, loss 0.12, 14 s left")."""
+    """Turns steps into report(fraction, "epoch 3 of 40, step 5 of 8, loss 0.12, 14 s left")."""
 
     def __init__(self, report: Report, steps: int, start: int = 0):
         self.report, self.steps, self.done, self.start = report, steps, start, start
@@ -116,13 +116,12 @@ class Training:
         self.n, self.epochs, self.batch, self.phase, self.clip = len(pictures), epochs, batch, phase, clip
         self.checkpoint = Checkpoint(method, optimiser, generator, method.fit_key(pictures) + phase)
         self.curve = f"{phase} loss".strip()
-        self.report, self.epoch = report, 0
+        self.report, self.epoch, self.steps = report, 0, -(-self.n // batch)
         self.losses: list[float] = []
 
     def __iter__(self) -> Iterator[int]:
         start = self.checkpoint.load()
-        steps = -(-self.n // self.batch)
-        self.progress = Progress(self.report, self.epochs * steps, start * steps)
+        self.progress = Progress(self.report, self.epochs * self.steps, start * self.steps)
         for epoch in range(start, self.epochs):
             self.epoch, self.losses = epoch, []
             yield epoch
@@ -144,7 +143,8 @@ class Training:
         if self.clip:
             torch.nn.utils.clip_grad_norm_([p for g in self.optimiser.param_groups for p in g["params"]], self.clip)
         self.optimiser.step()
-        self.progress.step(f"{self.phase} epoch {self.epoch + 1} of {self.epochs}, loss {self.losses[-1]:.3g}".strip())
+        place = f"{self.phase} epoch {self.epoch + 1} of {self.epochs}, step {len(self.losses)} of {self.steps}".strip()
+        self.progress.step(f"{place}, loss {self.losses[-1]:.3g}")
 
     def record(self, curve: str, value: float) -> None:
         self.method.history.setdefault(curve, []).append(float(value))
