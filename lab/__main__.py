@@ -92,6 +92,7 @@ def parser(chosen: Sequence[str] = ()) -> Parser:
     what.add_argument("--methods", help="separated by commas: " + ", ".join(METHODS))
     what.add_argument("--ablate", metavar="METHODS", help="these, with each component off in turn; uncalibrated")
     what.add_argument("--render", nargs="*", metavar="FILE", help="the page of ablations (default: of those at hand)")
+    sub.add_argument("--only", default="", metavar="COMPONENTS", help="of an ablation: of these alone, by setting")
     sub.add_argument("--data", help="`samples`, a folder, or a set in LAB_DATA or pulled")
     sub.add_argument("--categories", help="only these, separated by commas")
     sub.add_argument("--train", type=int, metavar="N", help="learn from at most N pictures, chosen evenly by the seed")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from scipy import stats
@@ -22,8 +23,12 @@ LEVEL = 0.95  # of Student's t in the rule of `mark`
 Study = dict[str, Any]
 
 
-def plan(method: str, base: BaseSettings) -> Variants:
-    """`full`, each component off, then what the paper's tables switch off together. LabError without components."""
+def plan(method: str, base: BaseSettings, only: Sequence[str] = ()) -> Variants:
+    """`full`, each component off, then what the paper's tables switch off together.
+
+    only    names of settings: of the rows, those that switch nothing else; empty: all
+    LabError for a method without components, and for a name that is none of its components.
+    """
     kind = METHODS[method]
     rows = kind.ablations(base)
     if len(rows) == 1:
@@ -38,7 +43,11 @@ def plan(method: str, base: BaseSettings) -> Variants:
             settings = further[name]
         else:
             rows[", ".join(names)] = settings
-    return rows
+    switched = {row: {re.split("[ =]", part)[0] for part in row.split(", ")} for row in rows if row != "full"}
+    known = set().union(*switched.values())
+    if unknown := set(only) - known:
+        raise LabError(f"{method} has no component {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
+    return {row: rows[row] for row in rows if row == "full" or not only or switched[row] <= set(only)}
 
 
 class Direction(NamedTuple):

@@ -160,6 +160,8 @@ def run_bench(args: argparse.Namespace) -> None:
         return
     if not args.data:
         raise LabError("the following arguments are required: --data")
+    if args.only and not args.ablate:
+        raise LabError("--only chooses components of an ablation: --ablate is missing")
     out = Path(args.output) if args.output else None
     ranking = bench.Bench(
         folds=0 if args.ablate else args.folds, native=args.native, train=args.train, kept=Rows(out),
@@ -168,7 +170,7 @@ def run_bench(args: argparse.Namespace) -> None:
     chosen: list[tuple[str, bench.Variants]] = []
     for method in names(args.methods or args.ablate):
         settings = METHODS[method].Settings(**chosen_settings(args, method))
-        chosen.append((method, ablate.plan(method, settings) if args.ablate else {"": settings}))
+        chosen.append((method, ablate.plan(method, settings, names(args.only)) if args.ablate else {"": settings}))
     available = data.categories(args.data)
     wanted = names(args.categories) if args.categories else available
     if unknown := sorted(set(wanted) - set(available)):

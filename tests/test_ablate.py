@@ -154,6 +154,10 @@ def test_plan() -> None:
     ]  # fmt: skip
     assert plan["imm off, dgm off, augment on"] == base.replace(imm=False, dgm=False, augment=True)
     assert "mom off, oom off" not in ablate.plan("cdo", METHODS["cdo"].presets()["live"].replace(mom=False))
+    assert list(ablate.plan("local_occ", base, ["imm", "dgm"])) == ["full", "imm off", "dgm off", "imm off, dgm off"]
+    assert len(ablate.plan("rb_ae", METHODS["rb_ae"].presets()["live"], ["segmenter"])) == 4
+    with pytest.raises(LabError, match="no component size, x; it has augment, center, dgm, imm"):
+        ablate.plan("local_occ", base, ["x", "imm", "size"])
     with pytest.raises(LabError, match="padim has no component"):
         ablate.plan("padim", METHODS["padim"].presets()["live"])
 
@@ -295,6 +299,8 @@ def test_a_turned_set_tells_the_method_how_far(data: Path, tmp_path: Path) -> No
         (["--ablate", "cdo"], "--data"),
         (["--data", "samples"], "--methods"),
         (["--ablate", "cdo", "--methods", "cdo", "--data", "samples"], "not allowed with"),
+        (["--ablate", "cdo", "--only", "gamma", "--data", "samples"], "cdo has no component gamma; it has mom, oom"),
+        (["--methods", "cdo", "--only", "mom", "--data", "samples"], "--ablate is missing"),
         (["--methods", "cdo", "--data", "samples", "--train", "5"], "5 training pictures are too few"),
         (["--methods", "cdo", "--data", "samples", "--rto", "200"], "0 to 180 degrees"),
         (["--methods", "cdo", "--data", "samples", "--out", "{}"], "rows.json is no list of measured rows"),
