@@ -113,38 +113,79 @@ def studies(rows: Iterable[Row]) -> list[Study]:
 
 def directions(study: Study) -> list[Direction]:
     """Every figure of every component off, place by place; for a set of several categories their mean as well."""
-    places, sets = study["figures"], dict[str, list[str]]()
-    for place in places:
-        sets.setdefault(place.split("/")[0], []).append(place)
     found = []
-    for name, members in sets.items():
-        groups = [(place, [place]) for place in members]
-        if len(members) > 1:
-            groups.append((f"{name}, mean of {len(members)}", members))
-        for title, group in groups:
-            components = [c for c in places[group[0]] if c != "full" and all(c in places[p] for p in group)]
-            category = title.partition("/")[2]
-            for component in components:
-                for figure in FIGURES:
-                    per_place = [paired(places[p], component, figure) for p in group]
-                    seeds = [seed for seed in per_place[0] if all(seed in deltas for deltas in per_place)]
-                    deltas = [statistics.fmean(d[seed] for d in per_place) for seed in seeds]
-                    if not deltas:
-                        continue
-                    claim = papers.claim(
-                        study["method"], component, figure, base=study["settings"], dataset=name, category=category
-                    )
-                    spread = statistics.stdev(deltas) if len(deltas) > 1 else None
-                    found.append(Direction(
-                        study["method"], title, component, figure, statistics.fmean(deltas), spread, len(deltas),
-                        claim, mark(deltas, claim),
-                    ))  # fmt: skip
+    for title, group in groups(study):
+        for component in measured(study, group):
+            for figure in FIGURES:
+                claim = claimed(study, title, component, figure)
+                found += difference(study, title, group, "full", component, figure, component, claim)
     return found
 
 
-def paired(place: dict[str, Any], component: str, figure: str) -> dict[str, float]:
-    """Seed -> full minus altered, for the seeds in which both are defined."""
-    full, off = place.get("full", {}), place[component]
+def alone(study: Study) -> list[Direction]:
+    """Of two components that the paper switches off together, each alone against none: "imm alone" is `dgm off` minus
+    `imm off, dgm off`. What the paper prints figures of, place by place as in `directions`."""
+    found = []
+    for title, group in groups(study):
+        components = measured(study, group)
+        for none in components:
+            parts = none.split(", ")
+            if len(parts) != 2 or not all(part.endswith(" off") and part in components for part in parts):
+                continue
+            for kept, one in (parts, parts[::-1]):
+                for figure in FIGURES:
+                    a, b = (claimed(study, title, component, figure) for component in (one, none))
+                    if a and b and a.off is not None and b.off is not None and a.where == b.where:
+                        claim = papers.Claim(a.off, b.off, (a.off > b.off) - (a.off < b.off), a.where)
+                        name = f"{kept.removesuffix(' off')} alone"
+                        found += difference(study, title, group, one, none, figure, name, claim)
+    return found
+
+
+def groups(study: Study) -> list[tuple[str, list[str]]]:
+    """What is told of a study: (place, [place]), and for a set of several categories ("set, mean of n", places)."""
+    sets: dict[str, list[str]] = {}
+    for place in study["figures"]:
+        sets.setdefault(place.split("/")[0], []).append(place)
+    found = []
+    for name, members in sets.items():
+        found += [(place, [place]) for place in members]
+        if len(members) > 1:
+            found.append((f"{name}, mean of {len(members)}", members))
+    return found
+
+
+def measured(study: Study, group: list[str]) -> list[str]:
+    """The components that were switched off in every place of the group."""
+    places = [study["figures"][place] for place in group]
+    return [component for component in places[0] if component != "full" and all(component in own for own in places)]
+
+
+def claimed(study: Study, title: str, component: str, figure: str) -> papers.Claim | None:
+    dataset, _, category = title.partition("/")
+    return papers.claim(
+        study["method"], component, figure, base=study["settings"], dataset=dataset.split(",")[0], category=category
+    )
+
+
+def difference(
+    study: Study, title: str, group: list[str], minuend: str, subtrahend: str, figure: str, name: str,
+    claim: papers.Claim | None,
+) -> list[Direction]:  # fmt: skip
+    """One figure of two variants, seed by seed, the mean over the group's places; empty where no seed has both."""
+    per_place = [paired(study["figures"][place], subtrahend, figure, minuend) for place in group]
+    seeds = [seed for seed in per_place[0] if all(seed in deltas for deltas in per_place)]
+    deltas = [statistics.fmean(d[seed] for d in per_place) for seed in seeds]
+    if not deltas:
+        return []
+    spread = statistics.stdev(deltas) if len(deltas) > 1 else None
+    told = study["method"], title, name, figure, statistics.fmean(deltas), spread, len(deltas), claim
+    return [Direction(*told, mark(deltas, claim))]
+
+
+def paired(place: dict[str, Any], component: str, figure: str, minuend: str = "full") -> dict[str, float]:
+    """Seed -> minuend minus component, for the seeds in which both are defined."""
+    full, off = place.get(minuend, {}), place[component]
     both = {seed: (full[seed][figure], off[seed][figure]) for seed in off if seed in full}
     return {seed: a - b for seed, (a, b) in both.items() if a is not None and b is not None}
 

@@ -86,6 +86,23 @@ def test_a_set_of_several_categories_has_a_mean() -> None:
     assert told["mvtec/cable", "oom off", "aupro"].mark == "disagrees"
 
 
+def test_one_component_alone_is_set_against_none() -> None:
+    # MOM alone is OOM off: 0.87 - 0.80 and 0.88 - 0.82, 0.065 on the mean; the paper's 0.9794 - 0.9694
+    values = {"full": (0.90, 0.91), "mom off": (0.79, 0.82), "oom off": (0.87, 0.88), "mom off, oom off": (0.80, 0.82)}
+    rows = [row(name, s, pixel_auroc=v[s], margin=1.0) for name, v in values.items() for s in (0, 1)]
+    (study,) = ablate.studies(rows)
+    told = {(d.component, d.figure): d for d in ablate.alone(study)}
+    assert list(told) == [("mom alone", "pixel_auroc"), ("oom alone", "pixel_auroc")]  # no figure printed of the margin
+    mom, oom = told.values()
+    assert mom.mean == approx(0.065) and mom.mark == "agrees" and mom.seeds == 2 and mom.place == "mvtec/bottle"
+    assert mom.claim and mom.claim.delta == approx(0.9794 - 0.9694)
+    assert oom.mean == approx(-0.005) and oom.mark == "within noise"
+    assert not ablate.alone(ablate.studies(rows[:6])[0])  # both off is missing
+    written = page.markdown([study])
+    assert "| CDO | mom alone, over none | pixel_auroc | larger | 1 |  |  |  |" in written
+    assert "| mvtec/bottle | mom alone | pixel_auroc | +0.0100 | +0.0650 ± 0.0071 | 2 | agrees | Table IV," in written
+
+
 def test_other_settings_are_another_study() -> None:
     rows = [row("full", 0, aupro=0.8), row("full", 0, aupro=0.7) | dict(base="def"), {"method": "cdo"}]
     assert len(ablate.studies([*rows, row("full", 0, aupro=0.7) | dict(train_limit=9)])) == 3

@@ -54,7 +54,8 @@ def markdown(studies: list[Study]) -> str:
     if not studies:
         return parts[0] + "\nNothing was measured yet.\n"
     measured = [(study, ablate.directions(study)) for study in studies]
-    parts.append(glance([d for _, found in measured for d in found]))
+    alone = [d._replace(component=f"{d.component}, over none") for study in studies for d in ablate.alone(study)]
+    parts.append(glance([d for _, found in measured for d in found] + alone))
     parts += [section(study, found) for study, found in measured]
     return "\n".join(parts)
 
@@ -85,18 +86,24 @@ def section(study: Study, found: list[Direction]) -> str:
         *(f"- `{command}`" for command in study["commands"]),
         *(f"- {note}" for note in study.get("notes", ())),  # written by hand: what was looked into, and found
     ]
-    claimed = [
+    claimed, alone = beside(found), beside(ablate.alone(study))
+    head = ["figure", "paper", "ours", "seeds", "mark", "where in the paper"]
+    title = METHODS[study["method"]].title
+    parts = [f"## {title}: {', '.join(dict.fromkeys(place.split('/')[0] for place in study['figures']))}"]
+    parts += ["\n".join(about)]
+    parts += [table(["set", "off", *head], claimed) if claimed else "The paper names no direction for this setting."]
+    parts += ["One component alone minus none:", table(["set", "alone", *head], alone)] if alone else []
+    parts += ["All figures; `full` as it is, the others as full minus altered:", table(*everything(study, found))]
+    return "\n\n".join(parts) + "\n"
+
+
+def beside(found: list[Direction]) -> list[list[str]]:
+    """What the paper claims something of, beside it."""
+    return [
         [d.place, d.component, d.figure, ablate.theirs(d.claim), ablate.ours(d), str(d.seeds), d.mark, d.claim.where]
         for d in found
         if d.claim
     ]
-    head = ["set", "off", "figure", "paper", "ours", "seeds", "mark", "where in the paper"]
-    title = METHODS[study["method"]].title
-    parts = [f"## {title}: {', '.join(dict.fromkeys(place.split('/')[0] for place in study['figures']))}"]
-    parts += ["\n".join(about)]
-    parts += [table(head, claimed) if claimed else "The paper names no direction for this setting."]
-    parts += ["All figures; `full` as it is, the others as full minus altered:", table(*everything(study, found))]
-    return "\n\n".join(parts) + "\n"
 
 
 def everything(study: Study, found: list[Direction]) -> tuple[list[str], list[list[str]]]:
