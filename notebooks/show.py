@@ -1,0 +1,128 @@
+"""What the notebooks show alike: the source of a function, pictures and maps in a row, two distributions.
+
+Figures have a transparent ground and mid-grey ink, so that they read on light and dark pages; blue and orange stay
+apart in every common colour blindness. Maps of one row share one scale.
+"""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from IPython.display import display
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from lab import Detector, Method, ablate, metrics, plots
+from lab.papers import page
+from lab.plots import BLUE, INK, ORANGE
+
+_INKED = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "axes.titlecolor")
+plt.rcParams |= dict.fromkeys(_INKED, INK) | dict.fromkeys(("figure.facecolor", "axes.facecolor"), "none")
+plt.rcParams |= {"axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "figure.dpi": 90}
+plt.rcParams |= {"font.size": 10, "axes.titlesize": 10, "figure.constrained_layout.use": True}
+
+
+def code(*functions: Callable) -> None:
+    """The source of functions as they stand in the package, highlighted where the reader's page can."""
+    for function in functions:
+        text = textwrap.dedent(inspect.getsource(function)).rstrip()
+        display({"text/markdown": f"```python\n{text}\n```", "text/plain": text}, raw=True)
+
+
+def tensor(picture: NDArray) -> Tensor:
+    """uint8 (H, W, 3) -> float32 (1, 3, H, W) in [0, 1], as methods take it."""
+    return torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+
+
+def pixels(batch: Tensor) -> NDArray:
+    """The first of (B, 3, H, W) in [0, 1] -> uint8 (H, W, 3): the inverse of `tensor`."""
+    return batch[0].detach().permute(1, 2, 0).mul(255).round().to(torch.uint8).numpy()
+
+
+def symbols(method: type[Method]) -> None:
+    """The symbol table that opens the method's file."""
+    table(["symbol", "name", "shape"], [[f"`{symbol}`", *rest] for symbol, *rest in method.symbols()])
+
+
+def table(head: list[str], rows: list[list[str]]) -> None:
+    text = page.table(head, rows)
+    display({"text/markdown": text, "text/plain": text}, raw=True)
+
+
+def measured(method: str, figures: tuple[str, ...] = ("pixel_auroc", "margin", "overlap")) -> None:
+    """What switching components off changed on real sets (full minus altered, three seeds), beside the paper: the
+    committed measurements of `lab/papers`."""
+    found = [d for study in page.read() if study["method"] == method for d in ablate.directions(study)]
+    rows = [
+        [d.place, d.component, d.figure, ablate.theirs(d.claim), ablate.ours(d), d.mark]
+        for d in found
+        if d.claim and d.figure in figures
+    ]
+    table(["set", "off", "figure", "paper", "ours", "mark"], rows)
+
+
+def row(images: Mapping[str, ArrayLike], *, unit: str = "", span: tuple[float, float] | None = None) -> None:
+    """Title -> uint8 (H, W, 3), bool or float (H, W), side by side; all maps on the scale `span`, by default their own
+    common one, which the bar at the right tells."""
+    arrays = {title: np.asarray(image) for title, image in images.items()}
+    maps = [a for a in arrays.values() if a.ndim == 2 and a.dtype != bool]
+    low, high = span or (min((a.min() for a in maps), default=0), max((a.max() for a in maps), default=1))
+    side = min(2.5, 10 / len(arrays))
+    figure, axes = plt.subplots(1, len(arrays), figsize=(side * len(arrays) + 0.6, side + 0.4), squeeze=False)
+    bar = None
+    for axis, (title, array) in zip(axes[0], arrays.items(), strict=True):
+        if array.ndim == 2 and array.dtype != bool:
+            bar = axis.imshow(array, cmap="inferno", vmin=low, vmax=high, interpolation="nearest")
+        else:
+            axis.imshow(array, cmap="gray", interpolation="nearest")
+        axis.set_title(title)
+        axis.set_xticks([])
+        axis.set_yticks([])
+    if bar is not None:
+        figure.colorbar(bar, ax=axes[0], shrink=0.8, label=unit, pad=0.01)
+    plt.show()
+
+
+def heat(detector: Detector, picture: NDArray, mask: NDArray | None = None) -> NDArray:
+    """The picture under the detector's heat, uint8 (H, W, 3), on the detector's own scale; the true defect outlined."""
+    assert detector.calibration is not None
+    low, high = detector.calibration.span
+    over = plots.heat_overlay(picture, detector.detect(picture).heat, low=low, high=high)
+    return over if mask is None else plots.outline(over, mask)
+
+
+def distributions(
+    pairs: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    *,
+    unit: str,
+    names: tuple[str, str] = ("sound", "defective"),
+    span: tuple[float, float] | None = None,
+) -> None:
+    """Title -> (normal, abnormal) values, drawn over each other, each of its own 100 %, with margin and overlap.
+
+    All panels share one axis, `span` (by default up to the 99.5 % quantile of all); heights are square roots of
+    shares, so that tails stay visible.
+    """
+    sides = {title: [np.asarray(v).ravel() for v in pair] for title, pair in pairs.items()}
+    ends = [np.quantile(values, (0, 0.995)) for pair in sides.values() for values in pair]
+    low, high = span or (min(e[0] for e in ends), max(e[1] for e in ends))
+    edges = np.linspace(low, high, 49)
+    size = (min(2.6 * len(sides) + 1.4, 11), 2.4)
+    _, axes = plt.subplots(1, len(sides), figsize=size, sharey=True, squeeze=False)
+    for axis, (title, pair) in zip(axes[0], sides.items(), strict=True):
+        for values, name, colour in zip(pair, names, (BLUE, ORANGE), strict=True):
+            share = np.histogram(np.clip(values, low, high), edges)[0] / len(values)
+            axis.stairs(np.sqrt(share), edges, fill=True, alpha=0.35, color=colour)
+            axis.stairs(np.sqrt(share), edges, color=colour, label=name)
+        margin, overlap = metrics.margin(*pair), metrics.overlap(*pair)
+        axis.set_title(f"{title}\nmargin {margin:.2f}, overlap {overlap:.2f}")
+        axis.set_xlabel(unit)
+        axis.set_yticks([])
+    axes[0][0].set_ylabel("√ share of pixels")
+    axes[0][0].legend()
+    plt.show()

@@ -1,0 +1,196 @@
+"""The notebooks: in step with their sources and with the code they show, whole, and saying what a fresh run says."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import importlib.util
+import inspect
+import io
+import math
+import re
+import sys
+import tempfile
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import nbformat
+import pytest
+from conftest import ROOT
+from nbformat import NotebookNode
+from PIL import Image
+
+from lab import METHODS, Method
+
+FOLDER = ROOT / "notebooks"
+SHORT: tuple[str, ...] = ()  # run by the default suite
+PAPERS = {"1_smcc": "smcc", "2_rb_ae": "rb_ae", "3_cdo": "cdo", "4_local_occ": "local_occ"}
+NUMBER = re.compile(r"[-+]?\d+(?:,\d{3})*(\.\d+)?(?:e[-+]?\d+)?")
+
+
+def _build() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("notebooks_build", FOLDER / "build.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+build = _build()
+EACH = pytest.mark.parametrize("name", build.NAMES)
+
+
+def stored(name: str) -> NotebookNode:
+    return nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+
+
+def repository(notebook: NotebookNode) -> str:
+    """The one it was built for; it may have been built for none."""
+    return next(found[1] for cell in notebook.cells if (found := re.search(r'^REPO = "(.*)"$', cell.source, re.M)))
+
+
+def texts(cell: NotebookNode) -> list[str]:
+    """What a code cell wrote, piece by piece; "" for a figure."""
+    found = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.get("outputs", ())]
+    return ["".join(text) for text in found]
+
+
+def figures(cell: NotebookNode) -> list[str]:
+    data = (output.get("data", {}) for output in cell.get("outputs", ()))
+    return [found["image/png"] for found in data if "image/png" in found]
+
+
+# --- what is stored ---------------------------------------------------------------------------------------------------
+
+
+def test_every_source_has_its_notebook() -> None:
+    assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == build.NAMES
+    assert set(SHORT) <= set(build.NAMES)
+
+
+@EACH
+def test_it_is_in_step_with_its_source(name: str) -> None:
+    notebook = stored(name)
+    made = build.finish(build.source(name, repository(notebook)))
+    told = [[(cell.id, cell.cell_type, cell.source) for cell in book.cells] for book in (notebook, made)]
+    assert told[0] == told[1], f"python notebooks/build.py {name}"
+
+
+@EACH
+def test_it_ran_whole(name: str) -> None:
+    path, notebook = FOLDER / f"{name}.ipynb", stored(name)
+    assert path.stat().st_size < 1_000_000
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert not [output for cell in cells for output in cell.outputs if output.output_type == "error"]
+    drawn = [Image.open(io.BytesIO(base64.b64decode(png))) for cell in cells for png in figures(cell)]
+    assert len(drawn) >= 3 and all(len(picture.convert("RGB").getcolors(1 << 24)) > 16 for picture in drawn)
+    for text in (text for cell in cells for text in texts(cell)):
+        for place in (str(ROOT), str(Path.home()), tempfile.gettempdir(), "/tmp/", "/home/", "site-packages", "\r"):
+            assert place not in text, text
+
+
+@EACH
+def test_three_exercises_have_hidden_solutions_that_assert(name: str) -> None:
+    cells = build.source(name).cells
+    at = [i for i, cell in enumerate(cells) if re.search(r"^### Exercise \d", cell.source, re.M)]
+    assert [re.findall(r"^### Exercise (\d)", cells[i].source, re.M) for i in at] == [["1"], ["2"], ["3"]]
+    hidden = stored(name).cells[-3 * len(at) :]
+    for k, i in enumerate(at):
+        yours, solution = cells[i + 1 : i + 3]
+        assert yours.source == "# your turn" and solution.metadata["tags"] == ["solution"]
+        assert any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(solution.source)))
+        folded = hidden[3 * k + 2]
+        assert folded.cell_type == "markdown" and folded.source.startswith("<details><summary>Solution</summary>")
+    assert [cell.metadata.get("tags") for cell in cells].count(["solution"]) == 3
+
+
+@EACH
+def test_it_imports_the_lab_and_never_the_page(name: str) -> None:
+    code = "\n".join(cell.source for cell in build.source(name).cells if cell.cell_type == "code")
+    modules = {alias.name for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {node.module or "" for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ImportFrom)}
+    assert any(module.split(".")[0] == "lab" for module in modules)
+    assert not any(module.startswith(("lab.ui", "gradio")) for module in modules)
+
+
+def equations(kind: type[Method]) -> Iterator[Callable]:
+    """The functions whose docstring begins with the number of an equation of the method's paper: those of its file, and
+    those of the parts it imports that name its paper or none."""
+    own = sys.modules[kind.__module__]
+    used = {inspect.getmodule(value) for value in vars(own).values() if not isinstance(value, str | bytes)}
+    for module in {own} | {m for m in used if m and m.__name__.startswith("lab.parts.")}:
+        for thing in vars(module).values():
+            if getattr(thing, "__module__", "") == module.__name__:
+                for function in vars(thing).values() if inspect.isclass(thing) else [thing]:
+                    told = inspect.getdoc(function) if inspect.isfunction(function) else None
+                    if told and re.match(rf"({kind.title} )?Eq\. \(", told):
+                        yield function
+
+
+@pytest.mark.parametrize("name", [name for name in build.NAMES if name in PAPERS])
+def test_every_equation_is_shown_as_it_stands(name: str) -> None:
+    shown = "\n".join(text for cell in stored(name).cells for text in texts(cell))
+    found = list(equations(METHODS[PAPERS[name]]))
+    assert len(found) >= 3
+    for function in found:
+        source = textwrap.dedent(inspect.getsource(function)).rstrip()
+        assert source in shown, f"{function.__qualname__} is missing or has changed: python notebooks/build.py {name}"
+
+
+# --- how they are built -----------------------------------------------------------------------------------------------
+
+
+def test_the_badge_opens_the_repository_the_notebook_is_built_for() -> None:
+    for told in ("user/name", "https://github.com/user/name", "https://github.com/user/name.git"):
+        assert build.repository(told) == "user/name"
+    assert build.repository("") == ""
+    with pytest.raises(ValueError, match="GitHub"):
+        build.repository("https://example.org/user/name")
+    badge, *rest = build.source("3_cdo", "user/name").cells
+    assert "colab.research.google.com/github/user/name/blob/main/notebooks/3_cdo.ipynb" in badge.source
+    assert any('REPO = "user/name"' in cell.source for cell in rest)
+    assert not any("colab-badge" in cell.source for cell in build.source("3_cdo").cells)
+
+
+# --- a fresh run ------------------------------------------------------------------------------------------------------
+
+
+def agree(old: str, new: str) -> bool:
+    """Equal words, and numbers equal up to what another machine's rounding makes of them: 5 % or 0.02, a count by 1."""
+    if NUMBER.sub("#", old) != NUMBER.sub("#", new):
+        return False
+    for a, b in zip(NUMBER.finditer(old), NUMBER.finditer(new)):
+        x, y = (float(found[0].replace(",", "")) for found in (a, b))
+        if not math.isclose(x, y, rel_tol=0.05, abs_tol=0.02 if a[1] or b[1] else 1):
+            return False
+    return True
+
+
+def test_agreement_is_of_words_and_numbers() -> None:
+    assert agree("margin 2.871, 3 of 12 missed", "margin 2.874, 4 of 12 missed")
+    assert not agree("margin 2.87", "margin 1.87") and not agree("verdict good", "verdict bad")
+    assert not agree("3 missed", "9 missed") and not agree("+0.30", "-0.30")
+
+
+def compare(name: str) -> None:
+    old = stored(name)
+    new = build.finish(build.execute(build.source(name, repository(old))))
+    assert len(old.cells) == len(new.cells)
+    for before, after in zip(old.cells, new.cells):
+        assert len(figures(before)) == len(figures(after)), after.source
+        pairs = list(zip(texts(before), texts(after), strict=True))
+        assert all(agree(*pair) for pair in pairs), f"{after.source}\n\n{pairs}"
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_a_fresh_run_says_the_same(name: str) -> None:
+    compare(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in build.NAMES if name not in SHORT])
+def test_a_fresh_run_of_a_long_one_says_the_same(name: str) -> None:
+    compare(name)
