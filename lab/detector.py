@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 
-from . import images
+from . import images, stored
 from .calibrate import Calibration
 from .errors import LabError
 from .method import BaseSettings, Method, Report, Scores, silent
@@ -23,7 +20,7 @@ from .parts import maps
 from .parts.features import Backbone
 from .parts.train import Pictures, batches, device
 
-FORMAT = 1  # of the file; raised when an older reader could no longer understand it
+FORMAT = 2  # of the file; raised when an older reader could no longer understand it
 FEWEST = 6  # good pictures below which nothing honest can be said
 PIXELS = 4096  # sampled per held-out picture for the heat's zero and unit
 
@@ -65,6 +62,8 @@ class Detector:
         self.count = 0  # pictures it learned from
         self.fingerprint = ""  # of all pictures given to fit
         self.origin: dict[str, str] = {}  # Dataset.origin of what it learned from: kept with the file
+        self.key = ""  # `ready.key` of what it was asked for as, where somebody will look for it again
+        self.bits = stored.FULL  # of a learned value, in its file
 
     @property
     def settings(self) -> BaseSettings:
@@ -131,10 +130,22 @@ class Detector:
         fields = self.settings.fields()
         if needy := [name for name in changes if not fields[name].metadata["scoring"]]:
             raise LabError(f"the setting {needy[0]} changes more than scoring: fit again")
+        return self._again(good, self.method.state(), report, **changes)
+
+    def packed(self, bits: int, good: Iterable[np.ndarray], report: Report = silent) -> Detector:
+        """The same fit in values of so many bits (`stored.rounded`), calibrated on the pictures `fit` calibrates on."""
+        other = self._again(good, stored.rounded(self.method.state(), bits, self.method.near()), report)
+        other.bits = bits
+        return other
+
+    def _again(
+        self, good: Iterable[np.ndarray], state: Mapping[str, torch.Tensor], report: Report, **changes: Any
+    ) -> Detector:
         other = Detector(self.id, **(self.settings.as_dict() | changes))
-        other.method.restore(self.method.state())
-        other.method.history, other.method.notes = self.method.history, self.method.notes
+        other.method.restore(state)
+        other.method.history, other.method.notes = self.method.history, dict(self.method.notes)
         other.seed, other.count, other.fingerprint, other.origin = self.seed, self.count, self.fingerprint, self.origin
+        other.bits = self.bits
         given = self.pictures(good)
         if other.method.trains:
             held = given.subset(held_out(len(given), self.seed)[0])
@@ -198,13 +209,10 @@ class Detector:
         told = dict(
             format=FORMAT, version=__version__, method=self.id, settings=self.settings.as_dict(), seed=self.seed,
             backbone=self.weights(), calibration=self.calibration.as_dict(), history=self.method.history,
-            notes=self.method.notes, count=self.count, fingerprint=self.fingerprint, origin=self.origin,
+            notes=self.method.notes, count=self.count, fingerprint=self.fingerprint, origin=self.origin, key=self.key,
         )  # fmt: skip
         path = Path(path)
-        part = path.with_name(path.name + ".part")
-        tensors = {k: v.contiguous().clone() for k, v in self.method.state().items()}
-        safetensors.torch.save_file(tensors, part, {"lab": json.dumps(told, sort_keys=True)})
-        part.replace(path)
+        stored.write(path, self.method.state(), told, self.bits, self.method.near())
         return path
 
     @classmethod
@@ -212,21 +220,7 @@ class Detector:
         """The inverse of `save`. LabError for a file that is missing, cut off, of another kind, of another version of
         the format, or whose backbone is missing or has other weights."""
         path = Path(path)
-        if not path.is_file():
-            raise LabError(f"there is no file {path}; `python -m lab fit` makes one")
-        try:
-            with safetensors.safe_open(path, "pt") as file:
-                told = json.loads((file.metadata() or {})["lab"])
-                tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a dict)
-            if not isinstance(told, dict) or "method" not in told:
-                raise KeyError("method")
-        except (safetensors.SafetensorError, KeyError, ValueError, OSError):
-            if _pickled(path):
-                raise LabError(
-                    f"{path} is a pickle, which runs code when it is opened, and was not opened; detectors are "
-                    "safetensors files"
-                ) from None
-            raise LabError(f"{path} is not a detector's file, or it is cut off; make or download it again") from None
+        told, held = stored.read(path)
         if told.get("format") != FORMAT:
             raise LabError(
                 f"{path} has format {told.get('format')} (written by version {told.get('version')}), this version "
@@ -234,11 +228,11 @@ class Detector:
             )
         try:
             detector = cls(told["method"], **told["settings"])
-            detector.method.restore(tensors)
+            detector.method.restore(stored.unpacked(told, held, detector.method.near()))
             detector.calibration = Calibration.from_dict(told["calibration"])
             detector.method.history, detector.method.notes = told["history"], told["notes"]
-            detector.seed, detector.count = told["seed"], told["count"]
-            detector.fingerprint, detector.origin = told["fingerprint"], told["origin"]
+            detector.seed, detector.count, detector.bits = told["seed"], told["count"], told["bits"]
+            detector.fingerprint, detector.origin, detector.key = told["fingerprint"], told["origin"], told["key"]
         except LabError as error:
             raise LabError(f"{path}: {error}") from None
         except (KeyError, TypeError, ValueError) as error:
@@ -269,13 +263,6 @@ def held_out(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _shuffled(n: int, seed: int) -> torch.Tensor:
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-
-
-def _pickled(path: Path) -> bool:
-    """Whether a file that is no safetensors begins as a pickle or as torch.save's zip of pickles."""
-    with open(path, "rb") as file:
-        head = file.read(9)
-    return head.startswith(b"PK\3\4") or (head[:1] == b"\x80" and head[1:2] in b"\2\3\4\5" and head[8:] != b"{")
 
 
 def _share(report: Report, low: float, high: float) -> Report:

@@ -115,6 +115,7 @@ class Method(nn.Module):
     paper: ClassVar[str] = ""
     family: ClassVar[str] = ""  # of the survey: reconstruction, normalizing flow, representation, data augmentation
     Settings: ClassVar[type[BaseSettings]] = BaseSettings
+    edition: ClassVar[int] = 1  # raised when equal settings, pictures and seed give other scores: see `ready.key`
     trains: ClassVar[bool] = False  # True: gradient descent, slow to fit, and calibrated on pictures held out of it
 
     def __init__(self, **settings: Any):
@@ -172,6 +173,10 @@ class Method(nn.Module):
     def state(self) -> dict[str, Tensor]:
         """The learned tensors, on the CPU; everything but the frozen backbone."""
         return {k: v.detach().cpu() for k, v in self.state_dict().items() if not k.startswith("backbone.")}
+
+    def near(self) -> dict[str, Tensor]:
+        """Of the tensors in `state` those that learning moves but little, as they were before it: on the CPU."""
+        return {}
 
     def restore(self, state: Mapping[str, Tensor]) -> Self:
         """The inverse of `state`; raises LabError when names or shapes are not this method's."""

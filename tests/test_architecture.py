@@ -16,14 +16,14 @@ LAYERS = [
     ["lab.commands"],
     ["lab.papers.page"],
     ["lab"],  # the public names
-    ["lab.ablate"],
+    ["lab.ablate", "lab.ready"],
     ["lab.bench", "lab.check", "lab.export", "lab.publish", "lab.trial", "lab.why"],
     ["lab.detector", "lab.rows"],
     ["lab.methods"],
     ["lab.distill"],
     ["lab.parts"],
     ["lab.metrics", "lab.plots", "lab.calibrate", "lab.data", "lab.papers"],
-    ["lab.hub", "lab.images", "lab.method"],
+    ["lab.hub", "lab.images", "lab.method", "lab.stored"],
     ["lab.errors"],
 ]
 

@@ -161,6 +161,13 @@ class SMCC(Method):
         trained = s.trainable if s.l_c or s.l_o else ""
         self.embedding = Embedding(self.backbone, s.projection if thin else width, trained)
 
+    def near(self) -> dict[str, Tensor]:
+        s = self.settings
+        if s.trainable != "backbone" or not (s.l_c or s.l_o):
+            return {}
+        frozen = features.backbone(s.backbone, s.layers).state_dict()
+        return {f"embedding.network.{name}": x.cpu() for name, x in frozen.items()}
+
     def rows(self, pyramid: list[Tensor]) -> Tensor:
         """P before the adapter: fusion, then the projection if there is one; (B h w, C)."""
         rows = features.rows_of(features.fuse(pyramid))

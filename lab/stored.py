@@ -1,0 +1,141 @@
+"""Learned tensors and what is told of them, as one safetensors file with a sorted JSON string in its head.
+
+Values may be kept in fewer bits than float32 has: those of a row of a matrix (an output of a convolution, a patch of a
+bank) then share one exponent, x = q 2^e with whole |q| < 2^(bits - 1), and the q are deflated. Of a tensor that
+learning has moved little only the difference to where it began is kept. Vectors and integers stay as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from .errors import LabError
+
+FULL = 32  # bits of a value as it was learned
+EXPONENTS = ":exponents"  # behind a packed tensor's name: those of its rows
+Tensors = Mapping[str, Tensor]
+
+
+def rounded(tensors: Tensors, bits: int, near: Tensors) -> dict[str, Tensor]:
+    """The values that a file of `bits` bits holds instead of these; rounding them again changes nothing.
+
+    bits  2 to 16, or FULL: as they are
+    near  name -> where a tensor began, for those of which the difference is kept
+    """
+    found = dict(tensors)
+    for name in _packable(tensors, bits):
+        q, e = _whole(tensors[name], bits, near.get(name))
+        found[name] = _value(q, e, near.get(name), tensors[name].shape)
+    return found
+
+
+def write(path: Path, tensors: Tensors, told: Mapping[str, Any], bits: int, near: Tensors) -> None:
+    """Writes the file whole or not at all; equal tensors and words give equal bytes. `bits`, `near` as in `rounded`."""
+    held, packed = {name: x.contiguous().clone() for name, x in tensors.items()}, dict[str, list[int]]()
+    for name in _packable(tensors, bits):
+        q, e = _whole(tensors[name], bits, near.get(name))
+        held |= {name: _deflated(q), name + EXPONENTS: e}
+        packed[name] = list(tensors[name].shape)
+    part = path.with_name(path.name + ".part")
+    words = json.dumps({**told, "bits": bits, "packed": packed}, sort_keys=True)
+    safetensors.torch.save_file(held, part, {"lab": words})
+    part.replace(path)
+
+
+def head(path: Path) -> dict[str, Any]:
+    """What a file tells of itself. LabError for one that is missing, cut off, or no detector's."""
+    return _opened(path, False)[0]
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What a file tells and its tensors, those packed still so; LabError as `head`. `unpacked` does the rest."""
+    return _opened(path, True)
+
+
+def unpacked(told: Mapping[str, Any], held: Tensors, near: Tensors) -> dict[str, Tensor]:
+    """The tensors that `write` was given, `rounded`. LabError where the file contradicts itself."""
+    found = dict(held)
+    try:
+        for name, shape in told.get("packed", {}).items():
+            e = found.pop(name + EXPONENTS)
+            found[name] = _value(_inflated(found[name], shape), e, near.get(name), torch.Size(shape))
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, zlib.error):
+        raise LabError("its packed tensors cannot be read; make or download it again") from None
+    return found
+
+
+def _opened(path: Path, tensors: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    if not path.is_file():
+        raise LabError(f"there is no file {path}; `python -m lab fit` makes one")
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            told = json.loads((file.metadata() or {})["lab"])
+            held = {k: file.get_tensor(k) for k in (file.keys() if tensors else ())}
+        if not isinstance(told, dict) or "method" not in told:
+            raise KeyError("method")
+    except (safetensors.SafetensorError, KeyError, ValueError, OSError):
+        if _pickled(path):
+            raise LabError(
+                f"{path} is a pickle, which runs code when it is opened, and was not opened; detectors are "
+                "safetensors files"
+            ) from None
+        raise LabError(f"{path} is not a detector's file, or it is cut off; make or download it again") from None
+    return told, held
+
+
+def _pickled(path: Path) -> bool:
+    """Whether a file that is no safetensors begins as a pickle or as torch.save's zip of pickles."""
+    with open(path, "rb") as file:
+        start = file.read(9)
+    return start.startswith(b"PK\3\4") or (start[:1] == b"\x80" and start[1:2] in b"\2\3\4\5" and start[8:] != b"{")
+
+
+# --- fewer bits ---------------------------------------------------------------------------------------------------
+
+
+def _packable(tensors: Tensors, bits: int) -> list[str]:
+    if bits >= FULL:
+        return []
+    return [name for name, x in tensors.items() if x.ndim > 1 and x.dtype == torch.float32 and x.numel()]
+
+
+def _whole(x: Tensor, bits: int, near: Tensor | None) -> tuple[Tensor, Tensor]:
+    """(R, ...) -> q int32 (R, n), the rows' exponents int8 (R,): the least by which x itself has |q| < 2^(bits-1)."""
+    rows, most = x.flatten(1), 2 ** (bits - 1) - 1
+    mantissa, e = torch.frexp(rows.abs().amax(1) / most)
+    e = torch.where(mantissa == 0.5, e - 1, e).clamp(-126, 126)
+    rows = rows if near is None else rows - near.flatten(1)
+    return torch.round(torch.ldexp(rows, -e[:, None])).int(), e.to(torch.int8)
+
+
+def _value(q: Tensor, e: Tensor, near: Tensor | None, shape: torch.Size) -> Tensor:
+    x = torch.ldexp(q.float(), e.int()[:, None]).view(shape)
+    return x if near is None else near + x
+
+
+def _deflated(q: Tensor) -> Tensor:
+    """Whole numbers as bytes: signs last (0, -1, 1, -2 -> 0, 1, 2, 3), all low bytes, all high bytes; deflated."""
+    numbers = q.numpy().ravel()
+    folded = ((numbers << 1) ^ (numbers >> 31)).astype("<u4")
+    planes = folded.view(np.uint8).reshape(-1, 4).T[:3]  # a difference may need a third
+    return torch.frombuffer(bytearray(zlib.compress(planes.tobytes(), 9)), dtype=torch.uint8)
+
+
+def _inflated(held: Tensor, shape: list[int]) -> Tensor:
+    """The inverse of `_deflated`, for a tensor of that shape: int32 (R, n)."""
+    count = int(np.prod(shape))
+    planes = np.zeros((4, count), np.uint8)
+    raw = zlib.decompressobj().decompress(held.numpy().tobytes(), 3 * count)
+    planes[:3] = np.frombuffer(raw, np.uint8).reshape(3, count)
+    folded = np.ascontiguousarray(planes.T).view("<u4").ravel()
+    return torch.from_numpy(((folded >> 1).astype(np.int32)) ^ -(folded & 1).astype(np.int32)).view(shape[0], -1)
