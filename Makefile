@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test slow check browser space clean
+.PHONY: demo test slow check weights browser space clean
 
 demo: $(READY)
 	$(BIN)/python app.py
@@ -17,6 +17,10 @@ slow: $(READY) browser
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# The ready detectors that are missing or stale: a quarter of an hour for all of them, on two cores
+weights: $(READY)
+	$(BIN)/python -m lab weights
 
 # uv where present, pip otherwise; either way in an environment of the project's own
 $(READY): requirements.txt requirements-dev.txt

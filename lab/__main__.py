@@ -1,8 +1,9 @@
-"""The command line: python -m lab methods | samples | pull | fit | detect | bench | export | push | distill."""
+"""The command line: python -m lab, then a command (`--help` lists them) and the flags drawn from its settings."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -115,6 +116,12 @@ def parser(chosen: Sequence[str] = ()) -> Parser:
     sub.add_argument("repository", metavar="user/name")
     sub.add_argument("--private", action="store_true", help="only for those who may see the repository")
     sub.add_argument("--bench", metavar="OUT", help="folder of `bench --out`, whose figures of these settings are told")
+
+    sub = command("weights", commands.weights, "make the ready detectors: those named, or those missing or stale")
+    sub.add_argument("names", nargs="*", metavar="NAME", help='such as "washer/cdo" or "cloth/rb_ae_rbam_off"')
+    sub.add_argument("--anew", action="store_true", help="those as well that are there")
+    sub.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes, of one thread each (default: cores)")
+    sub.add_argument("-o", "--output", default="weights", metavar="DIR", help="default: weights")
 
     sub = command("distill", commands.distill, "make the embedded backbone: a small network that imitates a large one")
     sub.add_argument("--teacher", default="resnet18.tv_in1k", help="timm tag or .safetensors file of a ResNet-18")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import ablate, bench, data, hub, images, plots, publish
+from . import ablate, bench, data, hub, images, plots, publish, ready
 from .data.unaligned import unaligned
 from .detector import Detector
 from .errors import LabError
@@ -104,7 +104,7 @@ def fit(args: argparse.Namespace) -> None:
 
 def detect(args: argparse.Namespace) -> int:
     """Writes a heat overlay and a mask per picture, results.csv and results.json; a bad file does not stop the rest."""
-    detector = Detector.load(args.detector)
+    detector = Detector.load(ready.file(args.detector))
     out = Path(args.output)
     out.mkdir(parents=True, exist_ok=True)
     rows, failed = [], 0
@@ -199,13 +199,14 @@ def export(args: argparse.Namespace) -> None:
     from .export import export as run
 
     pictures = (images.read(path) for path in picture_files([args.pictures])) if args.pictures else ()
-    found = run(Detector.load(args.detector), Path(args.output), args.format, pictures)
+    found = run(Detector.load(ready.file(args.detector)), Path(args.output), args.format, pictures)
     print(f"{args.output}: {found.words() if found else 'not compared with its detector; --pictures does'}")
 
 
 def push(args: argparse.Namespace) -> None:
-    row = publish.measured(Detector.load(args.detector), Path(args.bench)) if args.bench else None
-    print(publish.push(args.detector, args.repository, private=args.private, row=row))
+    path = ready.file(args.detector)
+    row = publish.measured(Detector.load(path), Path(args.bench)) if args.bench else None
+    print(publish.push(path, args.repository, private=args.private, row=row))
 
 
 def pull(args: argparse.Namespace) -> None:
@@ -240,6 +241,22 @@ def pull(args: argparse.Namespace) -> None:
     print(f"{folder}: {len(dataset.train)} good pictures to learn from, {len(dataset.test)} to test; {dataset.licence}")
     name = str(folder) if args.to else f"{dataset.name} --category {dataset.category}"
     print(f"at hand, asked for as --data {name}")
+
+
+def weights(args: argparse.Namespace) -> None:
+    """Makes the ready detectors that are missing or stale, or those named, and the table in the folder's README.md."""
+    folder, known = Path(args.output), ready.plans()
+    if unknown := sorted(set(args.names) - set(known)):
+        raise LabError(f"no ready detector is called {', '.join(unknown)}; there are {', '.join(known)}")
+    missing = args.names or [name for name in known if args.anew or not ready.current(name, folder)]
+    bar = Bar("weights")
+    for number, path in enumerate(ready.make_all(missing, folder, args.jobs), 1):
+        bar.bar.clear()
+        print(f"{path}: {path.stat().st_size / 1000:.0f} kB", flush=True)
+        bar(number / len(missing), f"{number} of {len(missing)}")
+    bar.close()
+    ready.tell(folder)
+    print(f"{len(missing)} of {len(args.names or known)} made, the others were there already")
 
 
 def distill(args: argparse.Namespace) -> None:

@@ -108,10 +108,11 @@ class Apart(Page):
 
     def curves(self) -> dict[str, History]:
         """title -> the training curves, as far as there are any; of a fit under way those so far."""
-        found = {}
-        for m in self.view.methods:
-            fitting = self.service.fitting.get(self.service.key(self.shown.place, m)) if self.shown.dataset else None
-            if detector := fitting or (self._detector(m) if m in self.shown.heats else None):
+        found, service = {}, self.service
+        for m in self.view.methods if self.shown.dataset else ():
+            key = service.key(self.shown.place, m)
+            fitted = service.fitting.get(key) or service.detectors.get(key)
+            if detector := fitted or (self._detector(m) if m in self.shown.heats else None):
                 found[self.title(m)] = {name: list(values) for name, values in detector.method.history.items()}
         return found
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import logging
 import os
 import secrets
@@ -16,12 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__, bench, data, hub, metrics, plots
-from ..data import Dataset, Item, samples
+from .. import bench, data, hub, metrics, plots, ready
+from ..data import Dataset, Item
 from ..detector import Detector, Finding
 from ..errors import LabError
 from ..method import Report, silent
-from ..parts import features
 from . import encoding, evidence, variant
 from .evidence import Truth
 from .sharing import Line, Shelf
@@ -71,7 +68,7 @@ class Service:
 
     folder: Path = field(default_factory=hub.cache)
     backbone: str | None = field(default_factory=lambda: os.environ.get("LAB_BACKBONE"))
-    seed: int = 0
+    seed: int = ready.SEED
     memory: int = 512 * 2**20  # bytes of learned tensors; maps of surveys may take a quarter as much
     disk: int = 2 * 2**30  # bytes of detectors' files
 
@@ -112,39 +109,25 @@ class Service:
         return bench.settings_for(name, "live", ({"backbone": self.backbone} if self.backbone else {}) | changes)
 
     def key(self, place: Place, method: str, report: Report = silent) -> str:
-        """Method, settings, backbone's hash, training pictures, seed and version, as one hash."""
-        settings = self.settings(method)
-        tag = settings.get("backbone")
-        told = [method.partition("?")[0], settings, features.file_sha256(features.find_weights(tag)) if tag else None,
-                self.fingerprint(place, report), self.seed, __version__]  # fmt: skip
-        return hashlib.sha256(json.dumps(told, sort_keys=True, default=list).encode()).hexdigest()[:40]
-
-    def fingerprint(self, place: Place, report: Report = silent) -> str:
-        """Of the training pictures. The samples follow from their version: two of them stand for all."""
+        """What the detector is known by, on the shelf, on disk and among the ready ones: see `ready.key`."""
         if place not in self.prints:
-            train = self.dataset(place).train
-            fixed = place[0] == "samples"
-
-            def pictures() -> Iterator[np.ndarray]:
-                for number, item in enumerate(train[:2] if fixed else train):
-                    report(number / len(train), f"reading {number + 1} of {len(train)} good pictures")
-                    yield item.picture()
-
-            digest = data.fingerprint(pictures())
-            self.prints[place] = f"{place[1]} {samples.VERSION} {digest}" if fixed else digest
-        return self.prints[place]
+            self.prints[place] = ready.named(self.dataset(place), report)
+        settings = variant.kind(method).Settings(**self.settings(method))
+        return ready.key(method.partition("?")[0], settings, self.prints[place], self.seed)
 
     def ready(self, place: Place, method: str, report: Report = silent) -> Detector | None:
-        """The detector when it needs no fit: from memory, else from its file."""
+        """The detector when it needs no fit: from memory, else from its file, fitted here or made ready beforehand."""
         key = self.key(place, method, report)
         if found := self.detectors.get(key):
             return found
-        path = self.folder / f"{key}.safetensors"
-        if not path.exists():
+        own = self.folder / f"{key}.safetensors"
+        path = own if own.exists() else ready.find(key)
+        if path is None:
             return None
         try:
             found = Detector.load(path)
-            path.touch()
+            if path == own:
+                own.touch()
         except LabError as error:  # another version's, or cut off: it will be written anew
             log.warning("%s", error)
             return None
@@ -175,17 +158,18 @@ class Service:
                 told(0.2 + 0.8 * fraction, words)
 
             key = self.key(place, method)
-            if fitted:
-                detector = fitted.rescored(good(), later, **variant.scoring(method))
-            else:
-                detector = self.fitting[key] = Detector(method.partition("?")[0], **self.settings(method))
-                try:
+            try:
+                if fitted:
+                    detector = fitted.rescored(good(), later, **variant.scoring(method))
+                else:
+                    detector = self.fitting[key] = Detector(method.partition("?")[0], **self.settings(method))
                     detector.fit(good(), seed=self.seed, report=later)
-                finally:
-                    del self.fitting[key]
-                detector.origin = dataset.origin
-            self._store(detector, self.folder / f"{key}.safetensors")
-            return self.detectors.put(key, detector)
+                    detector.origin = dataset.origin
+                detector.key = key
+                self._store(detector, self.folder / f"{key}.safetensors")
+                return self.detectors.put(key, detector)
+            finally:
+                self.fitting.pop(key, None)  # after it is on the shelf: its curves are told without a gap
 
     def _store(self, detector: Detector, path: Path) -> None:
         """Writes the file, then drops the least recently used ones past the limit; a full disk stops nothing."""

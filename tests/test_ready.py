@@ -1,0 +1,212 @@
+"""Ready detectors: which there are, that each is what its name and the page ask for, and how they are made."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+
+from lab import METHODS, Detector, LabError, ready, stored
+from lab.__main__ import main
+from lab.data import samples
+from lab.method import Method
+from lab.ui import variant
+from lab.ui.apart import Apart, Question
+from lab.ui.service import Service
+
+WEIGHTS = ROOT / "weights"
+PLANS = ready.plans()
+FILES = sorted(str(path.relative_to(WEIGHTS).with_suffix("")) for path in WEIGHTS.glob("*/*.safetensors"))
+EACH = pytest.mark.parametrize("name", FILES)
+TINY = dict(size=64, epochs=2)
+
+
+@pytest.fixture(scope="module")
+def good() -> Callable[[str], list[np.ndarray]]:
+    held: dict[str, list[np.ndarray]] = {}
+
+    def pictures(category: str) -> list[np.ndarray]:
+        return held.setdefault(category, [item.picture() for item in samples.load(category).train])
+
+    return pictures
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CDO as published, on small pictures and for two epochs."""
+    known = METHODS["cdo"].presets()
+    known["live"] = known["live"].replace(**TINY)
+    monkeypatch.setattr(METHODS["cdo"], "presets", classmethod(lambda cls: known))
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Another folder of weights, with the embedded backbone alone."""
+    shutil.copy(WEIGHTS / "embedded.safetensors", tmp_path)
+    monkeypatch.setattr(ready.features, "weights_folders", lambda: [tmp_path])
+    return tmp_path
+
+
+# --- the plan ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_method_that_trains_is_ready_with_each_component_that_it_has_on_off() -> None:
+    kinds = {samples.CATEGORIES[category].kind for category in ready.CATEGORIES}
+    assert kinds == {"object", "texture"}
+    for category in ready.CATEGORIES:
+        for method, kind in METHODS.items():
+            own = [p for p in PLANS.values() if (p.category, p.method) == (category, method)]
+            if not kind.trains:
+                assert not own
+                continue
+            live = kind.presets()["live"]
+            on = [row for row in kind.ablations(live) if row.endswith(" off")]
+            assert [p.settings for p in own] == [live, *(kind.ablations(live)[row] for row in on)]
+    assert PLANS["cloth/rb_ae_rbam_off"].settings == METHODS["rb_ae"].Settings(rbam=False)
+
+
+def test_the_folder_is_small() -> None:
+    held = [path for path in WEIGHTS.rglob("*") if path.is_file()]
+    assert len(PLANS) + 2 <= 40 and len(held) <= 40
+    assert sum(path.stat().st_size for path in held) < 40_000_000
+
+
+# --- the files --------------------------------------------------------------------------------------------------------
+
+
+def test_they_are_those_of_the_plan_and_the_readme() -> None:
+    """A file that is stale, too many or missing: `make weights` makes those that the plan asks for."""
+    assert [name for name in FILES if name not in PLANS] == []
+    assert [name for name in FILES if not ready.current(name, WEIGHTS)] == []
+    assert ready.MARKS[0] + ready.table(WEIGHTS) + ready.MARKS[1] in (WEIGHTS / "README.md").read_text()
+
+
+@EACH
+def test_it_is_what_the_page_asks_for(
+    name: str, tmp_path: Path, good: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by the page's own key without a fit, and calibrated as the pictures that it was fitted to say."""
+    monkeypatch.setattr(Method, "fit", lambda *_, **__: pytest.fail("it was fitted"))
+    plan, service = PLANS[name], Service(folder=tmp_path)
+    asked = variant.name(plan.method, {plan.off: False} if plan.off else {})
+    found = service.detector(("samples", plan.category), asked)
+    assert found.settings == plan.settings and found.calibration and found.origin["licence"] == samples.LICENCE
+    again = found.rescored(good(plan.category))
+    assert again.fingerprint == found.fingerprint and again.calibration
+    assert again.calibration.scores == pytest.approx(found.calibration.scores, rel=1e-3, abs=1e-2)
+    assert again.calibration.pixel == pytest.approx(found.calibration.pixel, rel=1e-3)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("category", ready.CATEGORIES)
+@pytest.mark.parametrize("method", variant.taken())
+def test_taken_apart_without_a_fit(
+    method: str, category: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chosen on the page, with a component off: both maps are there before anybody pressed Run."""
+    off = next(plan.off for plan in PLANS.values() if plan.method == method and plan.off)
+    if not {f"{category}/{method}", f"{category}/{method}_{off}_off"} <= set(FILES):
+        pytest.skip("they are not there: `make weights`")
+    monkeypatch.setattr(Method, "fit", lambda *_, **__: pytest.fail("it was fitted"))
+    question = Question.of("samples", category, method, {off: False})
+    page = Apart(Service(folder=tmp_path), question)
+    for _ in page.look(question):
+        if len(page.shown.heats) == 2:
+            page.stop.set()  # what follows is the judging of the test pictures
+    full, altered = page.panel()["slots"]
+    assert full["heat"]["heat"] != altered["heat"]["heat"] and all(page.curves().values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", [m for m, kind in METHODS.items() if kind.trains])
+def test_a_new_fit_gives_the_same(method: str, tmp_path: Path) -> None:
+    """Bit for bit on the machine that made it; elsewhere sums have another order, and training carries that on."""
+    name = f"{ready.CATEGORIES[0]}/{method}"
+    if name not in FILES:
+        pytest.skip("it is not there")
+    next(ready.make_all([name], tmp_path, 1))
+    before, after = (Detector.load(folder / f"{name}.safetensors") for folder in (WEIGHTS, tmp_path))
+    items = samples.load(ready.CATEGORIES[0]).test[::5]
+    heats = [np.stack([d.detect(item.picture()).heat for item in items]) for d in (before, after)]
+    assert np.corrcoef(heats[0].ravel(), heats[1].ravel())[0, 1] > 0.9
+    scores = [[d.detect(item.picture()).score for item in items] for d in (before, after)]
+    assert np.corrcoef(*scores)[0, 1] > 0.9
+
+
+# --- how they are made and found --------------------------------------------------------------------------------------
+
+
+def test_made_found_and_passed_over(tiny: None, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    learned: list[Detector] = []
+    packed = Detector.packed
+    monkeypatch.setattr(Detector, "packed", lambda self, *told: learned.append(self) or packed(self, *told))
+    path = ready.make("washer/cdo", elsewhere)
+    assert path == elsewhere / "washer/cdo.safetensors" and ready.current("washer/cdo", elsewhere)
+    made, plan = Detector.load(path), ready.plans()["washer/cdo"]
+    assert made.bits < stored.FULL and made.key == plan.key and f"{made.bits} bits" in made.method.notes[ready.STORED]
+    test = [item.picture() for item in samples.load("washer").test[::7]]
+    assert ready.moved([learned[0].raw(p) for p in test], [made.raw(p) for p in test]) < 3 * ready.LIMIT
+
+    place, service = ("samples", "washer"), Service(folder=elsewhere / "cache")
+    assert service.ready(place, "cdo") and not service.ready(place, "cdo?oom=0")
+    assert not service.ready(("samples", "cloth"), "cdo") and service.ready(place, "patchcore") is None
+    # what only scores is made of it, without a fit
+    monkeypatch.setattr(Method, "fit", lambda *_, **__: pytest.fail("it was fitted"))
+    rescored = service.detector(place, "cdo?image_score=top1")
+    assert rescored.calibration != made.calibration and rescored.settings.image_score == "top1"  # type: ignore[attr-defined]
+
+    for changed in (
+        lambda patch: patch.setattr(METHODS["cdo"], "edition", 2),
+        lambda patch: patch.setattr(ready, "FORMAT", 99),
+        lambda patch: patch.setattr(samples, "VERSION", 99),
+        lambda patch: patch.setattr(ready.bench, "weights", lambda settings: {"tag": "embedded", "sha256": "0"}),
+    ):
+        with monkeypatch.context() as patch:
+            changed(patch)
+            assert not ready.current("washer/cdo", elsewhere)
+            assert Service(folder=elsewhere / "none").ready(place, "cdo") is None
+    assert Service(folder=elsewhere / "none", seed=1).ready(place, "cdo") is None
+    assert Service(folder=elsewhere / "none").ready(place, "cdo")
+
+
+def test_a_broken_file_is_passed_over(elsewhere: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (elsewhere / "washer").mkdir()
+    (elsewhere / "washer/cdo.safetensors").write_bytes(b"cut off")
+    assert ready.find("0" * 40) is None and "washer/cdo.safetensors is not a detector" in caplog.text
+    assert not ready.current("washer/cdo", elsewhere)
+
+
+def test_moved_by_hand() -> None:
+    def scores(*values: float) -> Any:
+        return ready.Scores(torch.tensor([[values]]), torch.tensor([max(values)]))
+
+    before = [scores(0, 2), scores(1, 5)]
+    assert ready.moved(before, before) == 0
+    assert ready.moved(before, [scores(0, 2), scores(1.5, 5)]) == pytest.approx(0.1)  # pixels 0 to 5
+    assert ready.moved(before, [scores(0, 2), scores(1, 5.3)]) == pytest.approx(0.1)  # pictures 2 to 5
+
+
+def test_the_command(
+    tiny: None, elsewhere: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is there already is left alone, the table is written, a detector is asked for by its name."""
+    monkeypatch.setattr(ready, "plans", lambda: {"washer/cdo": ready.Plan("washer", "cdo")})
+    monkeypatch.setattr(ready, "make_all", lambda names, folder, jobs: [ready.make(name, folder) for name in names])
+    (elsewhere / "README.md").write_text("# Weights\n" + "".join(ready.MARKS) + "end\n")
+    assert main(["weights", "-o", str(elsewhere)]) == 0 and "1 of 1 made" in capsys.readouterr().out
+    file = elsewhere / "washer/cdo.safetensors"
+    first = file.read_bytes()
+    assert f"| `washer/cdo` | CDO | {stored.head(file)['bits']} |" in (elsewhere / "README.md").read_text()
+    assert main(["weights", "-o", str(elsewhere)]) == 0 and "0 of 1 made" in capsys.readouterr().out
+    assert main(["weights", "-o", str(elsewhere), "washer/cdo"]) == 0 and file.read_bytes() == first
+    assert (elsewhere / "README.md").read_text().endswith(ready.MARKS[1] + "end\n")
+    assert main(["weights", "-o", str(elsewhere), "washer/magic"]) == 2 and "washer/magic" in capsys.readouterr().err
+    assert ready.file("washer/cdo") == file and ready.file("washer/none") == Path("washer/none")
+    with pytest.raises(LabError, match="no file washer/none"):
+        Detector.load(ready.file("washer/none"))
