@@ -171,7 +171,8 @@ class Detector:
     def raw(self, picture: np.ndarray) -> Scores:
         """The method's own numbers for one picture, at settings.size."""
         small = torch.from_numpy(images.resize(_checked(picture), self.settings.size)).permute(2, 0, 1)
-        return self.method.score((small[None].float() / 255).to(device()))
+        # in the layout of training and calibration: another changes the bits, and slows the first convolution
+        return self.method.score((small[None].contiguous().float() / 255).to(device()))
 
     def detect(self, picture: np.ndarray) -> Finding:
         """picture uint8 (H, W, 3) RGB -> Finding of the same height and width."""
