@@ -219,7 +219,7 @@ def pull(args: argparse.Namespace) -> None:
     def announce(offer: Any) -> None:
         bar.bar.clear()
         if args.set == "backbone":
-            print(f"{args.tag}: {hub.megabytes(offer.size)} to download", flush=True)
+            print(f"{args.tag}, licence {offer.licence}: {hub.megabytes(offer.size)} to download", flush=True)
             return
         for reason in offer.passed[-1:]:
             print(f"not taken: {reason}")

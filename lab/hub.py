@@ -51,8 +51,16 @@ class File:
 class Repository:
     id: str
     revision: str  # the commit
-    licence: str  # as its card names it, "" where it does not
+    licence: str  # as its card names it, e.g. "cc-by-nc-sa-4.0", "" where it does not
     files: tuple[File, ...]
+
+    @property
+    def terms(self) -> str:
+        """The licence in words."""
+        if self.licence.startswith("cc"):
+            kind, _, version = self.licence.removeprefix("cc").strip("-").rpartition("-")
+            return f"CC {kind.upper()} {version}" if kind != "0" else f"CC0 {version}"
+        return " ".join(self.licence.split())[:100] or "its page states no licence, ask its owner"
 
 
 def cache() -> Path:

@@ -1,8 +1,16 @@
-"""What the tests of the page share: a service on small pictures, and a browser's page that remembers what happened."""
+"""What the tests of the page share: a service on small pictures, the page as a process of its own, and a browser's
+page that remembers what happened."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +26,7 @@ ARGS = [
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 PLACE = ("samples", "stripes")
-PATIENCE = 200_000  # ms, for machines that are busy with other things
+PATIENCE = 25_000
 
 
 def item(number: int, defect: str = "good", strength: float = 1.0) -> Item:
@@ -40,6 +48,32 @@ def small(folder: Path, strengths: tuple[float, ...] = (1.0, 1.0, 1.0)) -> Servi
     test = (*(item(50 + n) for n in range(3)), *bad)
     made.datasets.put(PLACE, Dataset(*PLACE, "made for this test", tuple(item(n) for n in range(12)), test))
     return made
+
+
+@contextlib.contextmanager
+def served(folder: Path, log: Path, python: str | Path = sys.executable, **told: str) -> Iterator[str]:
+    """The address of `python app.py`, run in `folder` with an empty cache beside `log` and nothing else of this
+    machine's settings but what is `told`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    own = ("LAB_", "GRADIO_", "HF_", "PYTHON", "VIRTUAL_")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(own)}
+    environment |= {"LAB_CACHE": str(log.with_name("cache")), "GRADIO_SERVER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    with open(log, "w") as out:
+        app = subprocess.Popen([python, "app.py"], cwd=folder, env=environment | told, stdout=out, stderr=out)
+    try:
+        patience = time.monotonic() + PATIENCE / 1000
+        while True:
+            with socket.socket() as knock:
+                if not knock.connect_ex(("127.0.0.1", port)):
+                    break
+            assert app.poll() is None and time.monotonic() < patience, log.read_text()
+            time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        app.terminate()
+        app.wait(20)
 
 
 class Visit:

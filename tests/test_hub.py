@@ -10,108 +10,36 @@ import os
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import datasets
+import mirrors
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
 from hub_server import Hub
-from PIL import Image
+from mirrors import BAD, GOOD, TRAIN, Tree, mvtec_row, table, tables, visa_row
 
 from lab import data, hub
 from lab.__main__ import main
 from lab.data import hub as sets
-from lab.data import samples, sources
-from lab.data.known import KNOWN, SHA256, Counts, Known
+from lab.data import sources
+from lab.data.known import KNOWN, SHA256, Known
 from lab.errors import Cancelled, LabError
 from lab.parts import features, pretrained
-
-TRAIN, GOOD, BAD = 6, 2, 3
-Tree = dict[str, bytes]
-"""Path in MVTec's layout, e.g. "test/rust/000.png" -> the file."""
 
 
 @pytest.fixture(scope="session")
 def tree() -> Tree:
-    """A few pictures of the samples with their masks, as files."""
-    washer, found = samples.load("washer"), {}
-    bad = [item for item in washer.test if item.bad][:: samples.BAD // BAD][:BAD]
-    for item in [*washer.train[:TRAIN], *washer.test[:GOOD], *bad]:
-        found[f"{item.name}.png"] = png(item.picture())
-        if item.bad and item.mask:
-            found[f"{item.name.replace('test', 'ground_truth', 1)}_mask.png"] = png(item.mask())
-    return found
+    return mirrors.tree()
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    """A Hub of one's own, an empty cache, and sets as small as the pictures above."""
-    small = {category: Counts(TRAIN, GOOD, BAD) for category in ("bottle", "01", "pcb1")}
-    for name, category in {"mvtec": "bottle", "btad": "01", "visa": "pcb1"}.items():
-        told = KNOWN[name]
-        monkeypatch.setitem(KNOWN, name, Known(told.licence, told.sources, {category: small[category]}))
-    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(hub, "PAUSE", 0.0)
-    for name in ("LAB_DATA", "LAB_BTAD_REPO", "HF_HUB_OFFLINE", "HF_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    with Hub() as server:
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
+    with mirrors.serving(monkeypatch, tmp_path / "cache") as server:
         yield server
-
-
-def png(array: np.ndarray) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(array.astype(np.uint8) * 255 if array.dtype == bool else array).save(out, "PNG")
-    return out.getvalue()
-
-
-Row = Callable[[str, str, bytes, bytes | None], dict[str, Any]]
-"""(path, kind, picture, mask) -> a row"""
-
-
-def table(tree: Tree, split: str, *columns: Row) -> bytes:
-    """Parquet with a row per picture of a split, as the Hub's own library writes it; several `columns` one after the
-    other."""
-    rows = []
-    for row in columns:
-        for path, picture in tree.items():
-            part, kind, name = path.split("/")
-            if part == split:
-                rows.append(row(path, kind, picture, tree.get(f"ground_truth/{kind}/{name[:-4]}_mask.png")))
-    images = {name for row in rows for name, value in row.items() if isinstance(value, dict)}
-    made = datasets.Dataset.from_dict({name: [row[name] for row in rows] for name in rows[0]})
-    for name in images:
-        made = made.cast_column(name, datasets.Image())
-    out = io.BytesIO()
-    made.to_parquet(out)
-    return out.getvalue()
-
-
-def mvtec_row(path: str, kind: str, picture: bytes, mask: bytes | None) -> dict[str, Any]:
-    """A row of the MVTec mirror."""
-    split, name = path.split("/")[0], path.rsplit("/", 1)[1]
-    return {
-        "object": "bottle", "split": split, "defect": kind, "label": int(kind != "good"),
-        "image_path": {"bytes": picture, "path": name},
-        "mask_path": {"bytes": mask, "path": name} if mask else None,
-    }  # fmt: skip
-
-
-def visa_row(path: str, kind: str, picture: bytes, mask: bytes | None) -> dict[str, Any]:
-    """A row of the VisA mirror: no kinds of defects, a black mask for a sound picture, no names."""
-    black = png(np.zeros((256, 256), bool))
-    return {
-        "image": {"bytes": picture, "path": None}, "label": int(kind != "good"),
-        "mask": {"bytes": mask or black, "path": None},
-    }  # fmt: skip
-
-
-def tables(tree: Tree, category: str, row: Row) -> Tree:
-    return {f"data/{category}.{split}-00000-of-00001.parquet": table(tree, split, row) for split in ("train", "test")}
 
 
 def tar(tree: Tree, *more: tarfile.TarInfo) -> bytes:
@@ -598,12 +526,14 @@ def test_a_backbone_is_pulled_once(
     nowhere: None, server: Hub, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = safetensors.torch.save({"conv1.weight": torch.rand(64, 3, 7, 7)})
-    server.repo("models", f"timm/{TAG}", {"model.safetensors": weights, "config.json": b"{}"})
+    card = {"license": "bsd-3-clause"}
+    server.repo("models", f"timm/{TAG}", {"model.safetensors": weights, "config.json": b"{}"}, card=card)
     assert features.at_hand(TAG) is None and pretrained.offer(TAG).size == len(weights)
     server.cut("model.safetensors", len(weights) // 2)
     assert main(["pull", "backbone", TAG]) == 0
     size, done = capsys.readouterr().out.splitlines()
-    assert size == f"{TAG}: {hub.megabytes(len(weights))} to download" and f"--backbone {TAG}" in done
+    assert size == f"{TAG}, licence bsd-3-clause: {hub.megabytes(len(weights))} to download"
+    assert f"--backbone {TAG}" in done
     assert f"bytes={len(weights) // 2}-" in [request.headers.get("Range") for request in server.log]
     asked = len(server.log)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

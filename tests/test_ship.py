@@ -5,24 +5,27 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from conftest import ROOT, stripes
+from hub_server import Hub
 from packaging.requirements import Requirement
+from pages import Visit, served
 
 import lab
 from lab import images
+from lab.data import samples
 from lab.data.known import KNOWN
 from lab.parts.features import BACKBONES
 
 NAME = "pixel_gaussian"
+TROUBLE = re.compile(r"Traceback|Exception|\bError\b")
+"""In the log of a page."""
 
 
 def front_matter(readme: Path) -> dict[str, Any]:
@@ -141,42 +144,58 @@ def test_make_space_writes_the_committed_files_and_no_others(tmp_path: Path) -> 
     assert again.returncode != 0 and "is not empty" in again.stdout
 
 
-@pytest.mark.slow
-def test_the_space_starts_on_requirements_txt_alone(tmp_path: Path, browser: Any) -> None:
-    """A clean environment, the Space's own folder, nothing else on the path: the first view fills itself."""
-    from pages import Visit
-
-    space, python = tmp_path / "space", tmp_path / "env/bin/python"
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The Space's folder, and the python of an environment that holds what its requirements.txt names and no more."""
+    folder = tmp_path_factory.mktemp("clean")
+    space, python = folder / "space", folder / "env/bin/python"
     done = make_space(space)
     assert done.returncode == 0, done.stderr
     for command in (
-        [["uv", "venv", "-p", sys.executable, tmp_path / "env"],
+        [["uv", "venv", "-p", sys.executable, folder / "env"],
          ["uv", "pip", "install", "-p", python, "-r", space / "requirements.txt"]]
         if shutil.which("uv") else
-        [[sys.executable, "-m", "venv", tmp_path / "env"],
+        [[sys.executable, "-m", "venv", folder / "env"],
          [python, "-m", "pip", "install", "-r", space / "requirements.txt"]]
     ):  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    told = {k: v for k, v in os.environ.items() if not k.startswith(("LAB_", "GRADIO_", "PYTHON", "VIRTUAL_"))}
-    told |= {"LAB_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1", "GRADIO_SERVER_PORT": str(port)}
-    log = tmp_path / "app.log"
-    with open(log, "w") as out:
-        app = subprocess.Popen([python, "app.py"], cwd=space, env=told, stdout=out, stderr=out)
-    try:
-        patience = time.monotonic() + 300
-        while True:
-            with socket.socket() as knock:
-                if not knock.connect_ex(("127.0.0.1", port)):
-                    break
-            assert app.poll() is None and time.monotonic() < patience, log.read_text()
-            time.sleep(0.5)
-        visit = Visit(browser, f"http://127.0.0.1:{port}/", viewport={"width": 1280, "height": 1000})
-        visit.finished(2)
-        assert len(set(visit.maps().values())) == 2 and not visit.complaints
-    finally:
-        app.terminate()
-        app.wait(20)
+    return space, python
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("reached", [False, True], ids=["refused", "loopback"])
+def test_the_space_starts_on_requirements_txt_alone(
+    reached: bool, clean: tuple[Path, Path], tmp_path: Path, browser: Any
+) -> None:
+    """A clean environment, the Space's own folder, nothing else on the path: the first view fills itself, where the
+    Hub's address is refused and where a Hub answers; and neither is asked for anything."""
+    space, python = clean
+    with Hub() as hub:
+        endpoint = hub.url if reached else "http://127.0.0.1:9"  # nobody listens there
+        with served(space, tmp_path / "app.log", python, HF_ENDPOINT=endpoint) as address:
+            visit = Visit(browser, address, viewport={"width": 1280, "height": 1000})
+            visit.finished(2)
+            assert len(set(visit.maps().values())) == 2 and not visit.complaints
+        assert not hub.log and not TROUBLE.search((tmp_path / "app.log").read_text())
+
+
+# --- nothing but the checkout -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_fresh_clone_needs_no_network(tmp_path: Path, browser: Any) -> None:
+    """In a network of its own that holds loopback alone: every category of the samples is compared."""
+    alone = ["unshare", "--map-root-user", "--net"]
+    if not shutil.which("unshare") or subprocess.run([*alone, "true"], capture_output=True).returncode:
+        pytest.skip("this system does not let its users make networks of their own")
+    if not git("rev-parse", "HEAD"):
+        pytest.skip("this is no checkout, which could be cloned")
+    subprocess.run(["git", "clone", "--quiet", ROOT, tmp_path / "clone"], check=True)
+    command = [*alone, sys.executable, ROOT / "tests/alone.py", tmp_path / "clone", tmp_path / "app.log"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.split() == list(samples.CATEGORIES)
+    assert not TROUBLE.search((tmp_path / "app.log").read_text())

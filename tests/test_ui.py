@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
-from pages import PATIENCE, PLACE, Visit, item, small
+from pages import PLACE, Visit, item, served, small
 
 from lab.errors import Cancelled, LabError
 from lab.parts import features
@@ -175,27 +171,8 @@ def test_a_shelf_drops_what_was_used_longest_ago() -> None:
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Iterator[str]:
     """The page, served by `python app.py` with an empty cache and no real data."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    told = {k: v for k, v in os.environ.items() if not k.startswith(("LAB_", "GRADIO_"))}
-    cache = str(tmp_path_factory.mktemp("cache"))
-    told |= {"LAB_CACHE": cache, "GRADIO_SERVER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-    log = tmp_path_factory.mktemp("log") / "app.log"
-    with open(log, "w") as out:
-        app = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=told, stdout=out, stderr=out)
-    try:
-        patience = time.monotonic() + PATIENCE / 1000
-        while True:
-            with socket.socket() as knock:
-                if not knock.connect_ex(("127.0.0.1", port)):
-                    break
-            assert app.poll() is None and time.monotonic() < patience, log.read_text()
-            time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}/"
-    finally:
-        app.terminate()
-        app.wait(20)
+    with served(ROOT, tmp_path_factory.mktemp("page") / "app.log") as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,7 @@ def offer(source: str, category: str | None, licence: str | None) -> Offer:
         return Offer(source, name or root.name, licence or source, (), partial(packed.files, trees[name], read))
     repository = hub.repository(source)
     told = f"{source} at {repository.revision}"
-    licence = licence or f"{source}: {_stated(repository.licence)}"
+    licence = licence or f"{source}: {repository.terms}"
     for file in repository.files:
         if file.path in SHA256:
             return _archive(told, category, licence, file)
@@ -125,14 +125,6 @@ class _Rows:
         if found := self.files.get(path) or self.files.get(f"{beside}/{path}"):
             return found
         raise Absent(f"{self.source}: its rows name {path}, which is not there; its layout has changed")
-
-
-def _stated(licence: str) -> str:
-    """A licence as the Hub's cards name it, e.g. "cc-by-nc-sa-4.0", in words."""
-    if licence.startswith("cc"):
-        kind, _, version = licence.removeprefix("cc").strip("-").rpartition("-")
-        return f"CC {kind.upper()} {version}" if kind != "0" else f"CC0 {version}"
-    return " ".join(licence.split())[:100] or "its page states no licence, ask its owner"
 
 
 def _last(source: str) -> str:

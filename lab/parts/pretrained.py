@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -30,20 +31,34 @@ def cached(tag: str) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
-def offer(tag: str) -> hub.File:
-    """What would be downloaded; its `size` is in bytes. Raises LabError where the Hub has no such tag."""
+@dataclasses.dataclass(frozen=True)
+class Offer:
+    """What would be downloaded, and under which licence, in words."""
+
+    file: hub.File
+    licence: str
+
+    @property
+    def size(self) -> int:
+        return self.file.size  # bytes
+
+
+def offer(tag: str) -> Offer:
+    """What the Hub has of a tag. Raises LabError where it has none."""
     name = repository(tag)
-    for file in hub.repository(name, "model").files:
+    found = hub.repository(name, "model")
+    for file in found.files:
         if file.path == FILE:
-            return file
+            return Offer(file, found.terms)
     raise hub.Absent(f"{name}: holds no {FILE}; name a full timm tag such as resnet18.tv_in1k")
 
 
-def fetch(tag: str, announce: Callable[[hub.File], None] = lambda file: None, report: Report = silent) -> Path:
+def fetch(tag: str, announce: Callable[[Offer], None] = lambda offer: None, report: Report = silent) -> Path:
     """Downloads the file of a tag, continuing what broke off. `announce` may raise Cancelled before; LabError."""
     with hub.turn(report):
-        file = offer(tag)
-        announce(file)
+        found = offer(tag)
+        announce(found)
+        file = found.file
         hub.fetch([file], lambda done, words: report(done, f"downloading {words}"))
         target = pulled() / f"{tag.replace('/', '--')}.safetensors"
         with hub.told(str(target)):

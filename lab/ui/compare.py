@@ -8,9 +8,10 @@ from typing import Any
 
 import gradio as gr
 
-from .. import data
 from ..errors import LabError
 from ..methods import METHODS
+from . import variant, wanted
+from .offer import Offer
 from .page import Page
 from .panel import panel
 from .service import Service, sentence
@@ -24,28 +25,35 @@ class Compare:
     def __init__(self, service: Service, start: View):
         self.service, self.start = service, start
         self.pages: Shelf[str, Page] = Shelf(200)
+        self.default = service.backbone or "embedded"
         first = Page(service, start)
         with gr.Row():
-            self.source = gr.Dropdown(list(data.sets()), value=start.source, label="Set", min_width=120)
+            self.source = gr.Dropdown(wanted.sets(), value=start.source, label="Set", min_width=120)
             self.category = gr.Dropdown(
-                data.categories(start.source), value=start.category, label="Category", min_width=140
+                wanted.categories(start.source), value=start.category, label="Category", min_width=140
             )
             self.methods = gr.Dropdown(
                 [(method.title, key) for key, method in METHODS.items()], value=list(start.methods), multiselect=True,
                 max_choices=MOST, label="Methods, two to four", scale=3, min_width=260,
             )  # fmt: skip
+            self.backbone = gr.Dropdown(
+                wanted.backbones(self.default), value=self.default, label="Backbone", min_width=160
+            )
+        self.offer = Offer(lambda request: self.page(request).view)
         with gr.Row(equal_height=True, elem_id="state"):
             self.status = gr.HTML(first.status(), apply_default_css=False)
             self.button = gr.Button("Cancel", size="sm", scale=0, interactive=False, elem_id="stop")
         self.panel = panel(first.panel(), service.send, tab="compare")
-        self.chosen: list[Any] = [self.source, self.category, self.methods]
+        self.chosen: list[Any] = [self.source, self.category, self.methods, self.backbone]
         self.parts: list[Any] = [self.status, self.button, self.panel]
+        every = [*self.parts, *self.offer.parts]
         still: dict[str, Any] = dict(show_progress="hidden", trigger_mode="multiple", concurrency_limit=None)
-        self.source.input(choose, self.source, self.category, **still).then(self.run, self.chosen, self.parts, **still)
-        self.category.input(self.run, self.chosen, self.parts, **still)
-        self.methods.input(self.run, self.chosen, self.parts, **still)
-        self.button.click(self.press, self.chosen, self.parts, **still)
+        self.source.input(choose, self.source, self.category, **still).then(self.run, self.chosen, every, **still)
+        for choice in (self.category, self.methods, self.backbone):
+            choice.input(self.run, self.chosen, every, **still)
+        self.button.click(self.press, self.chosen, every, **still)
         self.panel.picked(self.pick, None, self.panel, **still)
+        self.offer.wire(self.arrived, self.chosen, [*self.chosen, *every], **still)
 
     def load(self, blocks: gr.Blocks) -> None:
         """Wires the first view and the end of a visit."""
@@ -71,26 +79,53 @@ class Compare:
         except LabError as error:
             gr.Warning(f"{sentence(error)} This is the first view instead.")
             view = self.start
-        yield {
-            self.source: view.source,
-            self.category: gr.update(choices=data.categories(view.source), value=view.category),
-            self.methods: list(view.methods),
-        }
+        yield self._choices(view) | {self.methods: list(view.plain)}
         yield from self._filled(view, request)
 
-    def run(self, source: str, category: str, methods: list[str], request: gr.Request) -> Iterator[dict[Any, Any]]:
+    def run(
+        self, source: str, category: str, methods: list[str], backbone: str, request: gr.Request
+    ) -> Iterator[dict[Any, Any]]:
+        """Fills the page for other choices; what of them is not here is offered, and the page stays as it is."""
         before = self.page(request).view
         picture = before.picture if (source, category) == before.place else ""
-        yield from self._filled(View(source, category, tuple(methods or ()), picture), request)
+        tag = "" if backbone == self.default else backbone
+        view = View(source, category, tuple(variant.on(m, tag) for m in methods or ()), picture)
+        if want := wanted.missing(view):
+            yield from self.offer.make(want, request)
+        else:
+            yield self.offer.hide(request)
+            yield from self._filled(view, request)
 
-    def press(self, source: str, category: str, methods: list[str], request: gr.Request) -> Iterator[dict[Any, Any]]:
+    def arrived(
+        self, source: str, category: str, methods: list[str], backbone: str, request: gr.Request
+    ) -> Iterator[dict[Any, Any]]:
+        """What was offered has come, or has not: then its own words say why."""
+        if self.offer.visit(request).want:
+            yield {self.status: gr.skip()}  # after nothing at all gradio would empty every part
+        else:
+            yield self._choices(View(source, category, ()), backbone)
+            yield from self.run(source, category, methods, backbone, request)
+
+    def _choices(self, view: View, backbone: str = "") -> dict[Any, Any]:
+        """The menus, as they are by now."""
+        return {
+            self.source: gr.update(choices=wanted.sets(), value=view.source),
+            self.category: gr.update(choices=wanted.categories(view.source), value=view.category),
+            self.backbone: gr.update(
+                choices=wanted.backbones(self.default), value=backbone or view.backbone or self.default
+            ),
+        }
+
+    def press(
+        self, source: str, category: str, methods: list[str], backbone: str, request: gr.Request
+    ) -> Iterator[dict[Any, Any]]:
         """The one button: cancels what runs, else takes up what was left undone."""
         page = self.page(request)
         if page.running:
             page.cancel()
             yield {self.button: gr.update(interactive=False)}
         else:
-            yield from self.run(source, category, methods, request)
+            yield from self.run(source, category, methods, backbone, request)
 
     def pick(self, event: gr.EventData, request: gr.Request) -> dict[str, Any]:
         page = self.page(request)
@@ -104,6 +139,7 @@ class Compare:
         """The visit is over: what still runs for it ends."""
         if page := self.pages.drop(request.session_hash or ""):
             page.cancel()
+        self.offer.leave(request)
 
     def _filled(self, view: View, request: gr.Request) -> Iterator[dict[Any, Any]]:
         """Only what changed: the rest of the page is not sent again."""
@@ -119,9 +155,6 @@ class Compare:
 
 
 def choose(source: str) -> dict[str, Any]:
-    """The categories of a newly chosen set."""
-    try:
-        found = data.categories(source)
-    except LabError as error:
-        raise gr.Error(sentence(error)) from None
-    return gr.update(choices=found, value=found[0])
+    """The categories of a newly chosen set, also those that can be downloaded."""
+    found = wanted.categories(source)
+    return gr.update(choices=found, value=found[0][1] if found else None)

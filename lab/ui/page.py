@@ -61,7 +61,7 @@ class Page:
         with s.lock:
             at, picture, heats = s.at, s.picture, dict(s.heats)
         return {
-            "address": {"set": view.source, "category": view.category, "methods": ",".join(view.methods)},
+            "address": view.address,
             "set": {
                 "key": list(s.place),
                 "drawn": len(s.thumbs),

@@ -10,8 +10,8 @@ from typing import Any, Self
 from .. import data
 from ..data import Dataset, Item
 from ..errors import LabError
-from ..methods import METHODS
-from . import evidence, wording
+from ..parts import features
+from . import evidence, variant, wording
 from .service import Place, Service, Survey, in_order
 
 MOST = 4  # methods side by side
@@ -23,12 +23,28 @@ class View:
 
     source: str
     category: str
-    methods: tuple[str, ...]
+    methods: tuple[str, ...]  # as `variant` names them
     picture: str = ""  # name of a test picture, or its `wording.slug`; "": the first defective one
 
     @property
     def place(self) -> Place:
         return self.source, self.category
+
+    @property
+    def plain(self) -> tuple[str, ...]:
+        """The methods, whatever is changed in them."""
+        return tuple(m.partition("?")[0] for m in self.methods)
+
+    @property
+    def backbone(self) -> str:
+        """The one that was chosen for all methods that have a choice; "" where none was."""
+        return next(filter(None, map(variant.backbone, self.methods)), "")
+
+    @property
+    def address(self) -> dict[str, str | None]:
+        """What names it in an address, beside the picture."""
+        told = {"set": self.source, "category": self.category, "methods": ",".join(self.plain)}
+        return told | {"backbone": self.backbone or None}
 
     def checked(self) -> Self:
         """Raises LabError when something in it is not at hand."""
@@ -36,17 +52,16 @@ class View:
             raise LabError("Choose two to four methods.")
         if self.source not in data.sets():
             raise LabError(f"There is no set {self.source!r} here; there are {', '.join(data.sets())}.")
-        if unknown := [m for m in self.methods if m not in METHODS]:
-            raise LabError(f"There is no method {unknown[0]!r}; there are {', '.join(METHODS)}.")
+        if self.backbone and not features.at_hand(self.backbone):  # names methods and settings that are not there, too
+            raise LabError(f"The backbone {self.backbone} is not here; choose it under Backbone, which offers it.")
         return self
 
     def asked(self, query: Mapping[str, str]) -> Self:
         """This view with what an address changes in it. Raises LabError when that is not at hand."""
-        view = dataclasses.replace(
-            self,
-            source=query.get("set", self.source),
-            methods=tuple(dict.fromkeys(query["methods"].split(","))) if query.get("methods") else self.methods,
-        ).checked()
+        methods = tuple(dict.fromkeys(query["methods"].split(","))) if query.get("methods") else self.methods
+        if tag := query.get("backbone"):
+            methods = tuple(variant.on(m.partition("?")[0], tag) for m in methods)
+        view = dataclasses.replace(self, source=query.get("set", self.source), methods=methods).checked()
         known = data.categories(view.source)
         fallback = view.category if view.source == self.source else known[0]
         view = dataclasses.replace(view, category=query.get("category", fallback))

@@ -13,7 +13,6 @@ from .. import data
 from ..errors import LabError
 from . import deltas, drawn, inner, table, variant, wording
 from .apart import AS_PUBLISHED, Apart, Question
-from .compare import choose as categories
 from .field import signs
 from .panel import panel
 from .service import Service, sentence
@@ -221,6 +220,15 @@ class TakeApart:
             ("settings", "preset live" + "".join(f"; altered: {variant.without(m)}" for m in view.methods[1:])),
         )  # fmt: skip
         return deltas.shown(page.deltas(), [AS_PUBLISHED, variant.without(view.methods[-1])], facts, view.method)
+
+
+def categories(source: str) -> dict[str, Any]:
+    """Those at hand of a newly chosen set."""
+    try:
+        found = data.categories(source)
+    except LabError as error:
+        raise gr.Error(sentence(error)) from None
+    return gr.update(choices=found, value=found[0])
 
 
 def rail(method: str, start: Question) -> dict[str, Any]:

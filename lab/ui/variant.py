@@ -41,6 +41,12 @@ def controls(method: str) -> dict[str, Field]:
     return {name: field for name, field in fields.items() if any(field.metadata[word] for word in told)}
 
 
+def changeable(method: str) -> dict[str, Field]:
+    """What the text may change: the controls, and the backbone, which the page chooses for all methods at once."""
+    fields = kind(method).Settings.fields()
+    return controls(method) | {name: fields[name] for name in ("backbone",) if name in fields}
+
+
 def taken() -> list[str]:
     """The methods that have a component to switch off."""
     return [m for m in METHODS if any(field.metadata["component"] for field in controls(m).values())]
@@ -53,7 +59,7 @@ def name(method: str, changes: Mapping[str, Any]) -> str:
     """The inverse of `read`. LabError for a value that the settings do not allow."""
     before = published(method)
     after = before.replace(**changes)
-    told = [f"{n}={text(getattr(after, n))}" for n in controls(method) if getattr(after, n) != getattr(before, n)]
+    told = [f"{n}={text(getattr(after, n))}" for n in changeable(method) if getattr(after, n) != getattr(before, n)]
     return f"{method}?{'&'.join(told)}" if told else method
 
 
@@ -65,7 +71,7 @@ def pair(method: str, changes: Mapping[str, Any]) -> tuple[str, ...]:
 def read(name: str) -> tuple[str, Changes]:
     """Method and changes. LabError for an unknown method or setting, or a value that is not allowed."""
     method, _, query = name.partition("?")
-    known = controls(method)
+    known = changeable(method)
     changes = {}
     for setting, words in parse_qsl(query):
         if setting not in known:
@@ -93,7 +99,17 @@ def value(field: Field, words: str) -> Any:
 def scoring(altered: str) -> Changes:
     """The changes that leave the fit as it is."""
     method, changes = read(altered)
-    return {n: v for n, v in changes.items() if controls(method)[n].metadata["scoring"]}
+    return {n: v for n, v in changes.items() if changeable(method)[n].metadata["scoring"]}
+
+
+def on(method: str, backbone: str) -> str:
+    """The method, as published but on that backbone; itself where "" is asked for or it has none to choose."""
+    return name(method, {"backbone": backbone} if backbone and "backbone" in changeable(method) else {})
+
+
+def backbone(altered: str) -> str:
+    """The backbone that was asked for; "" where none was."""
+    return str(read(altered)[1].get("backbone", ""))
 
 
 def fit(altered: str) -> str:
@@ -122,7 +138,7 @@ def without(altered: str) -> str:
     method, changes = read(altered)
     words = []
     for n, v in changes.items():
-        named = label(controls(method)[n])
+        named = "on" if n == "backbone" else label(changeable(method)[n])
         words.append(f"{'with' if v else 'without'} {named}" if isinstance(v, bool) else f"{named} {text(v)}")
     return ", ".join(words)
 

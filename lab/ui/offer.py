@@ -1,0 +1,111 @@
+"""The offer below the choices: what was chosen and is not here, its licence and size, and a button that fetches it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from .. import hub
+from ..method import Report
+from .sharing import Shelf
+from .shown import View
+from .wanted import Wanted
+from .work import Work
+
+LONGEST = 24 * 60  # minutes of a visit's downloads
+
+
+class Visit:
+    """One visitor's offer. `want` is what it is about, None once it is here."""
+
+    def __init__(self, shown: View):
+        self.want: Wanted | None = None
+        self.shown, self.work = shown, Work(LONGEST)
+
+    def asking(self, report: Report) -> str:
+        assert self.want
+        self.want = self.want.asked(report)
+        return self.want.words(self.shown)
+
+    def fetching(self, report: Report) -> str:
+        assert self.want
+        self.want.fetch(report)
+        self.want = None
+        return ""
+
+
+class Offer:
+    """Builds the part inside the current Blocks; hidden while nothing is offered."""
+
+    def __init__(self, shown: Callable[[gr.Request], View]):
+        self.shown = shown
+        self.visits: Shelf[str, Visit] = Shelf(200)
+        with gr.Column(visible=False, elem_id="offer") as self.box:
+            self.words = gr.HTML("", apply_default_css=False)
+            with gr.Row():
+                self.take = gr.Button("Download", size="sm", scale=0, min_width=200)
+                self.cancel = gr.Button("Cancel", size="sm", scale=0, min_width=90)
+        self.parts: list[Any] = [self.box, self.words, self.take, self.cancel]
+
+    def wire(self, arrived: Callable[..., Any], inputs: list[Any], outputs: list[Any], **still: Any) -> None:
+        """`arrived` is called with the choices once the button has done its work, whatever came of it."""
+        self.take.click(self.press, None, self.parts, api_visibility="private", **still).then(
+            arrived, inputs, outputs, api_visibility="private", **still
+        )
+        self.cancel.click(self.stop, None, None, api_visibility="private", **still)
+
+    def visit(self, request: gr.Request) -> Visit:
+        key = request.session_hash or ""
+        return self.visits.get(key) or self.visits.put(key, Visit(self.shown(request)))
+
+    def make(self, want: Wanted, request: gr.Request) -> Iterator[dict[Any, Any]]:
+        """Offers it: what is known at once, then what its source says."""
+        visit = self.visit(request)
+        visit.shown, visit.want = self.shown(request), want
+        visit.work.told = (None, want.words(visit.shown))
+        yield self._state(visit)
+        yield from self._follow(visit, visit.asking)
+
+    def press(self, request: gr.Request) -> Iterator[dict[Any, Any]]:
+        """Downloads what was offered; asks again where its source did not answer."""
+        visit = self.visit(request)
+        yield self._state(visit)
+        if visit.want and not visit.work.running:
+            yield from self._follow(visit, visit.fetching if visit.want.told else visit.asking)
+
+    def hide(self, request: gr.Request) -> dict[Any, Any]:
+        """Another choice was made: what still runs for this one ends; what came of it stays for another time."""
+        visit = self.visit(request)
+        visit.want = None
+        visit.work.stop.set()
+        return {self.box: gr.update(visible=False)}
+
+    def stop(self, request: gr.Request) -> None:
+        self.visit(request).work.stop.set()
+
+    def leave(self, request: gr.Request) -> None:
+        """The visit is over."""
+        if visit := self.visits.drop(request.session_hash or ""):
+            visit.work.stop.set()
+
+    def _follow(self, visit: Visit, job: Callable[[Report], str]) -> Iterator[dict[Any, Any]]:
+        for _ in visit.work.run(job):
+            yield self._state(visit)
+
+    def _state(self, visit: Visit) -> dict[Any, Any]:
+        want, running = visit.want, visit.work.running
+        if not want:
+            return {self.box: gr.update(visible=False)}
+        said = visit.work.told[1]
+        offered = want.words(visit.shown)
+        words = f"<p>{escape(offered)}</p>" + (visit.work.status() if running or said != offered else "")
+        label = f"Download {hub.megabytes(want.size)}" if want.told else "Ask again"
+        return {
+            self.box: gr.update(visible=True),
+            self.words: words,
+            self.take: gr.update(value=label, interactive=not running, visible=bool(want.told) or not running),
+            self.cancel: gr.update(visible=running),
+        }

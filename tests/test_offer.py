@@ -1,0 +1,175 @@
+"""What is not here is offered with its licence and size, fetched when told to, and nothing else stands in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import mirrors
+import pytest
+import safetensors.torch
+import torch
+from hub_server import Hub
+from mirrors import Tree, tables, visa_row
+from pages import PLACE, Visit, small
+
+from lab import METHODS, data, hub
+from lab.errors import Cancelled, LabError
+from lab.parts import features
+from lab.ui import look, panel, wanted
+from lab.ui.compare import Compare
+from lab.ui.shown import View
+from lab.ui.wanted import Wanted
+
+VISA = "BrachioLab/visa"
+TAG = "resnet18.tv_in1k"
+START = View(*PLACE, ("padim",), "test/blot/060")
+
+
+@pytest.fixture(scope="module")
+def tree() -> Tree:
+    return mirrors.tree()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tree: Tree) -> Iterator[Hub]:
+    """A Hub with one category of VisA and one backbone, neither of which is here."""
+    import timm
+
+    monkeypatch.delenv("LAB_WEIGHTS", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    torch.manual_seed(0)
+    weights = safetensors.torch.save(timm.create_model(TAG, pretrained=False).state_dict())
+    with mirrors.serving(monkeypatch, tmp_path / "cache") as server:
+        server.repo("datasets", VISA, tables(tree, "pcb1", visa_row))
+        server.repo("models", f"timm/{TAG}", {"model.safetensors": weights}, card={"license": "bsd-3-clause"})
+        yield server
+
+
+def fetched(server: Hub) -> list[str]:
+    return [request.path for request in server.log if "/resolve/" in request.path]
+
+
+# --- what is offered ----------------------------------------------------------------------------------------------
+
+
+def test_menus_say_what_would_be_downloaded(server: Hub) -> None:
+    assert wanted.sets()[0] == ("samples", "samples") and ("visa (to download)", "visa") in wanted.sets()
+    assert wanted.categories("visa") == [("pcb1 (to download)", "pcb1")]
+    assert ("washer", "washer") in wanted.categories("samples") and wanted.categories("/etc") == []
+    assert wanted.backbones("embedded")[:2] == [("embedded", "embedded"), (f"{TAG} (to download)", TAG)]
+    Wanted("visa", "pcb1").fetch()
+    Wanted("", TAG).fetch()
+    assert ("visa", "visa") in wanted.sets() and wanted.categories("visa") == [("pcb1", "pcb1")]
+    assert (TAG, TAG) in wanted.backbones("embedded")
+    asked = len(server.log)
+    assert wanted.missing(View("visa", "pcb1", (f"padim?backbone={TAG}",))) is None and len(server.log) == asked
+
+
+def test_licence_and_size_come_before_the_first_byte(server: Hub) -> None:
+    view = View("visa", "pcb1", (f"padim?backbone={TAG}", "rb_ae"))
+    want = wanted.missing(view)
+    assert want == Wanted("visa", "pcb1", "VisA: CC BY 4.0 (Zou et al. 2022)")
+    assert "CC BY 4.0" in want.words(START) and "stays samples, stripes" in want.words(START) and not server.log
+    size = hub.megabytes(sum(map(len, server.repos["datasets", VISA].files.values())))
+    assert f"{size} to download from {VISA} at " in want.asked().words(START)
+    other = wanted.missing(View("samples", "washer", view.methods))
+    assert other == Wanted("", TAG)
+    size = hub.megabytes(len(server.repos["models", f"timm/{TAG}"].files["model.safetensors"]))
+    words = other.asked().words(START)
+    assert f"Licence: bsd-3-clause. {size} to download from timm/{TAG} at the Hub" in words and not fetched(server)
+
+
+def test_what_cannot_be_fetched_is_one_sentence(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.repos["datasets", VISA].gated = True
+    with pytest.raises(LabError, match="is gated; ask for access"):
+        Wanted("visa", "pcb1").fetch()
+    with pytest.raises(LabError, match="no such repository"):
+        Wanted("", "hrnet_w32.ms_in1k").asked()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    asked = len(server.log)
+    with pytest.raises(LabError, match="HF_HUB_OFFLINE"):
+        Wanted("visa", "pcb1").asked()
+    assert len(server.log) == asked
+
+
+def test_a_download_is_cancelled_and_continued(server: Hub) -> None:
+    def stop(done: float, words: str) -> None:
+        if words.startswith("writing"):
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        Wanted("visa", "pcb1").fetch(stop)
+    assert wanted.missing(View("visa", "pcb1", ("padim",))) and "visa" not in data.sets()
+    Wanted("visa", "pcb1").fetch()
+    assert "visa" in data.sets()
+
+
+def test_a_backbone_that_is_not_here_is_neither_fetched_nor_replaced(server: Hub) -> None:
+    for view in (View("samples", "washer", (f"padim?backbone={TAG}",)), START):
+        with pytest.raises(LabError, match=f"The backbone {TAG} is not here"):
+            view.asked({"set": "samples", "category": "washer", "methods": "padim", "backbone": TAG})
+    assert not server.log
+
+
+# --- in a browser -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def address(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """*Compare* alone, on small pictures as a category of the samples."""
+    known, categories = METHODS["padim"].presets(), data.categories
+    known["live"] = known["live"].replace(size=64)
+    monkeypatch.setattr(METHODS["padim"], "presets", classmethod(lambda cls: known))
+    monkeypatch.setattr(data, "categories", lambda s: [PLACE[1]] if s == "samples" else categories(s))
+    with gr.Blocks(analytics_enabled=False, fill_width=True) as blocks:
+        compare = Compare(small(tmp_path / "made"), START)
+        compare.load(blocks)
+    _, url, _ = blocks.launch(
+        prevent_thread_lock=True, quiet=True, theme=look.THEME, css=look.CSS + panel.style(), footer_links=[],
+        ssr_mode=False, pwa=False, share=False, server_name="127.0.0.1",
+    )  # fmt: skip
+    yield url
+    blocks.close()
+
+
+def test_an_offer_is_taken_and_the_page_goes_on(browser: Any, address: str, server: Hub) -> None:
+    visit = Visit(browser, address, viewport={"width": 1280, "height": 900})
+    visit.finished(1)
+    before = visit.maps()
+    visit.choose("Set", "visa (to download)")
+    offer = visit.page.locator("#offer")
+    take = offer.get_by_role("button", name="Download ")
+    take.wait_for()
+    assert "VisA: CC BY 4.0" in offer.inner_text() and "stays samples, stripes" in offer.inner_text()
+    assert visit.maps() == before and not fetched(server)
+    visit.page.locator(".thumb[aria-current=false]").first.click()  # the page goes on with what it has
+    visit.until("old => document.querySelector('.done .heat').toDataURL() != old", before["padim"])
+    server.repos["datasets", VISA].gated = True
+    take.click()
+    visit.until("() => document.querySelector('#offer').innerText.includes('is gated; ask for access')")
+    assert "samples, stripes" in visit.page.locator(".source").inner_text()
+    server.repos["datasets", VISA].gated = False
+    take.click()
+    visit.until("() => document.querySelector('.source').innerText.includes('visa, pcb1 · VisA: CC BY 4.0')")
+    visit.finished(1)
+    offer.wait_for(state="hidden")
+    assert list(visit.maps()) == ["padim"] and not visit.complaints
+
+    plain = visit.maps()["padim"]
+    visit.choose("Backbone", f"{TAG} (to download)")
+    offer.get_by_text("Licence: bsd-3-clause").wait_for()
+    assert visit.maps()["padim"] == plain
+    assert not features.at_hand(TAG)
+    take.click()
+    visit.until("() => document.querySelector('.cards').innerText.includes('PaDiM on resnet18.tv_in1k')")
+    visit.finished(1)
+    changed = visit.maps()
+    assert list(changed) == [f"padim?backbone={TAG}"] and changed[f"padim?backbone={TAG}"] != plain
+    visit.until(f"() => location.search.includes('methods=padim&backbone={TAG}')")
+    visit.page.goto(f"{address}?set=visa&category=pcb1&methods=padim&backbone={TAG}")
+    visit.until("() => document.querySelector('.cards').innerText.includes('PaDiM on resnet18.tv_in1k')")
+    visit.finished(1)
+    assert visit.page.get_by_label("Backbone").input_value() == TAG and not visit.complaints
