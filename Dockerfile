@@ -18,7 +18,7 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=igno
 # The largest layer first; what changes most often last. All of it belongs to root: the page only reads it.
 COPY requirements.txt .
 RUN grep '^torch' requirements.txt > /tmp/torch.txt \
-    && pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX/$DEVICE"} -r /tmp/torch.txt \
+    && pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX/$DEVICE"} -r /tmp/torch.txt -c requirements.txt \
     && rm /tmp/torch.txt
 RUN pip install -r requirements.txt
 COPY weights weights

@@ -86,8 +86,24 @@ sys.exit(pytest.main(["-n", "0", "-rA", "-p", "no:cacheprovider", "-k", "{NAME}"
 # --- facts that stand in files of others' form ------------------------------------------------------------------------
 
 
+DOCUMENTED = set(  # keys of a Space's configuration; what is misspelt there is silently without effect
+    "title emoji colorFrom colorTo sdk sdk_version python_version app_file app_port base_path fullWidth header "
+    "short_description models datasets tags thumbnail pinned license suggested_hardware suggested_storage "
+    "startup_duration_timeout preload_from_hub custom_headers disable_embedding".split()
+)
+COLOURS = "red yellow green blue indigo purple pink gray".split()
+HARDWARE = "cpu-basic cpu-upgrade zero-a10g t4-small t4-medium l4x1 a10g-small a10g-large".split()
+
+
 def test_the_spaces_head_says_what_the_code_says() -> None:
     head, needs = front_matter(ROOT / "README.md"), requirements()
+    assert set(head) <= DOCUMENTED and {head["colorFrom"], head["colorTo"]} <= set(COLOURS)
+    assert len(head["emoji"]) == 1 and head["suggested_hardware"] in HARDWARE
+    assert isinstance(head["python_version"], str) and isinstance(head["sdk_version"], str)  # 3.10 is no number
+    assert head["tags"] and all(re.fullmatch(r"[a-z-]+", tag) for tag in head["tags"])
+    for line in head["preload_from_hub"]:
+        repository, *files = line.split(" ")
+        assert repository in head["models"] and files == ["model.safetensors"]
     assert head["sdk"] == "gradio" and needs["gradio"].specifier.contains(head["sdk_version"])
     assert (ROOT / head["app_file"]).is_file() and head["license"] == "mit"
     assert len(head["short_description"]) <= 60  # the Hub refuses longer ones
