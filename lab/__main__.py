@@ -61,7 +61,7 @@ def parser(chosen: Sequence[str] = ()) -> Parser:
         return sub
 
     sub = command("methods", commands.methods, "list the methods, their settings, components and presets")
-    sub.add_argument("--table", action="store_true", help="the tables of the README, in Markdown")
+    sub.add_argument("--table", action="store_true", help="the tables of the two READMEs, in Markdown")
     sub = command("samples", commands.samples, "write the procedural sample set in the MVTec layout")
     sub.add_argument("folder", metavar="DIR")
     sub.add_argument("--categories", help="only these, separated by commas")

@@ -50,7 +50,7 @@ def names(text: str) -> list[str]:
 
 def methods(args: argparse.Namespace) -> None:
     if args.table:
-        print(tables())
+        print("\n".join(tables().values()))
         return
     for method, kind in METHODS.items():
         print(f"{method}: {kind.title} ({kind.family})\n    {kind.paper}")
@@ -66,15 +66,19 @@ def methods(args: argparse.Namespace) -> None:
         print()
 
 
-def tables() -> str:
-    """The README's tables: the methods, and where each departs from its paper, as the heads of their files say."""
+def tables() -> dict[str, str]:
+    """Tables of this project's files by their marks: the methods and where each fails, and where each departs from its
+    paper, as the methods' own files say."""
     lines = ["| id | method | family | components | paper |", "|---|---|---|---|---|"]
     for method, kind in METHODS.items():
         parts = ", ".join(f"`{k}`" for k, f in kind.Settings.fields().items() if f.metadata["component"]) or "none"
         lines.append(f"| `{method}` | {kind.title} | {kind.family} | {parts} | {kind.paper} |")
-    lines += ["", "| method | ours differs from the paper | because |", "|---|---|---|"]
-    lines += [f"| {kind.title} | {what} | {why} |" for kind in METHODS.values() for what, why in kind.differs()]
-    return "\n".join(lines)
+    lines += ["", "| method | fails on |", "|---|---|"]
+    lines += [f"| {kind.title} | {kind.fails()} |" for kind in METHODS.values()]
+    differs = ["| method | ours differs from the paper | because |", "|---|---|---|"]
+    differs += [f"| {kind.title} | {what} | {why} |" for kind in METHODS.values() for what, why in kind.differs()]
+    found = {"methods": lines, "differs": differs}
+    return {mark: "\n".join([f"<!-- {mark} -->", *rows, f"<!-- /{mark} -->"]) for mark, rows in found.items()}
 
 
 def samples(args: argparse.Namespace) -> None:

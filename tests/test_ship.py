@@ -41,8 +41,8 @@ def requirements() -> dict[str, Requirement]:
 
 
 def test_the_readmes_method_fulfils_the_contract(tmp_path: Path) -> None:
-    """In a copy of the project: the file and the two lines of the README, then the contract's own tests."""
-    text = (ROOT / "README.md").read_text().partition("## How to add a method")[2]
+    """In a copy of the project: the file and the two lines of the methods' README, then the contract's own tests."""
+    text = (ROOT / "lab/methods/README.md").read_text().partition("## How to add a method")[2]
     source, lines = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[:2]
     added, entry = lines.splitlines()
     for folder in ("lab", "weights"):
