@@ -579,8 +579,9 @@ def test_a_transformer_gives_a_pyramid(nowhere: None, tmp_path: Path, monkeypatc
 # Real pictures -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("form", ["rows with pictures", "folders", "archive"])
 def test_real_pictures_come_through_unchanged(
-    real_data: Path, server: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    form: str, real_data: Path, server: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     source = real_data / "mvtec" / "bottle"
     if not source.is_dir():
@@ -591,7 +592,7 @@ def test_real_pictures_come_through_unchanged(
     for path in [path for path in few if "broken" in path]:
         mask = f"ground_truth/{path[5:-4]}_mask.png"
         few[mask] = (source / mask).read_bytes()
-    server.repo("datasets", KNOWN["mvtec"].sources[0], tables(few, "bottle", mvtec_row))
+    serve(server, form, few, monkeypatch)
     folder = sets.pull("mvtec", "bottle")
     assert all((folder / path).read_bytes() == content for path, content in few.items())
     assert shown(data.load("mvtec", "bottle")) == shown(data.load(str(laid(tmp_path / "few", few))))

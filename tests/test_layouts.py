@@ -198,6 +198,11 @@ def test_aitex(tmp_path):
 @pytest.mark.parametrize(
     ("made", "name"),
     [
+        (["bottle/train/good/000.png", "bottle/ground_truth/hole/000_mask.png"], "MVTec AD"),
+        (["pushpins/validation/good/000.png", "pushpins/test/good/000.png"], "MVTec AD"),  # LOCO's is the same
+        (["01/train/ok/0000.bmp", "01/ground_truth/ko/0000.png"], "BTAD"),
+        (["MT_Free/0.jpg", "MT_Blowhole/Imgs/1.jpg"], "MTD"),
+        (["kos01/Part0.jpg", "kos02/Part0.jpg"], "KolektorSDD"),
         (["bagel/train/good/xyz/000.tiff", "bagel/testing/hole/rgb/000.png"], "MVTec 3D-AD"),
         (["candle/Data/Images/Normal/0000.JPG"], "VisA"),
         (["Class1/Train/0000.PNG", "Class1/Test/0001.PNG"], "DAGM 2007"),
