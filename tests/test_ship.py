@@ -211,7 +211,8 @@ def test_a_fresh_clone_needs_no_network(tmp_path: Path, browser: Any) -> None:
         pytest.skip("this is no checkout, which could be cloned")
     subprocess.run(["git", "clone", "--quiet", ROOT, tmp_path / "clone"], check=True)
     command = [*alone, sys.executable, ROOT / "tests/alone.py", tmp_path / "clone", tmp_path / "app.log"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "clone")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.split() == list(samples.CATEGORIES)
     assert not TROUBLE.search((tmp_path / "app.log").read_text())
