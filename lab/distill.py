@@ -4,14 +4,15 @@
    distances between patches are kept and levels are comparable (`targets`).
 2. Start: where the teacher is a ResNet-18, the student begins as the teacher with the channels that say least removed
    (`narrow`); any other teacher is learned from random weights.
-3. Learning: AdamW on two errors (`error`): the features themselves, and their change when a picture gets a defect, for
-   nearest-neighbour detection lives on small local changes that a mean over pictures would drown.
+3. Learning: Muon and AdamW on two errors (`error`): the features, measured against how much they vary inside their own
+   picture, and their change when it gets a defect. Nearest-neighbour detection compares patches of like pictures, so
+   what tells one kind of picture from another must not drown what tells a patch from its neighbour.
+Teacher and student compute in bfloat16 where the processor does (twice as fast), weights and errors stay in float32.
 """
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import hashlib
 import json
 import math
@@ -28,20 +29,24 @@ from torch import Tensor, nn
 
 from .errors import LabError
 from .method import Report, silent
-from .parts.embedded import Embedded
+from .parts.embedded import Block, Embedded
 from .parts.features import find_weights
 from .parts.lessons import Lessons
+from .parts.muon import Muon
 from .parts.narrow import narrow, settle, vectors
 from .parts.train import seeded
 
 TAG = "resnet18.tv_in1k"
-BATCH, SIDE = 16, 128  # every fourth batch is BATCH / 4 pictures of 2 * SIDE: the same work, less border
+BATCH, SIDE = 16, 128  # two of three batches are BATCH / 4 pictures of 2 * SIDE: the same work, less border
 PAIRS = 6  # pictures of a batch that come again with a defect (a quarter of it in a batch of large ones)
-REPLAY = 2  # times a batch is learned from: the teacher is the dear part
+REPLAY = 3  # times a batch is learned from: the teacher is the dear part
 POOL = 500  # batches kept for that
 FIRST = 24  # batches from which the targets and the start are made
-RATE = 6e-4
-RECIPE = "lab.distill 1"
+RATE = 0.0025  # of Muon: the share of a convolution's weights that a step changes
+RATE_REST = 6e-4  # of AdamW: stem, biases, heads
+WARM = 50  # steps in which the rates rise
+FLOOR = 0.1  # added to a picture's own variance (1 is the mean over pictures): an empty picture must not rule
+RECIPE = "lab.distill 2"
 
 
 def resnet18(path: str | Path) -> nn.Module:
@@ -86,19 +91,27 @@ class Targets(nn.Module):
 
 
 def error(student: list[Tensor], teacher: list[Tensor], targets: Targets, pairs: int) -> tuple[Tensor, Tensor]:
-    """The two errors of one batch, each a mean over levels; 1 is what a constant student gets.
+    """The two errors of one batch, each a mean over levels and pictures.
 
-    The last `pairs` pictures are the first `pairs` with a defect. features: Σ w (s - t)² per patch. change: with
-    Δ = map(defective) - map(sound), Σ w (Δs - Δt)² / (Σ w Δt² + ε) per pair: faint defects count like loud ones.
+    features: Σ w (s - t)² / (Σ w (t - t̄)² + ε), t̄ the mean over the picture's patches: 1 is what t̄ itself would get.
+    change: the last `pairs` pictures are the first `pairs` with a defect; with Δ = map(defective) - map(sound),
+    Σ w (Δs - Δt)² / (Σ w Δt² + ε) per pair: faint defects count like loud ones, 1 is what no change would get.
     """
     features, change = [], []
     for level, (s, t) in enumerate(zip(student, teacher, strict=True)):
         w = targets.get_buffer(f"weight{level}")[:, None, None]
-        features.append((w * (s - t) ** 2).sum(1).mean())
+        places = t[0, 0].numel()
+        wrong, size = (w * (s - t) ** 2).sum((1, 2, 3)), (w * (t - t.mean((2, 3), keepdim=True)) ** 2).sum((1, 2, 3))
+        features.append((wrong / (size + FLOOR * places)).mean())
         ds, dt = s[-pairs:] - s[:pairs], t[-pairs:] - t[:pairs]
         wrong, size = (w * (ds - dt) ** 2).sum((1, 2, 3)), (w * dt**2).sum((1, 2, 3))
-        change.append((wrong / (size + 3e-4 * dt[0, 0].numel())).mean())
+        change.append((wrong / (size + 3e-4 * places)).mean())
     return torch.stack(features).mean(), torch.stack(change).mean()
+
+
+def quick() -> torch.autocast:
+    """bfloat16 inside operations where the processor has it: elsewhere it would be slower, not faster."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=bool(torch.cpu.get_capabilities().get("avx512_bf16")))
 
 
 class Lesson(NamedTuple):
@@ -111,22 +124,30 @@ class Lesson(NamedTuple):
 
 def prepare(lessons: Lessons, teacher: nn.Module, targets: Targets, i: int) -> Lesson:
     """The i-th fresh batch."""
-    count, side, pairs = (BATCH // 4, SIDE * 2, PAIRS // 4) if i % 4 == 3 else (BATCH, SIDE, PAIRS)
+    count, side, pairs = (BATCH // 4, SIDE * 2, PAIRS // 4) if i % 3 else (BATCH, SIDE, PAIRS)
     pictures = lessons.batch(count, side, pairs)
     with torch.inference_mode():
-        return Lesson(pictures.half(), pairs, [f.half() for f in targets(teacher(pictures))])
+        with quick():
+            maps = teacher(pictures)
+        return Lesson(pictures.half(), pairs, [f.half() for f in targets([f.float() for f in maps])])
+
+
+def rate(step: int, steps: int) -> float:
+    """What the rates are multiplied with: a short rise, then a straight fall to 0. A plateau learns nothing more."""
+    return min((step + 1) / WARM, max(0.0, 1 - step / steps))
 
 
 def learn(
     student: Embedded, lessons: Iterator[Lesson], targets: Targets, steps: int, seed: int
 ) -> Iterator[tuple[int, float, float]]:
-    """AdamW with a warm start and a cosine end, one step a turn; yields (steps done, error, error of changes)."""
+    """One step a turn; yields (steps done, error, error of changes)."""
     dice = np.random.default_rng(seed)
-    optimiser = torch.optim.AdamW(student.parameters(), lr=RATE, weight_decay=1e-4)
-    warm = max(1, steps // 50)
-    course = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda i: min((i + 1) / warm, 0.5 + 0.5 * math.cos(math.pi * min(1, i / steps)) + 1e-3)
-    )
+    blocks = [m for block in student.modules() if isinstance(block, Block) for m in block.children()]
+    turned = [m.weight for m in blocks if isinstance(m, nn.Conv2d)]
+    known = set(map(id, turned))
+    rest = [p for p in student.parameters() if id(p) not in known]
+    optimisers = [Muon(turned, lr=RATE), torch.optim.AdamW(rest, lr=RATE_REST, weight_decay=1e-4)]
+    courses = [torch.optim.lr_scheduler.LambdaLR(o, lambda i: rate(i, steps)) for o in optimisers]
     pool: list[Lesson] = []
     for step in range(steps):
         if step % REPLAY:
@@ -137,13 +158,17 @@ def learn(
                 pool.append(lesson)
             else:
                 pool[int(dice.integers(POOL))] = lesson
+        with quick():
+            maps = student(lesson.pictures.float())
         wanted = [f.float() for f in lesson.wanted]
-        features, change = error(student(lesson.pictures.float()), wanted, targets, lesson.pairs)
-        optimiser.zero_grad()
+        features, change = error([f.float() for f in maps], wanted, targets, lesson.pairs)
+        student.zero_grad()
         (features + change).backward()
         nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-        optimiser.step()
-        course.step()
+        for optimiser, course in zip(optimisers, courses, strict=True):
+            with quick():
+                optimiser.step()
+            course.step()
         yield step + 1, float(features.detach()), float(change.detach())
 
 
@@ -215,8 +240,8 @@ def threads(count: int) -> Iterator[None]:
 
 
 def write(student: Embedded, out: str | Path, told: dict[str, object]) -> None:
-    """Saves the student with its story, replacing `out` in one step."""
+    """Saves the student in half precision with its story, replacing `out` in one step."""
     beside = Path(out).with_suffix(".part")
-    state = {k: v.detach().contiguous() for k, v in copy.deepcopy(student).state_dict().items()}
+    state = {k: v.detach().half().contiguous() for k, v in student.state_dict().items()}
     save_file(state, beside, metadata={"lab": json.dumps(told, sort_keys=True)})
     os.replace(beside, out)

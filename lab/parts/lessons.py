@@ -68,12 +68,14 @@ class Lessons:
         return (total / (total.std() + 1e-6)).transpose(1, 2, 0)
 
     def drawn(self, side: int) -> np.ndarray:
-        """A procedural texture: noise, grating, checker, gradient, grain, dots or strokes; (side, side, 3)."""
+        """A procedural texture: noise, grating, checker, gradient, grain, dots, strokes or chips; (side, side, 3)."""
         a, b = self.colour(), self.colour()
         y, x = np.mgrid[0:side, 0:side].astype(np.float32)
         angle, period = self.dice.uniform(0, np.pi), np.exp(self.dice.uniform(np.log(4), np.log(60)))
         u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
-        kind = self.dice.integers(8)
+        kind = self.dice.integers(10)
+        if kind >= 8:
+            return self.chips(side)
         if kind == 0:
             return np.clip(0.5 + self.noise(side, 3) * self.dice.uniform(0.05, 0.3), 0, 1)
         if kind in (1, 2):
@@ -95,8 +97,28 @@ class Lessons:
             t = t + self.dice.uniform(0.02, 0.15) * self.noise(side, 1)
         return np.clip(a + (b - a) * t, 0, 1).astype(np.float32)
 
+    def chips(self, side: int) -> np.ndarray:
+        """Stone, granules, fragments: many small polygons of a few colours on a grainy ground; (side, side, 3)."""
+        palette = np.stack([self.colour() for _ in range(self.dice.integers(2, 6))])
+        contrast = self.dice.uniform(0.15, 1)
+        palette = palette[0] + contrast * (palette - palette[0])
+        size = 2 * side * np.exp(self.dice.uniform(np.log(0.008), np.log(0.06)))
+        count = int(min(500, self.dice.uniform(0.1, 0.8) * (2 * side / size) ** 2 / 2))
+        image = Image.new("RGB", (2 * side, 2 * side), tuple((255 * palette[0]).astype(int).tolist()))
+        brush = ImageDraw.Draw(image)
+        for _ in range(count):
+            angles = np.sort(self.dice.uniform(0, 2 * np.pi, self.dice.integers(5, 9)))
+            radii = size * self.dice.uniform(0.4, 1) * self.dice.uniform(0.7, 1, len(angles))
+            cx, cy = self.dice.uniform(0, 2 * side, 2)
+            tone = palette[self.dice.integers(len(palette))] + 0.04 * self.dice.standard_normal()
+            corners = np.stack([cx + radii * np.cos(angles), cy + radii * np.sin(angles)], 1)
+            fill = tuple((255 * np.clip(tone, 0, 1)).astype(int).tolist())
+            brush.polygon([(float(x), float(y)) for x, y in corners], fill=fill)
+        p = np.asarray(image.resize((side, side), Image.BOX), np.float32) / 255
+        return np.clip(p + self.dice.uniform(0, 0.08) * self.noise(side, 1), 0, 1).astype(np.float32)
+
     def surface(self, side: int) -> np.ndarray:
-        return self.crop(side) if self.stock and self.chance(0.75) else self.drawn(side)
+        return self.crop(side) if self.stock and self.chance(0.7) else self.drawn(side)
 
     def picture(self, side: int) -> np.ndarray:
         """A surface; one in four times a scene of objects of one surface on another."""
@@ -153,7 +175,7 @@ class Lessons:
         how = self.dice.integers(8)
         if how <= 4:
             strength = np.exp(self.dice.uniform(np.log(0.02), np.log(0.6))) * self.dice.choice([-1, -1, 1])
-            delta = strength * (np.ones(3) if self.chance(0.7) else self.dice.uniform(-1, 1, 3))
+            delta = strength * (np.ones(3) if self.chance(0.5) else self.dice.uniform(-1, 1, 3))
             other = sound + delta
         elif how == 5:
             other = np.roll(sound, self.dice.integers(side // 8, side, 2), (0, 1))
