@@ -124,6 +124,12 @@ def test_torch_is_what_zerogpu_offers_with_its_torchvision() -> None:
     assert torch == vision == [8, 9, 10, 11]
 
 
+def test_the_readme_names_every_variable_that_is_read() -> None:
+    told = (ROOT / "README.md").read_text()
+    read = {name for path in (ROOT / "lab").rglob("*.py") for name in re.findall(r"\bLAB_[A-Z_]+", path.read_text())}
+    assert {name for name in read if f"| `{name}` |" not in told} == set()
+
+
 def test_the_version_is_the_same_everywhere() -> None:
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == lab.__version__
     newest = re.search(r"^## (\S+?),? ", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
