@@ -68,7 +68,7 @@ def execute(notebook: NotebookNode) -> NotebookNode:
     hidden = {"LAB_DATA", "LAB_WEIGHTS", "LAB_TEXTURES", "LAB_DEVICE", "MPLBACKEND"}
     environment = {k: v for k, v in os.environ.items() if k not in hidden} | alone
     client = NotebookClient(
-        notebook, timeout=900, kernel_name="python3", resources={"metadata": {"path": str(HERE)}}, record_timing=False
+        notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(HERE)}}, record_timing=False
     )
     client.execute(env=environment)
     return notebook
