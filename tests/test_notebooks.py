@@ -86,7 +86,7 @@ def test_it_ran_whole(name: str) -> None:
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     assert not [output for cell in cells for output in cell.outputs if output.output_type == "error"]
     drawn = [Image.open(io.BytesIO(base64.b64decode(png))) for cell in cells for png in figures(cell)]
-    assert len(drawn) >= 3 and all(len(picture.convert("RGBA").getcolors(1 << 24)) > 16 for picture in drawn)
+    assert len(drawn) >= 3 and all(len(picture.convert("RGBA").getcolors(1 << 24)) > 8 for picture in drawn)
     for text in (text for cell in cells for text in texts(cell)):
         for place in (str(ROOT), str(Path.home()), tempfile.gettempdir(), "/tmp/", "/home/", "site-packages", "\r"):
             assert place not in text, text
