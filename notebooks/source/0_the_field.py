@@ -58,7 +58,8 @@ for kind in ("hole", "stain"):
 # $$A(p) = \| I(p) - \hat I(p) \|, \qquad \hat I = D(E(I))$$
 #
 # A network that only ever rebuilt sound pictures should not be able to rebuild a defect. It is the oldest idea and the
-# easiest to look at: the picture, what the network makes of it, and where they differ.
+# easiest to look at: the picture, and what the network makes of it. What a short training on twenty pictures leaves out
+# of sound surface is an error as well, and hides the defect's.
 
 # %%
 item = next(item for item in test if item.defect == "hole")
@@ -193,8 +194,8 @@ for n in (4, 9, 20, 99):
 table(["method", "fails on"], [[kind.title, kind.fails()] for kind in METHODS.values()])
 
 # %% [markdown]
-# One failure is common to all: a picture that is sound but unlike the good ones in something nobody meant to inspect.
-# The same sound cloth in 15 % more light:
+# One risk is common to all: a picture that is sound but unlike the good ones in something nobody meant to inspect. Whom
+# it troubles must be tried. The same sound cloth in 15 % more light:
 
 # %%
 brighter = [np.clip(p * 1.15, 0, 255).astype(np.uint8) for p, b in zip(pictures, bad, strict=True) if not b][:8]
