@@ -4,6 +4,7 @@ page that remembers what happened."""
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shutil
 import socket
@@ -14,10 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import numpy as np
+import pytest
 from conftest import stripes
 
-from lab.data import Dataset, Item
+from lab import METHODS, ui
+from lab.data import Dataset, Item, samples
 from lab.ui.service import Service
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
@@ -76,11 +80,45 @@ def served(folder: Path, log: Path, python: str | Path = sys.executable, **told:
         app.wait(20)
 
 
+SMALL = {
+    "cdo": dict(size=64, epochs=3, batch=4),
+    "smcc": dict(size=64, epochs=1),
+    "rb_ae": dict(size=64, epochs_1=1, epochs_2=2),
+    "local_occ": dict(size=64, epochs=2, epochs_matching=2),
+}
+
+
+def tiny(patch: pytest.MonkeyPatch, **more: Any) -> None:
+    """What is published, fitted in a moment."""
+    for method, changes in SMALL.items():
+        known = METHODS[method].presets()
+        known["live"] = known["live"].replace(**changes | more)
+        patch.setattr(METHODS[method], "presets", classmethod(lambda cls, known=known: known))
+
+
+def washers(folder: Path, good: int = 12) -> Service:
+    """The samples' washers, few of them: what the page opens with, in a moment."""
+    made, whole = Service(folder=folder, backbone=None), samples.load("washer")
+    test = [item for item in whole.test if not item.bad][:4] + [item for item in whole.test if item.bad][8:16]
+    made.datasets.put(("samples", "washer"), dataclasses.replace(whole, train=whole.train[:good], test=tuple(test)))
+    return made
+
+
+@contextlib.contextmanager
+def serve(blocks: gr.Blocks) -> Iterator[str]:
+    """The address of a page, served as `app.py` serves it."""
+    _, address, _ = ui.launch(blocks, None, server_name="127.0.0.1", prevent_thread_lock=True, quiet=True)
+    yield address
+    blocks.close()
+
+
 class Visit:
     """A browser's page and all that it asked for or complained of."""
 
-    def __init__(self, browser: Any, address: str, **context: Any):
+    def __init__(self, browser: Any, address: str, script: str = "", **context: Any):
         self.page = browser.new_page(**context)
+        if script:
+            self.page.add_init_script(script)
         self.requests: list[str] = []
         self.complaints: list[str] = []
         self.page.set_default_timeout(PATIENCE)
@@ -106,7 +144,13 @@ class Visit:
         self.until("n => document.querySelectorAll('.area.shared').length >= n", count)
 
     def told(self, words: str) -> None:
-        self.until("words => document.querySelector('.status')?.innerText.includes(words)", words)
+        """A status line that is in sight says so."""
+        said = "s => s.offsetParent && s.innerText.includes(words)"
+        self.until(f"words => [...document.querySelectorAll('.status')].some({said})", words)
+
+    def abroad(self, address: str) -> list[str]:
+        """What was asked of other hosts."""
+        return [url for url in self.requests if not url.startswith((address, "data:", "blob:"))]
 
     def choose(self, label: str, option: str) -> None:
         self.page.get_by_label(label).first.click()

@@ -14,12 +14,12 @@ from typing import Any
 
 import gradio as gr
 import pytest
-from pages import Visit
+from pages import Visit, serve
 from test_ablate import row
 
 from lab import METHODS, ablate, papers
 from lab.papers import page, survey
-from lab.ui import field, look
+from lab.ui import field
 from lab.ui.field import Field
 from lab.ui.papers import Papers, choices, choose, show
 
@@ -180,12 +180,8 @@ def served(measured: Path) -> Iterator[tuple[str, gr.Blocks]]:
             with gr.Tab("The field", id="field"):
                 Field()
         tab.load(blocks)
-    _, address, _ = blocks.launch(
-        prevent_thread_lock=True, quiet=True, theme=look.THEME, css=look.CSS, footer_links=[], ssr_mode=False,
-        pwa=False, share=False, server_name="127.0.0.1",
-    )  # fmt: skip
-    yield address, blocks
-    blocks.close()
+    with serve(blocks) as address:
+        yield address, blocks
 
 
 def test_tables_sort_tell_and_are_walked_with_the_keyboard(browser: Any, served: tuple[str, gr.Blocks]) -> None:
@@ -227,5 +223,5 @@ def test_tables_sort_tell_and_are_walked_with_the_keyboard(browser: Any, served:
     assert opened.get_by_text("log-determinant").is_visible()
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390 and opened.url.endswith("tab=field")
     assert not visit.complaints
-    assert not [url for url in visit.requests if not url.startswith((address, "data:", "blob:"))]
+    assert not visit.abroad(address)
     opened.close()

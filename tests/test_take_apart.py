@@ -10,33 +10,25 @@ from typing import Any
 import gradio as gr
 import numpy as np
 import pytest
-from pages import PLACE, Visit, small
+from pages import PLACE, SMALL, Visit, serve, small
+from pages import tiny as made_tiny
 
 from lab import METHODS, data
 from lab.detector import Detector
 from lab.errors import LabError
 from lab.methods.cdo import CDO
-from lab.ui import deltas, drawn, inner, look, panel, variant
+from lab.ui import deltas, drawn, inner, variant
 from lab.ui.apart import Apart, Question
 from lab.ui.service import Service
 from lab.ui.take_apart import TakeApart
 
 START = Question.of(*PLACE, "cdo", {"oom": False})
-SMALL = {
-    "cdo": dict(size=64, epochs=3, batch=4),
-    "smcc": dict(size=64, epochs=1),
-    "rb_ae": dict(size=64, epochs_1=1, epochs_2=2),
-    "local_occ": dict(size=64, epochs=2, epochs_matching=2),
-}
 
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is published, fitted in a moment; and the small pictures as a category of the samples."""
-    for method, changes in SMALL.items():
-        known = METHODS[method].presets()
-        known["live"] = known["live"].replace(**changes)
-        monkeypatch.setattr(METHODS[method], "presets", classmethod(lambda cls, known=known: known))
+    made_tiny(monkeypatch)
     monkeypatch.setattr(data, "categories", lambda source: [PLACE[1]])
 
 
@@ -199,16 +191,12 @@ def address(service: Service) -> Iterator[str]:
         with gr.Tabs(), gr.Tab("Take apart", id="take-apart"):
             tab = TakeApart(service, START)
         tab.load(blocks)
-    _, url, _ = blocks.launch(
-        prevent_thread_lock=True, quiet=True, theme=look.THEME, css=look.CSS + panel.style(), footer_links=[],
-        ssr_mode=False, pwa=False, share=False, server_name="127.0.0.1",
-    )  # fmt: skip
     docs = blocks.get_api_info()["named_endpoints"]["/take_apart_cdo"]
     assert [p["parameter_name"] for p in docs["parameters"]] == [
         "source", "category", "mom", "oom", "gamma", "resize", "image_score",
     ]  # fmt: skip
-    yield url
-    blocks.close()
+    with serve(blocks) as url:
+        yield url
 
 
 def run(visit: Visit) -> None:
@@ -237,7 +225,7 @@ def test_switching_oom_off_changes_the_map(browser: Any, address: str) -> None:
     page.get_by_role("checkbox", name="RBAM").wait_for()
     visit.until("() => location.search.includes('method=rb_ae') && !location.search.includes('oom')")
     assert not visit.complaints
-    assert not [url for url in visit.requests if not url.startswith((address, "data:", "blob:"))]
+    assert not visit.abroad(address)
     page.close()
 
 

@@ -5,20 +5,19 @@ from __future__ import annotations
 import base64
 import io
 import json
-import socket
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import gradio as gr
 import numpy as np
 import pytest
-from pages import PLACE, Visit, small
+from pages import PLACE, Visit, serve, small
 from PIL import Image
 
 from lab import metrics, plots
 from lab.calibrate import RATES, Calibration, conformal, fewest
 from lab.detector import Detector, Finding
-from lab.ui import look, panel
+from lab.ui import panel
 from lab.ui.evidence import Truth, level, payload, scale, shown, top
 from lab.ui.page import Page
 from lab.ui.service import in_order
@@ -154,19 +153,12 @@ def served(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
     with gr.Blocks(analytics_enabled=False) as blocks:
         live = panel.panel(page.panel(), service.send, tab="compare")
         live.picked(pick, None, live, show_progress="hidden")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    blocks.launch(
-        server_port=port, prevent_thread_lock=True, quiet=True, ssr_mode=False, css=look.CSS + panel.style(),
-        footer_links=[], run_history=False,
-    )  # fmt: skip
-    yield Lab(
-        f"http://127.0.0.1:{port}/", detectors, {m: [f.heat for f in fs] for m, fs in found.items()},
-        {m: [f.score for f in fs] for m, fs in found.items()}, [s["nice"] for s in page.panel()["set"]["pictures"]],
-        [item.bad for item in items], page.panel()["at"],
-    )  # fmt: skip
-    blocks.close()
+    with serve(blocks) as address:
+        yield Lab(
+            address, detectors, {m: [f.heat for f in fs] for m, fs in found.items()},
+            {m: [f.score for f in fs] for m, fs in found.items()}, [s["nice"] for s in page.panel()["set"]["pictures"]],
+            [item.bad for item in items], page.panel()["at"],
+        )  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import gradio as gr
 import numpy as np
 import pytest
 from conftest import ROOT, stripes
-from pages import Visit
+from pages import Visit, serve
 from PIL import Image
 
 from lab import check, images, trial, why
@@ -25,7 +25,7 @@ from lab.detector import Detector, held_out
 from lab.errors import Cancelled, LabError
 from lab.method import silent
 from lab.parts import marks
-from lab.ui import closer, given, look, own, panel, uploads, yours
+from lab.ui import closer, given, own, uploads, yours
 from lab.ui.service import Service
 from lab.ui.sharing import Shelf
 
@@ -256,12 +256,8 @@ def served(tmp_path: Path) -> Iterator[tuple[str, gr.Blocks]]:
         with gr.Tabs(), gr.Tab("Your pictures", id="yours"):
             tab = yours.Yours(Small(folder=tmp_path / "cache", backbone=None))
         tab.load(blocks)
-    _, address, _ = blocks.launch(
-        prevent_thread_lock=True, quiet=True, theme=look.THEME, css=look.CSS + panel.style() + yours.style(),
-        footer_links=[], ssr_mode=False, pwa=False, share=False, server_name="127.0.0.1",
-    )  # fmt: skip
-    yield address, blocks
-    blocks.close()
+    with serve(blocks) as address:
+        yield address, blocks
 
 
 def test_twenty_good_five_bad_verdicts_and_a_detector(
@@ -320,6 +316,6 @@ def test_twenty_good_five_bad_verdicts_and_a_detector(
     seen.told("is now one of 21 good pictures")
     page.get_by_role("button", name="Undo").click()
     seen.told("has learned from 20 good pictures")
-    assert not [url for url in seen.requests if not url.startswith((address, "data:", "blob:"))]
+    assert not seen.abroad(address)
     assert not seen.complaints
     page.close()

@@ -17,44 +17,44 @@ from .take_apart import TakeApart
 
 START = View("samples", "washer", ("patchcore", "padim"), "test/missing_tooth/006")
 APART = Question.of("samples", "washer", "cdo", {"oom": False}, "test/missing_tooth/006")
+# the tab that the address names, before the server is asked anything
+ASKED = """() => {
+  const tab = new URLSearchParams(location.search).get("tab");
+  return ["take-apart", "yours", "papers", "field"].includes(tab) ? {selected: tab, __type__: "update"} : undefined;
+}"""
 TITLE = "Annotation-Free Anomaly Lab"
 
 
-def build(service: Service | None = None) -> gr.Blocks:
-    """The whole page; begins at once to fit what the first view shows."""
+def build(service: Service | None = None, start: View = START, apart: Question = APART) -> gr.Blocks:
+    """The whole page; begins at once to fit what the first view, `start`, shows. `apart`: that of *Take apart*."""
     service = service or Service()
     kept = (600, 2 * 3600)  # seconds: what a browser sent is looked through so often, and cleared away when so old
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=kept) as blocks:
         gr.HTML(look.HEAD, js_on_load=look.HEAD_JS, apply_default_css=False)
-        with gr.Tabs() as tabs:
+        with gr.Tabs(overflow_behavior="wrap") as tabs:
             with gr.Tab("Compare", id="compare"):
-                compare = Compare(service, START)
+                compare = Compare(service, start)
             with gr.Tab("Take apart", id="take-apart"):
-                apart = TakeApart(service, APART)
+                taken = TakeApart(service, apart)
             with gr.Tab("Your pictures", id="yours"):
                 own = yours.Yours(service)
             with gr.Tab("Papers and ours", id="papers"):
                 papers = Papers()
             with gr.Tab("The field", id="field"):
                 Field()
-        blocks.load(_tab, None, tabs, show_progress="hidden", api_visibility="private")
+        blocks.load(None, None, tabs, js=ASKED, show_progress="hidden", api_visibility="private")
         compare.load(blocks)
-        apart.load(blocks)
+        taken.load(blocks)
         own.load(blocks)
         papers.load(blocks)
     compare.warm()
     return blocks
 
 
-def _tab(request: gr.Request) -> dict[str, Any]:
-    """The tab that the address names."""
-    name = request.query_params.get("tab")
-    return gr.update(selected=name) if name in ("take-apart", "yours", "papers", "field") else gr.skip()
-
-
-def launch(blocks: gr.Blocks, port: int) -> None:
-    """Serves it until interrupted. Nothing on the page asks any other host."""
-    blocks.queue(max_size=64).launch(
+def launch(blocks: gr.Blocks, port: int | None, **more: Any) -> tuple[Any, str, str]:
+    """Serves it until interrupted; returns what gradio's launch does. Nothing on the page asks any other host."""
+    told: tuple[Any, str, str] = blocks.queue(max_size=64).launch(
         server_port=port, theme=look.THEME, css=look.CSS + panel.style() + yours.style(), footer_links=[],
-        run_history=False, ssr_mode=False, pwa=False, share=False,
+        run_history=False, ssr_mode=False, pwa=False, share=False, max_threads=200, **more,
     )  # fmt: skip
+    return told

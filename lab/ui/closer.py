@@ -88,4 +88,5 @@ def _cell(pixels: np.ndarray, told: str, name: str) -> str:
 
 
 def _row(told: str, cells: Sequence[str]) -> str:
-    return f'<p role="status">{escape(told)}</p><div class="near">{"".join(cells)}</div>'
+    pictures = f'<div class="near" tabindex="0" role="group" aria-label="pictures">{"".join(cells)}</div>'
+    return f'<p role="status">{escape(told)}</p>{pictures}'

@@ -50,7 +50,7 @@ def curves(fits: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
     if not charts:
         return ""
     drawn = "".join(_curve(group, parts) for group, parts in charts.items())
-    return f'<div class="apart"><h3>Training</h3><p class="quiet">{legend(list(fits))}</p>{drawn}</div>'
+    return f'<div class="apart"><h2>Training</h2><p class="quiet">{legend(list(fits))}</p>{drawn}</div>'
 
 
 def legend(titles: Sequence[str]) -> str:

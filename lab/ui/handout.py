@@ -130,7 +130,7 @@ def page(
 
 
 def _figure(j: Judged) -> str:
-    told = f"{SHAPES[j.verdict]}, {j.score:.1f} σ" + (f", {j.place}" if j.place else "")
+    told = f"{SHAPES[j.verdict]}, {j.score:z.1f} σ" + (f", {j.place}" if j.place else "")
     return (
         f"<figure class='{j.verdict}'><img src='{j.overlay}' alt='{escape(f'{j.name}: {told}', quote=True)}'>"
         f"<figcaption><b>{escape(j.name)}</b><br>{escape(told)}</figcaption></figure>"

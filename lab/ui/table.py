@@ -47,7 +47,7 @@ def board(parts: Sequence[str], origins: Origins | None = None, address: str = "
     address   what names it in the page's address, "tab=papers&table=cdo/IV"; "" leaves that alone
     """
     told = escape(json.dumps(list(origins or {})))
-    place = '<aside class="origin" role="status" aria-label="where the number comes from"></aside>'
+    place = '<div class="origin" role="status" tabindex="0" aria-label="where the number comes from"></div>'
     return (
         f'<div class="board" data-address="{escape(address)}" data-origins="{told}">{"".join(parts)}'
         f"{place if origins else ''}</div>"

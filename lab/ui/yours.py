@@ -51,7 +51,8 @@ class Yours(Asked):
             self.given = gr.HTML("", js_on_load=_script("acts"), apply_default_css=False)
             with gr.Row(equal_height=True):
                 self.method = gr.Dropdown(self._choices(None), value=QUICK, label="3 · Method", min_width=240)
-                self.go = gr.Button("Get answers", variant="primary", interactive=False, min_width=200, scale=0)
+                self.go = gr.Button("Get answers", variant="primary", interactive=False, min_width=200, scale=0,
+                                    elem_classes="go")  # fmt: skip
             with gr.Row(elem_id="yours-state"):
                 self.status = gr.HTML('<p class="quiet">Nothing here yet: drop good pictures to begin.</p>',
                                       apply_default_css=False)  # fmt: skip

@@ -2,7 +2,7 @@
 
 const frame = () => {  // the picture and what lies over it; the same size whatever comes
   const node = make("div", {class: "stack"}, make("img", {class: "under", alt: ""}),
-    make("canvas", {class: "heat", role: "img", width: 1, height: 1}),
+    make("canvas", {class: "heat", "aria-hidden": "true", width: 1, height: 1}),
     make("canvas", {class: "truth", "aria-hidden": "true", width: 1, height: 1}),
     make("canvas", {class: "mask", "aria-hidden": "true", width: 1, height: 1}),
     make("i", {class: "spot"}), make("p"));
@@ -60,6 +60,8 @@ const slotCard = (slot, on) => {  // on: {move(key, which, value), pick(number)}
     card.node.classList.toggle("ready", !!data.scale);
     stack.words.hidden = !!data.map;
     write(stack.words, data.why);
+    set(stack.heat, "aria-hidden", !data.map);
+    set(stack.heat, "role", data.map ? "img" : "none");
     if (!data.map) clear(stack.heat), clear(stack.mask);
     if (!data.scale) return;
     if (card.scale !== data.scale.table) {

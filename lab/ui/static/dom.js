@@ -20,6 +20,7 @@ const SIGMA = "σ: robust standard deviations of good pictures the method did no
 
 const badge = (verdict, word = SHAPES[verdict][1]) =>
   make("span", {class: `badge ${verdict}`}, make("i", {"aria-hidden": "true"}, SHAPES[verdict][0]), ` ${word}`);
-const short = value => (Math.abs(value) >= 100 ? value.toFixed(0) : value.toFixed(1)).replace("-", "−");
+const short = value =>
+  (Math.abs(value) >= 100 ? value.toFixed(0) : value.toFixed(1)).replace(/^-0\.0$/, "0.0").replace("-", "−");
 const percent = rate => `${rate * 100 >= 9.95 ? (rate * 100).toFixed(0) : Number((rate * 100).toFixed(1))} %`;
 const two = value => value === null || value === undefined ? "–" : value.toFixed(2);

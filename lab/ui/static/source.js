@@ -5,7 +5,7 @@ const sourceCard = () => {
   const origin = make("small", {title: "where these pictures come from, and on what terms"});
   const key = (name, words, needs = "") => make("li", {class: needs}, make("i", {class: name}), words);
   const guide = make("div", {class: "guide"},
-    make("h3", {}, "Move a line"),
+    make("h2", {}, "Move a line"),
     make("p", {}, "Pictures that score above the ", make("b", {}, "bad"),
       " line are called bad, those between the two lines ", make("b", {}, "look at it"),
       ". Maps, counts and pictures follow.", together),

@@ -1,0 +1,144 @@
+"""Manners of all five tabs: nothing moves once it is there, nothing is asked of others, everybody can use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from pages import Visit, serve, tiny, washers
+
+from lab import images, ui
+
+SCREENSHOTS = ROOT / "tests" / "screenshots"
+PLACE = ("samples", "washer")
+START = ui.View(*PLACE, ("patchcore", "padim"), "test/missing_tooth/001")
+APART = ui.Question.of(*PLACE, "cdo", {"oom": False}, "test/missing_tooth/001")
+TABS = ("compare", "take-apart", "yours", "papers", "field")
+SHIFTS = """
+  window.shifts = [];
+  new PerformanceObserver(list => window.shifts.push(...list.getEntries().filter(e => !e.hadRecentInput).map(e => ({
+    at: e.startTime, value: e.value, of: e.sources.map(s => s.node?.outerHTML?.slice(0, 120)),
+  })))).observe({type: "layout-shift", buffered: true});
+"""
+
+
+@pytest.fixture(scope="module")
+def address(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The whole page on a few small washers."""
+    with pytest.MonkeyPatch.context() as patch:
+        tiny(patch, size=128)
+        service = washers(tmp_path_factory.mktemp("cache"))
+        with serve(ui.build(service, START, APART)) as url:
+            yield url
+
+
+def filled(visit: Visit, tab: str) -> None:
+    """The first view of a tab is there, to its last thumbnail."""
+    if tab in ("compare", "take-apart"):
+        mine = f".live[data-tab={tab}]"
+        visit.until(f"() => document.querySelector('{mine}')?.offsetParent")
+        drawn = f"[...document.querySelectorAll('{mine} .thumb img')].filter(image => image.naturalWidth > 1)"
+        visit.until(f"() => {drawn}.length == 12")
+    if tab == "compare":
+        visit.finished(2)
+        visit.until("() => !document.querySelector('.thumb.open')")
+    if tab == "take-apart":
+        visit.told("Run fits")
+    if tab == "yours":
+        visit.page.get_by_role("heading", name="Three steps").wait_for()
+    if tab == "papers":
+        visit.page.get_by_role("heading", name="CDO, Table IV").wait_for()
+    if tab == "field":
+        visit.page.locator(".js-plotly-plot .main-svg").first.wait_for()
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_nothing_moves_once_it_is_there(browser: Any, address: str, tab: str) -> None:
+    seen = Visit(browser, f"{address}?tab={tab}", SHIFTS, viewport={"width": 1280, "height": 900})
+    filled(seen, tab)
+    then = seen.page.evaluate("performance.now()")
+    seen.until("then => performance.now() > then + 1500", then)
+    shifts = seen.page.evaluate("window.shifts")
+    assert not [shift for shift in shifts if shift["at"] > then]
+    assert not seen.complaints and not seen.abroad(address)
+    seen.page.close()
+
+
+@pytest.fixture(scope="module")
+def visit(browser: Any, address: str) -> Iterator[Visit]:
+    """One visit, which the tests below continue from tab to tab."""
+    seen = Visit(browser, address, viewport={"width": 1280, "height": 900})
+    yield seen
+    seen.page.close()
+
+
+def compared(visit: Visit, folder: Path) -> None:
+    filled(visit, "compare")
+
+
+def taken_apart(visit: Visit, folder: Path) -> None:
+    filled(visit, "take-apart")
+    visit.page.get_by_role("button", name="Run", exact=True).locator("visible=true").click()
+    visit.page.get_by_role("heading", name="What it changes").wait_for()
+    visit.until("() => document.querySelectorAll('.live[data-tab=take-apart] .area.shared').length == 2")
+
+
+def answered(visit: Visit, folder: Path) -> None:
+    washer = washers(folder).datasets.get(PLACE)
+    assert washer
+    for item in (*washer.train[:10], *[item for item in washer.test if item.bad][:3]):
+        images.write_png(folder / f"{item.defect}-{item.name[-3:]}.png", item.picture())
+    for number, pattern in enumerate(("good-*.png", "[!g]*-*.png")):
+        files = sorted(map(str, folder.glob(pattern)))
+        visit.page.locator("#yours input[type=file]").nth(number).set_input_files(files)
+        pile = f"document.querySelectorAll('#yours .pile')[{number}]"
+        visit.until(f"() => {pile}?.children.length == {len(files)}")
+    visit.told("Data check of 10")
+    visit.page.get_by_role("button", name="Get answers").click()
+    visit.told("has learned from 10")
+    visit.page.get_by_role("button", name="Why this spot?").click()
+    visit.page.locator("#yours .near figure").first.wait_for()
+    visit.page.get_by_role("button", name="Try it", exact=True).click()
+    visit.until("() => document.querySelectorAll('#yours .near').length == 2")
+    visit.until("() => !document.querySelector('#yours .strip .thumb.open')")
+
+
+def provenance(visit: Visit, folder: Path) -> None:
+    filled(visit, "papers")
+    visit.page.locator(".mark button").locator("visible=true").first.click()
+
+
+def unfolded(visit: Visit, folder: Path) -> None:
+    filled(visit, "field")
+    visit.page.locator("summary", has_text="CDO").locator("visible=true").click()
+
+
+@pytest.mark.parametrize(("name", "fill"), [
+    ("Compare", compared), ("Take apart", taken_apart), ("Your pictures", answered), ("Papers and ours", provenance),
+    ("The field", unfolded),
+])  # fmt: skip
+def test_everybody_can_use_it(visit: Visit, address: str, tmp_path: Path, name: str, fill: Any) -> None:
+    """axe finds nothing serious, in light and in dark; nothing leaves a narrow screen; screenshots are for eyes."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    page = visit.page
+    page.get_by_role("tab", name=name).click()
+    fill(visit, tmp_path)
+    SCREENSHOTS.mkdir(exist_ok=True)
+    found = []
+    for mode, width, dark in (("desktop", 1280, False), ("dark", 1280, True), ("phone", 390, False)):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.evaluate("dark => document.body.classList.toggle('dark', dark)", dark)
+        page.mouse.move(0, 0)
+        page.evaluate("() => Promise.all(document.getAnimations().map(one => one.finished.catch(() => 0)))")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.screenshot(path=SCREENSHOTS / f"{name.lower().replace(' ', '-')}-{mode}.png", full_page=True)
+        for fault in axe.Axe().run(page).response["violations"]:
+            for node in fault["nodes"]:
+                words = (node["any"] + node["all"] + node["none"])[0]["message"]
+                found.append(f"{mode}: {fault['impact']}, {fault['id']}: {node['target']} {words}")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    assert not [one for one in found if ": serious" in one or ": critical" in one], "\n".join(found)
+    assert not visit.complaints and not visit.abroad(address)
