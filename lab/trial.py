@@ -18,11 +18,11 @@ from . import metrics
 from .detector import FEWEST, Detector, Finding, held_out
 from .errors import LabError
 from .method import Report, silent
-from .methods import METHODS
 from .parts import features, marks
 from .parts.train import batches, device
 
 MINUTE = 60.0  # seconds within which methods are tried without being asked for one by one
+UNIT = 0.02  # seconds of a pass, where it was not measured
 MARKED = (0.04, 0.07, 0.12)  # sizes of made defects, shares of the picture's side
 STEPS = (0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12, 0.16, 0.24)  # sizes at which a visitor's mark is tried
 
@@ -71,18 +71,6 @@ def expected(method: str, good: int, unit: float) -> float:
     """Seconds that fitting to so many good pictures will take, where one pass takes `unit`."""
     once, each = COST[method]
     return unit * (once + each * good)
-
-
-def affordable(good: int, unit: float, limit: float = MINUTE) -> list[str]:
-    """The methods that together fit within `limit` seconds, quickest first; the first one in any case."""
-    order = sorted(METHODS, key=lambda m: expected(m, good, unit))
-    spent, chosen = 0.0, list[str]()
-    for method in order:
-        spent += expected(method, good, unit)
-        if chosen and spent > limit:
-            break
-        chosen.append(method)
-    return chosen
 
 
 def unseen(detector: Detector, good: Sequence[np.ndarray], report: Report = silent) -> dict[int, Finding]:

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import subprocess
 import sys
+import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 import numpy as np
 import pytest
-from conftest import ROOT, stripes
+from conftest import ROOT, shared, stripes
 from pages import Visit, serve
 from PIL import Image
 
-from lab import check, images, trial, why
-from lab.data import samples
+from lab import METHODS, check, images, trial, why
+from lab.data import Item, load, samples
 from lab.data.unaligned import unaligned
 from lab.detector import Detector, held_out
 from lab.errors import Cancelled, LabError
 from lab.method import silent
 from lab.parts import marks
-from lab.ui import closer, given, own, uploads, yours
+from lab.ui import answers, closer, given, own, uploads, work, yours
+from lab.ui.fitted import Fitted, Late
 from lab.ui.service import Service
 from lab.ui.sharing import Shelf
 
@@ -91,13 +94,6 @@ def test_a_mark_changes_its_spot_and_nothing_else(kind: str) -> None:
     changed = (made != picture).any(2)
     rows, columns = np.nonzero(changed)
     assert changed.any() and abs(rows - 60).max() <= 12 and abs(columns - 40).max() <= 12
-
-
-def test_what_fits_within_a_minute_is_tried_quickest_first() -> None:
-    order = trial.affordable(20, 0.02)
-    spent = [trial.expected(m, 20, 0.02) for m in order]
-    assert spent == sorted(spent) and sum(spent) <= 60 and "local_occ" not in order
-    assert trial.affordable(200, 1.0) == order[:1] and set(trial.affordable(8, 1e-6)) == set(trial.COST)
 
 
 def test_good_pictures_are_judged_without_what_was_learned_from_them(good: list[np.ndarray]) -> None:
@@ -176,6 +172,9 @@ def test_zips_and_bad_files_and_caps(folder: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(uploads, "PICTURES", 200)
     monkeypatch.setattr(uploads, "MEGAPIXELS", 0.005)
     assert "megapixels" in held.take([str(folder / "good-1.png")], "good")[0]
+    monkeypatch.setattr(uploads, "MEGAPIXELS", 24)
+    monkeypatch.setattr(uploads, "MEGABYTES", held.bytes / 10**6)
+    assert "MB of files" in held.take([str(folder / "good-1.png")], "good")[0]
     place = held.folder
     assert len(list(place.iterdir())) == 2
     held.drop("good-0.png")
@@ -210,7 +209,7 @@ def test_a_false_alarm_is_learned_and_taken_back(folder: Path) -> None:
 
 def test_methods_are_ranked_and_the_rest_offered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = visit(folder)
-    monkeypatch.setattr(trial, "affordable", lambda *_: ["padim", "patchcore"])
+    monkeypatch.setattr(answers, "METHODS", {m: METHODS[m] for m in ("padim", "patchcore")})
     made.answer_all(silent)
     assert len(made.ranking()) == 2 and made.method == made.ranking()[0].method
     table = given.ranking(made)
@@ -222,6 +221,72 @@ def test_methods_are_ranked_and_the_rest_offered(folder: Path, monkeypatch: pyte
         closer.tried(made, "magic", 0.5, 0.5, silent)
     report = Path(made.files()[2]).read_text()
     assert report.count("<figure") == 16 and "http" not in report and "Methods tried" in report
+    made.close()
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, made: own.Own, slower: float) -> list[tuple[str, float | None]]:
+    """Fits that take `slower` times what is expected at first, by a clock of their own; who was begun, within what."""
+    first = made._fit("padim", silent)
+    expected, begun = {m: made.expected(m) for m in METHODS}, list[tuple[str, float | None]]()
+
+    def fit(method: str, report: Any, rank: bool = False, within: float | None = None) -> Fitted:
+        begun.append((method, within))
+        report(0.5, "half of it")
+        if within is not None and slower * expected[method] > within:
+            raise Late
+        took = slower * expected[method]
+        result = first.result._replace(method=method, seconds=took)
+        return dataclasses.replace(first, key=method, result=result, took=took)
+
+    monkeypatch.setattr(made, "_fit", fit)
+    return begun
+
+
+@pytest.mark.parametrize("slower", [1.0, 5.0])
+def test_what_fits_within_a_minute_is_tried_quickest_first(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, slower: float
+) -> None:
+    made = visit(folder)
+    made.unit = 0.03
+    begun, told = stand_in(monkeypatch, made, slower), list[float]()
+    made.answer_all(lambda fraction, words: told.append(fraction))
+    took = [held.took for held in made.fitted.values()]
+    assert 2 <= len(took) < len(METHODS) and took == sorted(took) and sum(took) <= trial.MINUTE
+    assert begun[0][1] is None and all(within is not None for _, within in begun[1:])
+    assert made.unit == pytest.approx(slower * 0.03)  # and so the rest is offered at this machine's speed
+    assert all(made.expected(m) > trial.MINUTE - sum(took) for m in METHODS if m not in made.fitted)
+    assert told == sorted(told) and 0 <= told[0] <= told[-1] <= 1
+    assert len(made.answer_all(silent)) and list(made.fitted)[: len(took)] == [m for m, _ in begun[: len(took)]]
+    made.close()
+
+
+def test_one_that_does_not_end_in_time_is_given_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = visit(folder)
+    made.unit = 0.03
+    stand_in(monkeypatch, made, 1.0)
+    monkeypatch.setattr(made, "expected", lambda method: 0.001 * len(method))  # far too hopeful
+    made.answer_all(silent)
+    assert sum(held.took for held in made.fitted.values()) <= trial.MINUTE and len(made.fitted) < len(METHODS)
+    made.close()
+    late = visit(folder)
+    with pytest.raises(Late):
+        late._fit("padim", silent, within=0.0)
+    late.close()
+
+
+def test_a_visit_holds_so_much_and_says_what_went(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = visit(folder)
+    made.answer("padim", silent)
+    monkeypatch.setattr(answers, "MEMORY", 1.5 * made.bytes() / 10**6)
+    made.false_alarm("new-0.png", silent)  # two of them do not fit in: undo is given up
+    assert not made.past and "nothing to undo" in made.undo()
+    key = made.fitted["padim"].key
+    assert "no longer holds" not in made.answer("padim", silent) and made.desk.get(key) is None
+    monkeypatch.setattr(answers, "MEMORY", made.bytes() / 10**6)
+    made.method = "patchcore"
+    words, key = made.answer("patchcore", silent), made.fitted["patchcore"].key
+    assert words.endswith(f"To stay within {answers.MEMORY} MB, this visit no longer holds PaDiM.")
+    assert list(made.fitted) == ["patchcore"] and made.desk.get(key)
     made.close()
 
 
@@ -239,6 +304,22 @@ def test_a_settled_hint_does_not_come_back(folder: Path) -> None:
     made.close()
 
 
+def test_a_job_tells_what_it_still_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, told = [0.0], list[str]()
+    monkeypatch.setattr(work.time, "monotonic", lambda: clock[0])
+    made = work.Work(1)
+
+    def job(report: Any) -> str:
+        for seconds, fraction in ((30, 0.0), (31, 0.1), (40, 0.25), (55, 0.9)):  # thirty seconds in the queue
+            clock[0] = seconds
+            report(fraction, "learning")
+            told.append(made.told[2])
+        return "learned"
+
+    list(made.run(job))
+    assert told == ["", "", "about 30 s left", "about 3 s left"] and made.told == (None, "learned", "")
+
+
 def test_the_minutes_of_a_visit_end(folder: Path) -> None:
     made = visit(folder)
     made.work.minutes = 0
@@ -250,38 +331,52 @@ def test_the_minutes_of_a_visit_end(folder: Path) -> None:
 # --- in a browser -----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[str, gr.Blocks]]:
-    with gr.Blocks(analytics_enabled=False, delete_cache=(60, 60)) as blocks:
+class Served(NamedTuple):
+    address: str
+    blocks: gr.Blocks
+    tab: yours.Yours
+
+
+@pytest.fixture(scope="module")
+def served(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with gr.Blocks(analytics_enabled=False, delete_cache=(60, 600)) as blocks:
         with gr.Tabs(), gr.Tab("Your pictures", id="yours"):
-            tab = yours.Yours(Small(folder=tmp_path / "cache", backbone=None))
+            tab = yours.Yours(Small(folder=tmp_path_factory.mktemp("cache"), backbone=None))
         tab.load(blocks)
     with serve(blocks) as address:
-        yield address, blocks
+        yield Served(address, blocks, tab)
 
 
-def test_twenty_good_five_bad_verdicts_and_a_detector(
-    browser: Any, served: tuple[str, gr.Blocks], tmp_path: Path
-) -> None:
-    address, blocks = served
+def give(seen: Visit, number: int, files: Iterable[Path]) -> None:
+    """Into one of the drop zones, until they are seen."""
+    names = sorted(map(str, files))
+    seen.page.locator("#yours input[type=file]").nth(number).set_input_files(names)
+    seen.until(f"() => document.querySelectorAll('#yours .pile')[{number}]?.children.length == {len(names)}")
+
+
+def parts() -> tuple[list[Item], list[Item]]:
+    """20 good ones and 5 bad ones: real ones where they are at hand, else washers."""
+    real = shared("LAB_DATA", "data")
+    found = load(str(real / "mvtec"), "bottle") if real else samples.load("washer")
+    return list(found.train[:20]), [item for item in found.test if item.bad][8:13]
+
+
+def test_twenty_good_five_bad_verdicts_and_a_detector(browser: Any, served: Served, tmp_path: Path) -> None:
+    address, blocks, tab = served
     named = blocks.get_api_info()["named_endpoints"]
     assert {"/yours_good", "/yours_answer", "/yours_false_alarm", "/yours_undo", "/yours_why", "/yours_try"} <= set(
         named
     )
     told = str(named["/yours_answer"])
     assert "its name, or" in told, told
-    washers = samples.load("washer")
-    for item in (*washers.train[:20], *[item for item in washers.test if item.bad][8:13]):
+    good, bad = parts()
+    for item in (*good, *bad):
         images.write_png(tmp_path / f"{item.defect}-{item.name[-3:]}.png", item.picture())
     seen = Visit(browser, address, viewport={"width": 390, "height": 800}, accept_downloads=True)
     page = seen.page
-
-    def give(number: int, pattern: str, told: str) -> None:
-        page.locator("#yours input[type=file]").nth(number).set_input_files(sorted(map(str, tmp_path.glob(pattern))))
-        seen.until("told => document.querySelector('#yours .given')?.innerText.includes(told)", told)
-
-    give(0, "good-*.png", "20")
-    give(1, "[!g]*-*.png", "5")
+    page.get_by_text(uploads.LIMITS).wait_for()
+    give(seen, 0, tmp_path.glob("good-*.png"))
+    give(seen, 1, tmp_path.glob("[!g]*-*.png"))
     seen.told("Data check of 20")
     page.get_by_role("button", name="Get answers").click()
     seen.told("has learned from 20 good pictures")
@@ -295,10 +390,9 @@ def test_twenty_good_five_bad_verdicts_and_a_detector(
             page.get_by_role("link", name=name).or_(page.get_by_role("button", name=name)).first.click()
         kept[name] = tmp_path / got.value.suggested_filename
         got.value.save_as(kept[name])
-    bad = sorted(tmp_path.glob("[!g]*-*.png"))
-    out = tmp_path / "out"
+    files, out = sorted(tmp_path.glob("[!g]*-*.png")), tmp_path / "out"
     done = subprocess.run(
-        [sys.executable, "-m", "lab", "detect", str(kept["Detector (safetensors)"]), *map(str, bad), "-o", str(out)],
+        [sys.executable, "-m", "lab", "detect", str(kept["Detector (safetensors)"]), *map(str, files), "-o", str(out)],
         cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert not done.returncode, done.stderr
@@ -318,4 +412,36 @@ def test_twenty_good_five_bad_verdicts_and_a_detector(
     seen.told("has learned from 20 good pictures")
     assert not seen.abroad(address)
     assert not seen.complaints
-    page.close()
+    (visited,) = tab.visits.all()
+    held = [visited.uploads.folder, *visited.sent]
+    assert len(held) == 26 and all(path.exists() for path in held)
+    page.close()  # and with it the visit ends
+    patience = time.monotonic() + 60
+    while any(path.exists() for path in held):
+        assert time.monotonic() < patience, "what was uploaded is still there"
+        time.sleep(0.2)
+    assert not tab.visits.all()
+
+
+def test_cancelling_a_training_leaves_the_tab_usable(
+    browser: Any, served: Served, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = Visit(browser, served.address, viewport={"width": 1280, "height": 900})
+    settings = Small.settings
+    with monkeypatch.context() as long:
+        long.setattr(Small, "settings", lambda self, m: settings(self, m) | ({"epochs": 2000} if m == "cdo" else {}))
+        give(seen, 0, folder.glob("good-*.png"))
+        seen.told("Data check of 12")
+        seen.page.get_by_label("3 · Method").click()
+        seen.page.get_by_role("option").filter(has_text="CDO:").click()
+        seen.page.get_by_role("button", name="Get answers").click()
+        seen.told("of 2000")
+        seen.page.get_by_role("button", name="Cancel").click()
+        seen.told("Cancelled")
+    assert not seen.page.locator("#yours .answers").is_visible()
+    seen.page.get_by_label("3 · Method").click()
+    seen.page.get_by_role("option").filter(has_text="PaDiM:").click()
+    seen.page.get_by_role("button", name="Get answers").click()
+    seen.told("PaDiM has learned from 12 good pictures")
+    assert not seen.complaints
+    seen.page.close()

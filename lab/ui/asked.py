@@ -4,71 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from html import escape
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from .. import images
-from ..detector import FEWEST
 from ..errors import LabError
 from ..method import Report
-from ..methods import METHODS
 from . import closer, given
-from .handout import duration
 from .own import Own
-from .service import Service
-from .sharing import Shelf
-
-ALL = "all"
-Parts = dict[Any, Any]
-"""component -> its new value"""
+from .visits import ALL, Parts, Visits
 
 
-class Asked:
-    """The visits and what they ask; `yours.py` builds the components.
+class Asked(Visits):
+    """Handlers; those with a docstring for strangers are public endpoints."""
 
-    told    status, cancel and every other part, in the order of `_all`
-    """
-
-    told: list[Any]
-    status: gr.HTML
-    cancel: gr.Button
     why: gr.HTML
     sizes: gr.HTML
-    files: list[gr.DownloadButton]
-
-    def __init__(self, service: Service):
-        self.service, self.desk = service, Shelf[str, Any](400)
-        self.visits: Shelf[str, Own] = Shelf(40)
-
-    # --- a visit ------------------------------------------------------------------------------------------------------
-
-    def own(self, request: gr.Request) -> Own:
-        key = request.session_hash or ""
-        return self.visits.get(key) or self.visits.put(key, Own(self.service, self.desk))
-
-    def leave(self, request: gr.Request) -> None:
-        """The visit is over: its pictures and what was made of them go."""
-        if own := self.visits.drop(request.session_hash or ""):
-            own.close()
-
-    def send(self, asked: Any) -> Any:
-        """What a panel fetches by itself; None if not there."""
-        match asked:
-            case {"survey": str(key)}:
-                return self.desk.get(key)
-            case {"thumbs": str(key), "from": int(start)}:
-                return list(self.desk.get(key) or ())[max(start, 0) :]
-        return None
 
     # --- steps one and two --------------------------------------------------------------------------------------------
 
     def _taker(self, role: str) -> Callable[..., list[Any]]:
         def take(files: list[str], request: gr.Request) -> list[Any]:
-            own = self.own(request)
-            words = own.take([str(path) for path in files or []], role)
-            return [None, *self._all(own, words)]
+            return [None, *self._taken(files or [], role, request)]
 
         take.__doc__ = f"""Takes pictures in as {given.HEADS[role].lower()} ones.
 
@@ -81,8 +40,12 @@ class Asked:
         return take
 
     def snap(self, picture: str | None, role: str, request: gr.Request) -> list[Any]:
-        own = self.own(request)
-        return [None, *self._all(own, own.take([picture] if picture else [], role))]
+        return [None, *self._taken([picture] if picture else [], role, request)]
+
+    def _taken(self, files: list[str], role: str, request: gr.Request) -> list[Any]:
+        own, paths = self.own(request), [str(path) for path in files]
+        own.sent |= set(map(Path, paths))
+        return self._all(own, own.take(paths, role))
 
     def check(self, request: gr.Request) -> Iterator[Parts]:
         """The data check of the good pictures.
@@ -151,10 +114,10 @@ class Asked:
             own.show(method)
         return self._all(own, own.words() if own.method else "")
 
-    def pick(self, event: gr.EventData, request: gr.Request) -> Any:
+    def pick(self, event: gr.EventData, request: gr.Request) -> tuple[Any, float, float]:
         own = self.own(request)
         own.pick(str(event._data["name"]))
-        return own.panel()
+        return own.panel(), *own.hottest()
 
     def show_picture(self, name: str, request: gr.Request) -> str:
         """Chooses the picture that `yours_why`, `yours_try` and the panel are about.
@@ -247,45 +210,7 @@ class Asked:
             return own.words()
 
         for _ in own.work.run(job):
-            yield self._state(own)
-        if made:
-            yield self._state(own) | {part: made[0]}
-
-    # --- what is shown ------------------------------------------------------------------------------------------------
-
-    def _choices(self, own: Own | None) -> list[tuple[str, str]]:
-        """Methods with the seconds they take, and all of them."""
-        taking = lambda m: f": about {duration(own.expected(m))}" if own and own.ready() else ""
-        every = [(f"{kind.title}{taking(m)}", m) for m, kind in METHODS.items()]
-        return [*every, ("Try them all: what fits within a minute", ALL)]
-
-    def _state(self, own: Own) -> Parts:
-        running = own.work.running
-        return {self.status: own.work.status(), self.cancel: gr.update(visible=running, interactive=running)}
-
-    def _follow(self, own: Own, job: Callable[[Report], str]) -> Iterator[Parts]:
-        for _ in own.work.run(job):
-            yield self._state(own)
+            if own.work.running:
+                yield self._state(own)
         if not own.work.running:
-            yield dict(zip(self.told, self._all(own, own.work.told[1]), strict=True))
-
-    def _all(self, own: Own, words: str) -> list[Any]:
-        """Every part, in the order of `told`."""
-        own.work.told = (None, words)
-        if own.uploads.held and not own.ready():
-            words += f" Step 3 needs {FEWEST} good pictures; there are {len(own.uploads.of('good'))}."
-        files = own.files() if own.method else [None] * len(self.files)
-        shown = [(METHODS[r.method].title, r.method) for r in own.ranking()]
-        return [
-            f'<div class="status" role="status"><span>{escape(words)}</span></div>',
-            gr.update(visible=False),
-            given.given(own),
-            gr.update(choices=self._choices(own)),
-            gr.update(interactive=own.ready()),
-            gr.update(visible=bool(own.method)),
-            own.panel() or gr.skip(),
-            gr.update(choices=shown, value=own.method or None, visible=len(shown) > 1),
-            given.ranking(own),
-            gr.update(interactive=bool(own.past)),
-            *(gr.update(value=path) for path in files),
-        ]  # fmt: skip
+            yield self._state(own) | ({part: made[0]} if made else {})

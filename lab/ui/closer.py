@@ -13,7 +13,8 @@ from ..method import Report
 from ..methods import METHODS
 from ..parts.marks import KINDS
 from . import encoding
-from .own import QUICK, Own
+from .answers import QUICK
+from .own import Own
 from .wording import SHAPES
 
 NEAR = 0.18  # side of what is shown around a spot, share of the picture's shorter side

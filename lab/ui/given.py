@@ -8,6 +8,7 @@ from html import escape
 from ..methods import METHODS
 from . import handout
 from .own import Own
+from .wording import duration
 
 HEADS = {"good": "Good", "bad": "Bad", "new": "To judge"}
 
@@ -51,7 +52,7 @@ def ranking(own: Own) -> str:
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     for method, kind in METHODS.items():
         if method not in own.fitted:
-            takes = f"not tried: takes about {handout.duration(own.expected(method))}; choose it above"
+            takes = f"not tried: takes about {duration(own.expected(method))}; choose it above"
             body += f'<tr class="offered"><td>{kind.title}</td><td colspan="4">{takes}</td></tr>'
     heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
     return (

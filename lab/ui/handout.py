@@ -12,7 +12,7 @@ from .. import __version__, metrics, trial
 from ..check import Hint
 from ..detector import Detector
 from ..methods import METHODS
-from .wording import SHAPES
+from .wording import SHAPES, duration
 
 HOW = {"good": "without what was learned from it", "bad": "never learned from", "new": "never learned from"}
 TITLES = {"bad": "Given as bad", "new": "To judge", "good": "Given as good"}
@@ -20,7 +20,7 @@ TITLES = {"bad": "Given as bad", "new": "To judge", "good": "Given as good"}
 
 class Judged(NamedTuple):
     """One picture and what a detector says of it: score in σ, verdict, share of the surface marked, where the heat is
-    greatest, and the picture with its heat, a data URI."""
+    in words, the picture with its heat as a data URI, and the hottest spot in shares of width and height."""
 
     name: str
     role: str  # good, bad or new
@@ -29,6 +29,7 @@ class Judged(NamedTuple):
     marked: float
     place: str
     overlay: str
+    hottest: tuple[float, float]
 
 
 def summary(title: str, judged: Sequence[Judged], good: int) -> str:
@@ -91,10 +92,6 @@ def ranked_by(results: Sequence[trial.Result]) -> str:
         "trains is judged on the few good ones held out of it, so its interval is wider. Where intervals overlap, the "
         "order may be chance."
     )
-
-
-def duration(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds > 90 else f"{max(1, round(seconds))} s"
 
 
 def page(

@@ -56,7 +56,7 @@ CSS = """
 @media (max-width: 640px) {
   #rail, #bench { flex: 1 1 100% !important }
   .gradio-container { padding: 10px 14px 32px !important }
-  #head { column-gap: 8px } #head h1 { font-size: 1.05rem; flex: 1 } #head button { font-size: .75rem }
+  #head { column-gap: 8px } #head h1 { font-size: 1rem; flex: 1 } #head button { font-size: .75rem }
   #head p { order: 1; flex: 1 1 100%; font-size: .85rem }
   .gradio-container .tab-container button { padding: 6px 9px; font-size: .9rem }
   .status { flex-wrap: wrap; gap: 2px 10px } .status progress { width: 100% } .status span { flex: 1 1 100% }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import dataclasses
 import queue
 import threading
@@ -89,6 +90,18 @@ class Page:
             "survey": survey.key if survey and survey.payload else "",
         }  # fmt: skip
 
+    def scores(self, m: str) -> dict[str, Any] | None:
+        """What a method says of all test pictures, as plain values; None until all are judged."""
+        survey, detector = self.shown.surveys.get(m), self.service.ready(self.shown.place, m)
+        if not survey or not survey.payload or not detector or not detector.calibration:
+            return None
+        c, numbers = detector.calibration, survey.payload["numbers"]
+        judged = [
+            dict(name=item.name, bad=item.bad, score=score, verdict=c.verdict(score))
+            for item, score in zip(self.shown.items, survey.scores, strict=True) if score is not None
+        ]  # fmt: skip
+        return dict(method=m, look=c.look, bad=c.bad, **numbers, pictures=judged)
+
     # --- what happens -------------------------------------------------------------------------------------------------
 
     def pick(self, name: str) -> None:
@@ -110,7 +123,8 @@ class Page:
             self.shown = Shown(self.service, view.place)
         self.shown.why = {}
         news: News = queue.SimpleQueue()
-        threading.Thread(target=self._work, args=(view, self.shown, run, news), daemon=True).start()
+        inside = contextvars.copy_context()  # who asks: a lent GPU is asked for in their name
+        threading.Thread(target=inside.run, args=(self._work, view, self.shown, run, news), daemon=True).start()
         parts = set(PARTS)
         while self.latest is run:
             yield parts
@@ -147,7 +161,7 @@ class Page:
             def report(fraction: float, words: str) -> None:
                 if run.stop.is_set():
                     raise Cancelled
-                left = "" if words.endswith("left") else _left(time.monotonic() - began, fraction)
+                left = "" if words.endswith("left") else wording.left(time.monotonic() - began, fraction)
                 run.told = (fraction, f"{doing}: {words}", left)
                 news.put("status")
 
@@ -200,10 +214,3 @@ class Page:
         done = {variant.title(m): shown.surveys[m].rates for m in view.methods if m not in failed}
         words = wording.summary({title: rates for title, rates in done.items() if rates})
         return " ".join([words, *dict.fromkeys(failed.values())]).strip(), bool(failed)
-
-
-def _left(elapsed: float, fraction: float) -> str:
-    if elapsed < 1.5 or fraction < 0.05:
-        return ""
-    seconds = elapsed * (1 - fraction) / fraction
-    return f"about {seconds / 60:.0f} min left" if seconds > 90 else f"about {max(1, round(seconds))} s left"

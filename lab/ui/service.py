@@ -19,7 +19,7 @@ from ..data import Dataset, Item
 from ..detector import Detector, Finding
 from ..errors import LabError
 from ..method import Report, silent
-from . import encoding, evidence, variant
+from . import encoding, evidence, gpu, variant
 from .evidence import Truth
 from .sharing import Line, Shelf
 
@@ -74,7 +74,7 @@ class Service:
 
     def __post_init__(self) -> None:
         self.line = Line()
-        self.detectors: Shelf[str, Detector] = Shelf(self.memory, _bytes)
+        self.detectors: Shelf[str, Detector] = Shelf(self.memory, learned)
         self.surveys: Shelf[str, Survey] = Shelf(self.memory // 4, _length)
         self.datasets: Shelf[Place, Dataset] = Shelf(16)
         self._thumbs: Shelf[Place, list[str]] = Shelf(16)
@@ -163,7 +163,7 @@ class Service:
                     detector = fitted.rescored(good(), later, **variant.scoring(method))
                 else:
                     detector = self.fitting[key] = Detector(method.partition("?")[0], **self.settings(method))
-                    detector.fit(good(), seed=self.seed, report=later)
+                    detector = gpu.fit(detector, good(), self.seed, later)
                     detector.origin = dataset.origin
                 detector.key = key
                 self._store(detector, self.folder / f"{key}.safetensors")
@@ -232,7 +232,8 @@ class Service:
         return None
 
 
-def _bytes(detector: Detector) -> int:
+def learned(detector: Detector) -> int:
+    """Bytes of what it has learned."""
     return sum(t.nbytes for t in detector.method.state().values())
 
 

@@ -15,10 +15,10 @@ V = TypeVar("V")
 
 
 class Shelf(Generic[K, V]):
-    """The most recently used values, at most `limit` in total of what `size` says of each."""
+    """The most recently used values, at most `limit` in total of what `size` says of each; `gone` hears of others."""
 
-    def __init__(self, limit: int, size: Callable[[V], int] = lambda _: 1):
-        self.limit, self.size = limit, size
+    def __init__(self, limit: int, size: Callable[[V], int] = lambda _: 1, gone: Callable[[V], None] = lambda _: None):
+        self.limit, self.size, self.gone = limit, size, gone
         self._held: OrderedDict[K, V] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -29,12 +29,19 @@ class Shelf(Generic[K, V]):
             return self._held.get(key)
 
     def put(self, key: K, value: V) -> V:
+        gone = list[V]()
         with self._lock:
             self._held[key] = value
             self._held.move_to_end(key)
             while len(self._held) > 1 and sum(map(self.size, self._held.values())) > self.limit:
-                self._held.popitem(last=False)
+                gone.append(self._held.popitem(last=False)[1])
+        for one in gone:
+            self.gone(one)
         return value
+
+    def all(self) -> list[V]:
+        with self._lock:
+            return list(self._held.values())
 
     def drop(self, key: K) -> V | None:
         with self._lock:

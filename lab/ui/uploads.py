@@ -19,9 +19,10 @@ PICTURES = 200  # of one visit
 MEGAPIXELS = 24  # of one picture
 MEGABYTES = 400  # of one visit's files
 MINUTES = 20  # of one visit's computing
+MEMORY = 400  # MB of one visit's detectors and what they say
 LIMITS = (
-    f"Up to {PICTURES} pictures of up to {MEGAPIXELS} megapixels, {MEGABYTES} MB and {MINUTES} minutes of computing a "
-    f"visit. {images.FORMATS}, or zips of them."
+    f"A visit may have {PICTURES} pictures of up to {MEGAPIXELS} megapixels, {MEGABYTES} MB of files, {MEMORY} MB of "
+    f"detectors and {MINUTES} minutes of computing. {images.FORMATS}, or zips of them."
 )
 ROLES = {"good": "good", "bad": "bad", "new": "to judge"}
 

@@ -34,6 +34,15 @@ def progress(fraction: float | None, words: str, left: str = "") -> str:
     return f'<div class="status" role="status">{bar}{told}</div>'
 
 
+def duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds > 90 else f"{max(1, round(seconds))} s"
+
+
+def left(elapsed: float, fraction: float) -> str:
+    """What a job that has come so far in so many seconds still takes; "" while nobody can know."""
+    return "" if elapsed < 1.5 or fraction < 0.05 else f"about {duration(elapsed * (1 - fraction) / fraction)} left"
+
+
 def summary(done: Mapping[str, Rates]) -> str:
     """What a finished comparison says, in one sentence: title -> rates at the method's own threshold."""
     if not done:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,11 +14,14 @@ from .service import sentence
 
 
 class Work:
-    """`run` does a job and yields whenever there is news; a newer job ends an older one. minutes: of all jobs."""
+    """`run` does a job and yields whenever there is news; a newer job ends an older one. minutes: of all jobs.
+
+    told   how far it is (None: nothing runs), what is done, what it still takes
+    """
 
     def __init__(self, minutes: float):
         self.minutes, self.spent = minutes, 0.0  # spent: seconds
-        self.told: tuple[float | None, str] = (None, "")
+        self.told: tuple[float | None, str, str] = (None, "", "")
         self.stop = threading.Event()
         self.running = False
 
@@ -28,8 +32,9 @@ class Work:
         """job(report) returns what came of it, in words."""
         self.stop.set()
         stop = self.stop = threading.Event()
-        self.running, self.told = True, (0.0, "beginning")
-        thread = threading.Thread(target=self._do, args=(job, stop), daemon=True)
+        self.running, self.told = True, (0.0, "beginning", "")
+        inside = contextvars.copy_context()  # who asks: a lent GPU is asked for in their name
+        thread = threading.Thread(target=inside.run, args=(self._do, job, stop), daemon=True)
         thread.start()
         shown = None
         while self.stop is stop:
@@ -43,14 +48,18 @@ class Work:
             thread.join(0.25)
 
     def _do(self, job: Callable[[Report], str], stop: threading.Event) -> None:
-        began = time.monotonic()
+        began = since = time.monotonic()
 
         def report(fraction: float, words: str) -> None:
+            nonlocal since
             if stop.is_set():
                 raise Cancelled
-            if self.spent + time.monotonic() - began > 60 * self.minutes:
+            now = time.monotonic()
+            if self.spent + now - began > 60 * self.minutes:
                 raise LabError(f"This visit's {self.minutes:.0f} minutes of computing are used up; reload the page.")
-            self.told = (fraction, words)
+            if not fraction:  # it waits, or begins
+                since = now
+            self.told = (fraction, words, wording.left(now - since, fraction))
 
         try:
             words = job(report)
@@ -60,4 +69,4 @@ class Work:
             words = sentence(error)
         self.spent += time.monotonic() - began
         if self.stop is stop:
-            self.told, self.running = (None, words), False
+            self.told, self.running = (None, words, ""), False

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 
 from ..parts.marks import KINDS
 from . import given
+from .answers import QUICK
 from .asked import Asked
-from .own import QUICK
+from .endpoints import api, named
 from .panel import STATIC, panel
 from .service import Service
 from .uploads import LIMITS
@@ -60,7 +59,8 @@ class Yours(Asked):
             with gr.Column(visible=False, elem_classes="answers") as self.answers:
                 self._build_answers()
         self.parts = [
-            self.given, self.method, self.go, self.answers, self.panel, self.chosen, self.tried, self.undo, *self.files,
+            self.given, self.method, self.go, self.answers, self.panel, self.chosen, self.tried, self.undo, self.x,
+            self.y, *self.files,
         ]  # fmt: skip
         self.told: list[Any] = [self.status, self.cancel, *self.parts]
         self._wire(drops)
@@ -101,43 +101,38 @@ class Yours(Asked):
         still: dict[str, Any] = dict(show_progress="hidden", trigger_mode="multiple", concurrency_limit=None)
         for role, drop in drops.items():
             take = self._taker(role)
-            drop.upload(take, drop, [drop, *self.told], **_named(take, f"yours_{role}"), **still).then(
+            drop.upload(take, drop, [drop, *self.told], **named(take, f"yours_{role}"), **still).then(
                 self.check, None, self.told, api_visibility="private", **still
             )
         self.camera.input(
             self.snap, [self.camera, self.role], [self.camera, *self.told], api_visibility="private", **still
-        ).then(self.check, None, self.told, **_named(self.check, "yours_check"), **still)
+        ).then(self.check, None, self.told, **named(self.check, "yours_check"), **still)
         self.given.acted(self.act, None, self.told, api_visibility="private", **still).then(
             self.check, None, self.told, api_visibility="private", **still
         )
-        self.go.click(self.answer, self.method, self.told, **_named(self.answer, "yours_answer"), **still)
-        self.cancel.click(self.stop, None, self.cancel, **_named(self.stop, "yours_cancel"), **still)
-        self.chosen.input(self.choose, self.chosen, self.told, **_named(self.choose, "yours_show"), **still)
-        self.panel.picked(self.pick, None, self.panel, api_visibility="private", **still)
+        self.go.click(self.answer, self.method, self.told, **named(self.answer, "yours_answer"), **still)
+        self.cancel.click(self.stop, None, self.cancel, **named(self.stop, "yours_cancel"), **still)
+        self.chosen.input(self.choose, self.chosen, self.told, **named(self.choose, "yours_show"), **still)
+        self.panel.picked(self.pick, None, [self.panel, self.x, self.y], api_visibility="private", **still)
         self.alarm.click(self.false_alarm, None, self.told, api_visibility="private", **still)
-        self.undo.click(self.take_back, None, self.told, **_named(self.take_back, "yours_undo"), **still)
+        self.undo.click(self.take_back, None, self.told, **named(self.take_back, "yours_undo"), **still)
         seen = [self.status, self.cancel, self.why]
-        self.ask.click(self.explain, [self.x, self.y], seen, **_named(self.explain, "yours_why"), **still)
+        self.ask.click(self.explain, [self.x, self.y], seen, **named(self.explain, "yours_why"), **still)
         self.why.spotted(self.spot, None, [self.x, self.y], api_visibility="private", **still).then(
             self.explain, [self.x, self.y], seen, api_visibility="private", **still
         )
         tried = [self.status, self.cancel, self.sizes]
         self.try_it.click(
-            self.try_mark, [self.kind, self.x, self.y], tried, **_named(self.try_mark, "yours_try"), **still
+            self.try_mark, [self.kind, self.x, self.y], tried, **named(self.try_mark, "yours_try"), **still
         )
         for endpoint, name in (
             (self.leave_out, "yours_leave_out"), (self.show_picture, "yours_picture"),
             (self.learn_as_good, "yours_false_alarm"), (self.scores, "yours_scores"),
         ):  # fmt: skip
-            gr.api(endpoint, **_named(endpoint, name))
+            api(endpoint, name)
 
     def load(self, blocks: gr.Blocks) -> None:
         blocks.unload(self.leave)
-
-
-def _named(asked: Callable[..., Any], name: str) -> dict[str, Any]:
-    """An endpoint, described by the whole docstring of what it calls: of itself gradio tells its first lines only."""
-    return {"api_name": name, "api_description": inspect.getdoc(asked)}
 
 
 def _say(head: str, words: str) -> None:

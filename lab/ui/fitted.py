@@ -1,0 +1,102 @@
+"""A method fitted to a visitor's good pictures, and what it says of all of them. Knows no gradio."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .. import plots, trial
+from ..detector import Detector, Finding
+from ..method import Report
+from ..methods import METHODS
+from . import encoding, evidence, gpu
+from .evidence import Truth
+from .handout import Judged
+from .service import Service, learned
+from .uploads import ROLES, Upload
+
+TRUTH = {"bad": True, "new": None, "good": False}
+
+
+class Late(Exception):
+    """What was being fitted has used up its time."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A detector fitted to the pictures `good`, and what it says of `judged`, in the order shown.
+
+    key    by which a panel fetches the payload: nobody can guess it
+    took   seconds of computing, without waiting for others
+    """
+
+    detector: Detector
+    good: tuple[str, ...]
+    judged: tuple[Judged, ...]
+    payload: dict[str, Any]
+    key: str
+    result: trial.Result
+    took: float
+
+    @property
+    def bytes(self) -> int:
+        texts = [j.overlay for j in self.judged] + [picture["heat"] for picture in self.payload["pictures"]]
+        return learned(self.detector) + sum(map(len, texts))
+
+
+def fitted(
+    service: Service, method: str, good: Sequence[Upload], others: Sequence[Upload], report: Report,
+    *, rank: bool = False, within: float | None = None,
+) -> Fitted:  # fmt: skip
+    """rank: without bad pictures among the others, made marks take their place in the result.
+
+    Waits for its turn, raises what `report` raises, and Late after `within` seconds of computing.
+    """
+    detector = Detector(method, **service.settings(method))
+    size, share = detector.settings.size, lambda low, high: lambda f, words: told(low + f * (high - low), words)
+    with service.line.turn(report):
+        began = time.monotonic()
+        service.line.now = f"{METHODS[method].title} on a visitor's pictures"
+
+        def told(fraction: float, words: str) -> None:
+            if within is not None and time.monotonic() - began > within:
+                raise Late
+            report(fraction, words)
+
+        told(0.0, "reading the pictures")
+        pictures = [one.at(size) for one in good]
+        detector = gpu.fit(detector, pictures, service.seed, share(0, 0.6))
+        judged: list[tuple[Upload, Finding]] = []
+        for number, one in enumerate(others):
+            told(0.6 + 0.1 * number / len(others), f"judging {number + 1} of {len(others)} pictures")
+            judged.append((one, detector.finding(detector.raw(one.at(size)), (size, size))))
+        held = trial.unseen(detector, pictures, share(0.7, 0.8))
+        judged += [(good[i], held[i]) for i in sorted(held)]
+        seconds = time.monotonic() - began
+        scores = {role: [f.score for one, f in judged if one.role == role] for role in ROLES}
+        result = trial.result(detector, scores["good"], scores["bad"], seconds)
+        if rank and not scores["bad"]:
+            result = trial.by_made_marks(detector, pictures, seconds, share(0.8, 1))
+        took = time.monotonic() - began
+    c = detector.calibration
+    assert c is not None
+    low, high = c.span
+    rows = tuple(
+        Judged(
+            one.name, one.role, found.score, found.verdict, float(found.mask.mean()), plots.place(found.heat),
+            encoding.picture(plots.heat_overlay(one.at(size), found.heat, low=low, high=high)), _hottest(found),
+        )
+        for one, found in judged
+    )  # fmt: skip
+    payload = evidence.payload(c, [found for _, found in judged], [Truth(TRUTH[one.role]) for one, _ in judged])
+    report(1.0, "done")  # the last moment to be cancelled: the pictures may have changed meanwhile
+    return Fitted(detector, tuple(one.name for one in good), rows, payload, secrets.token_hex(16), result, took)
+
+
+def _hottest(found: Finding) -> tuple[float, float]:
+    """Where the heat is greatest, as shares of width and height."""
+    row, column = divmod(int(found.heat.argmax()), found.heat.shape[1])
+    return round((column + 0.5) / found.heat.shape[1], 3), round((row + 0.5) / found.heat.shape[0], 3)
