@@ -229,6 +229,23 @@ def test_switching_oom_off_changes_the_map(browser: Any, address: str) -> None:
     page.close()
 
 
+@pytest.mark.parametrize(("method", "component"), [("smcc", "l_o"), ("rb_ae", "rbam"), ("local_occ", "imm")])
+def test_switching_a_component_changes_the_map(browser: Any, address: str, method: str, component: str) -> None:
+    query = f"?tab=take-apart&method={method}&picture=blot-061"
+    visit = Visit(browser, address + query, viewport={"width": 1280, "height": 900})
+    visit.told("Run fits")
+    switch = visit.page.get_by_role("checkbox", name=variant.label(variant.controls(method)[component]), exact=True)
+    before = switch.is_checked()
+    switch.set_checked(not before)
+    visit.until("words => location.search.includes(words)", f"{component}={int(not before)}")
+    run(visit)
+    visit.finished(2)
+    maps = visit.maps()
+    assert list(maps) == [method, f"{method}?{component}={int(not before)}"] and len(set(maps.values())) == 2
+    assert not visit.complaints and not visit.abroad(address)
+    visit.page.close()
+
+
 def test_cancelling_in_the_browser(browser: Any, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     known = CDO.presets()
     slow = known | {"live": known["live"].replace(epochs=2000)}
