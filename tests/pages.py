@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,11 +106,14 @@ def washers(folder: Path, good: int = 12) -> Service:
 
 
 @contextlib.contextmanager
-def serve(blocks: gr.Blocks) -> Iterator[str]:
+def serve(blocks: gr.Blocks, **more: Any) -> Iterator[str]:
     """The address of a page, served as `app.py` serves it."""
-    _, address, _ = ui.launch(blocks, None, server_name="127.0.0.1", prevent_thread_lock=True, quiet=True)
+    _, address, _ = ui.launch(blocks, None, server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **more)
     yield address
     blocks.close()
+    for thread in threading.enumerate():
+        if thread.name == "warm":  # a thread inside torch when Python ends would end it badly
+            thread.join()
 
 
 class Visit:

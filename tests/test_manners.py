@@ -48,7 +48,9 @@ def filled(visit: Visit, tab: str) -> None:
     if tab == "take-apart":
         visit.told("Run fits")
     if tab == "yours":
-        visit.page.get_by_role("heading", name="Three steps").wait_for()
+        visit.page.get_by_text("Nothing here yet").wait_for()
+        visit.page.get_by_label("3 · Method").wait_for()  # parts of gradio come one by one, this and those below last
+        visit.until("() => document.querySelectorAll('#yours input[type=file]').length == 3")
     if tab == "papers":
         visit.page.get_by_role("heading", name="CDO, Table IV").wait_for()
     if tab == "field":

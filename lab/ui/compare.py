@@ -11,6 +11,7 @@ import gradio as gr
 from ..errors import LabError
 from ..methods import METHODS
 from . import variant, wanted
+from .endpoints import api, on
 from .offer import Offer
 from .page import Page
 from .panel import panel
@@ -48,22 +49,31 @@ class Compare:
         self.parts: list[Any] = [self.status, self.button, self.panel]
         every = [*self.parts, *self.offer.parts]
         still: dict[str, Any] = dict(show_progress="hidden", trigger_mode="multiple", concurrency_limit=None)
-        self.source.input(choose, self.source, self.category, **still).then(self.run, self.chosen, every, **still)
-        for choice in (self.category, self.methods, self.backbone):
-            choice.input(self.run, self.chosen, every, **still)
-        self.button.click(self.press, self.chosen, every, **still)
-        self.panel.picked(self.pick, None, self.panel, **still)
+        hidden = still | {"api_visibility": "private"}
+        on(self.source.input, choose, "categories", self.source, self.category, **still).then(
+            self.run, self.chosen, every, **hidden
+        )
+        on(self.methods.input, self.run, "compare", self.chosen, every, **still)
+        for choice in (self.category, self.backbone):
+            choice.input(self.run, self.chosen, every, **hidden)
+        self.button.click(self.press, self.chosen, every, **hidden)
+        self.panel.picked(self.pick, None, self.panel, **hidden)
+        for endpoint, name in ((self.scores, "compare_scores"), (self.cancel, "compare_cancel")):
+            api(endpoint, name)
         self.offer.wire(self.arrived, self.chosen, [*self.chosen, *every], **still)
 
     def load(self, blocks: gr.Blocks) -> None:
         """Wires the first view and the end of a visit."""
-        blocks.load(self.open, None, self.chosen + self.parts, show_progress="hidden", concurrency_limit=None)
+        blocks.load(
+            self.open, None, self.chosen + self.parts, show_progress="hidden", concurrency_limit=None,
+            api_visibility="private",
+        )  # fmt: skip
         blocks.unload(self.leave)
 
     def warm(self) -> None:
         """Makes the first view's detectors and findings before anyone asks."""
         page = Page(self.service, self.start)
-        threading.Thread(target=lambda: [None for _ in page.run(self.start)], daemon=True).start()
+        threading.Thread(target=lambda: [None for _ in page.run(self.start)], daemon=True, name="warm").start()
 
     # --- what the page asks -------------------------------------------------------------------------------------------
 
@@ -85,7 +95,20 @@ class Compare:
     def run(
         self, source: str, category: str, methods: list[str], backbone: str, request: gr.Request
     ) -> Iterator[dict[Any, Any]]:
-        """Fills the page for other choices; what of them is not here is offered, and the page stays as it is."""
+        """Fits up to four methods to a category's good pictures, where they are not fitted yet, and judges its others.
+
+        What of the choices is not here is offered, and the page stays as it is.
+
+        Args:
+            source: a set, such as "samples".
+            category: one of its `categories`.
+            methods: their names, such as "patchcore".
+            backbone: the tag of the network that methods look through, such as "embedded".
+
+        Returns:
+            HTML of the status, label of the button, state of the panel, and the offer; `compare_scores` gives the
+            numbers plainly.
+        """
         before = self.page(request).view
         picture = before.picture if (source, category) == before.place else ""
         tag = "" if backbone == self.default else backbone
@@ -127,6 +150,36 @@ class Compare:
         else:
             yield from self.run(source, category, methods, backbone, request)
 
+    def scores(self, source: str, category: str, methods: list[str], request: gr.Request) -> list[dict]:
+        """What up to four methods say of a category's test pictures; they are fitted first where they are not yet.
+
+        Args:
+            source: a set at hand, such as "samples".
+            category: one of its `categories`.
+            methods: their names, such as "patchcore".
+
+        Returns:
+            A list of objects, one a method: method; look and bad (thresholds, σ); auroc with its 95 % interval; margin
+            and overlap of the pictures' scores; pictures: a list of objects with name, bad, score (σ), verdict.
+        """
+        page = self.page(request)
+        for _ in page.run(View(source, category, tuple(methods))):
+            pass
+        told = [scores for m in methods if (scores := page.scores(m))]
+        if not told:
+            raise gr.Error(page.latest.told[1])
+        return told
+
+    def cancel(self, request: gr.Request) -> str:
+        """Ends what runs for this visitor.
+
+        Returns:
+            What was going on, in words.
+        """
+        page = self.page(request)
+        page.cancel()
+        return page.latest.told[1]
+
     def pick(self, event: gr.EventData, request: gr.Request) -> dict[str, Any]:
         page = self.page(request)
         try:
@@ -155,6 +208,13 @@ class Compare:
 
 
 def choose(source: str) -> dict[str, Any]:
-    """The categories of a newly chosen set, also those that can be downloaded."""
+    """The categories of a set, also those that can be downloaded.
+
+    Args:
+        source: a set, such as "samples".
+
+    Returns:
+        The choices of "Category", and the first of them.
+    """
     found = wanted.categories(source)
     return gr.update(choices=found, value=found[0][1] if found else None)

@@ -65,7 +65,7 @@ class Offer:
         """Offers it: what is known at once, then what its source says."""
         visit = self.visit(request)
         visit.shown, visit.want = self.shown(request), want
-        visit.work.told = (None, want.words(visit.shown))
+        visit.work.told = (None, want.words(visit.shown), "")
         yield self._state(visit)
         yield from self._follow(visit, visit.asking)
 

@@ -92,7 +92,8 @@ class Page:
 
     def scores(self, m: str) -> dict[str, Any] | None:
         """What a method says of all test pictures, as plain values; None until all are judged."""
-        survey, detector = self.shown.surveys.get(m), self.service.ready(self.shown.place, m)
+        survey = self.shown.surveys.get(m)
+        detector = self.service.ready(self.shown.place, m) if survey and survey.payload else None
         if not survey or not survey.payload or not detector or not detector.calibration:
             return None
         c, numbers = detector.calibration, survey.payload["numbers"]

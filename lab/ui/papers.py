@@ -11,6 +11,7 @@ from .. import papers
 from ..errors import LabError
 from ..methods import METHODS
 from ..papers import page, survey
+from .endpoints import on
 from .measured import called, measured, switched, title
 from .service import sentence
 from .table import HINT, Cell, Facts, Origins, board, csv_link, part, table
@@ -31,8 +32,8 @@ class Papers:
             self.table = gr.Dropdown(every, value=START, label="Table", min_width=300)
         self.shown = part(show(START))
         still: dict[str, Any] = dict(show_progress="hidden", concurrency_limit=None)
-        self.paper.input(choose, self.paper, self.table, api_name="papers_tables", **still)
-        self.table.change(show, self.table, self.shown, api_name="papers_table", **still)
+        on(self.paper.input, choose, "papers_tables", self.paper, self.table, **still)
+        on(self.table.change, show, "papers_table", self.table, self.shown, **still)
 
     def load(self, blocks: gr.Blocks) -> None:
         blocks.load(opened, None, [self.paper, self.table], show_progress="hidden", api_visibility="private")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import Any
 
 import gradio as gr
 
-from .. import data
+from .. import ablate, data
 from ..errors import LabError
 from . import deltas, drawn, inner, table, variant, wording
 from .apart import AS_PUBLISHED, Apart, Question
+from .endpoints import api, on
 from .field import signs
 from .panel import panel
 from .service import Service, sentence
@@ -64,16 +66,16 @@ class TakeApart:
         self.still: dict[str, Any] = dict(show_progress="hidden", concurrency_limit=None)
         for m, run in runs.items():
             self._wire(m, run)
-        gr.on(
-            [self.method.input, self.category.input], self.choose, [self.method, *self.place],
-            [*self.groups.values(), *self.parts], api_name="take_apart_choose", **self.still,
-        )  # fmt: skip
+        chosen = functools.partial(gr.on, [self.method.input, self.category.input])
+        on(chosen, self.choose, "take_apart_choose", [self.method, *self.place],
+           [*self.groups.values(), *self.parts], **self.still)  # fmt: skip
         self.source.input(categories, self.source, self.category, api_visibility="private", **self.still).then(
             self.choose, [self.method, *self.place], [*self.groups.values(), *self.parts], api_visibility="private",
             **self.still,
         )  # fmt: skip
         hidden: dict[str, Any] = dict(api_visibility="private", **self.still)
-        self.button.click(self.cancel, None, self.parts, api_name="take_apart_cancel", **self.still)
+        api(self.figures, "take_apart_figures")
+        on(self.button.click, self.cancel, "take_apart_cancel", None, self.parts, **self.still)
         self.panel.picked(self.pick, None, [self.panel, self.views], trigger_mode="multiple", **hidden)
         every = [control for group in self.controls.values() for control in group.values()]
         outputs = [self.method, *self.place, *self.groups.values(), *every, *self.parts]
@@ -89,10 +91,8 @@ class TakeApart:
     def _wire(self, method: str, run: gr.Button) -> None:
         controls = self.controls[method]
         told = [*self.place, *controls.values()]
-        run.click(
-            self._asking(method, "run"), told, self.parts, api_name=f"take_apart_{method}", trigger_mode="multiple",
-            **self.still,
-        )  # fmt: skip
+        ask = self._asking(method, "run")
+        on(run.click, ask, f"take_apart_{method}", told, self.parts, trigger_mode="multiple", **self.still)
         gr.on(
             [control.input for control in controls.values()], self._asking(method, "look"), told, self.parts,
             trigger_mode="always_last", api_visibility="private", **self.still,
@@ -164,6 +164,19 @@ class TakeApart:
         """Ends what runs for this visitor; what was finished stays."""
         self.page(request).cancel()
         return {self.button: gr.update(interactive=False)}
+
+    def figures(self, request: gr.Request) -> list[dict]:
+        """What the last run changed.
+
+        Returns:
+            A list of objects, one a figure: figure; as_published, altered and difference (published minus altered;
+            null where undefined); paper: its difference as text, or "larger", "smaller", null where it has none.
+        """
+        return [
+            dict(figure=row.figure, as_published=row.full, altered=row.altered, difference=row.delta,
+                 paper=ablate.theirs(row.claim) if row.claim else None)
+            for row in self.page(request).deltas()
+        ]  # fmt: skip
 
     def pick(self, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
         page = self.page(request)

@@ -10,7 +10,7 @@ from ..parts.marks import KINDS
 from . import given
 from .answers import QUICK
 from .asked import Asked
-from .endpoints import api, named
+from .endpoints import api, on
 from .panel import STATIC, panel
 from .service import Service
 from .uploads import LIMITS
@@ -101,30 +101,29 @@ class Yours(Asked):
         still: dict[str, Any] = dict(show_progress="hidden", trigger_mode="multiple", concurrency_limit=None)
         for role, drop in drops.items():
             take = self._taker(role)
-            drop.upload(take, drop, [drop, *self.told], **named(take, f"yours_{role}"), **still).then(
+            on(drop.upload, take, f"yours_{role}", drop, [drop, *self.told], **still).then(
                 self.check, None, self.told, api_visibility="private", **still
             )
-        self.camera.input(
+        snapped = self.camera.input(
             self.snap, [self.camera, self.role], [self.camera, *self.told], api_visibility="private", **still
-        ).then(self.check, None, self.told, **named(self.check, "yours_check"), **still)
+        )
+        on(snapped.then, self.check, "yours_check", None, self.told, **still)
         self.given.acted(self.act, None, self.told, api_visibility="private", **still).then(
             self.check, None, self.told, api_visibility="private", **still
         )
-        self.go.click(self.answer, self.method, self.told, **named(self.answer, "yours_answer"), **still)
-        self.cancel.click(self.stop, None, self.cancel, **named(self.stop, "yours_cancel"), **still)
-        self.chosen.input(self.choose, self.chosen, self.told, **named(self.choose, "yours_show"), **still)
+        on(self.go.click, self.answer, "yours_answer", self.method, self.told, **still)
+        on(self.cancel.click, self.stop, "yours_cancel", None, self.cancel, **still)
+        on(self.chosen.input, self.choose, "yours_show", self.chosen, self.told, **still)
         self.panel.picked(self.pick, None, [self.panel, self.x, self.y], api_visibility="private", **still)
         self.alarm.click(self.false_alarm, None, self.told, api_visibility="private", **still)
-        self.undo.click(self.take_back, None, self.told, **named(self.take_back, "yours_undo"), **still)
+        on(self.undo.click, self.take_back, "yours_undo", None, self.told, **still)
         seen = [self.status, self.cancel, self.why]
-        self.ask.click(self.explain, [self.x, self.y], seen, **named(self.explain, "yours_why"), **still)
+        on(self.ask.click, self.explain, "yours_why", [self.x, self.y], seen, **still)
         self.why.spotted(self.spot, None, [self.x, self.y], api_visibility="private", **still).then(
             self.explain, [self.x, self.y], seen, api_visibility="private", **still
         )
         tried = [self.status, self.cancel, self.sizes]
-        self.try_it.click(
-            self.try_mark, [self.kind, self.x, self.y], tried, **named(self.try_mark, "yours_try"), **still
-        )
+        on(self.try_it.click, self.try_mark, "yours_try", [self.kind, self.x, self.y], tried, **still)
         for endpoint, name in (
             (self.leave_out, "yours_leave_out"), (self.show_picture, "yours_picture"),
             (self.learn_as_good, "yours_false_alarm"), (self.scores, "yours_scores"),

@@ -1,0 +1,145 @@
+"""The page for programs: named and typed endpoints by gradio's own client, tools by MCP, a GPU lent for a fit."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pytest
+from conftest import ROOT, stripes
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from pages import serve, tiny, washers
+
+from lab import Detector, images, trial, ui
+from lab.errors import LabError
+from lab.method import silent
+from lab.ui import gpu
+
+START = ui.View("samples", "washer", ("padim",))
+APART = ui.Question.of("samples", "washer", "cdo", {"oom": False})
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, gr.Blocks]]:
+    with pytest.MonkeyPatch.context() as patch:
+        tiny(patch)
+        blocks = ui.build(washers(tmp_path_factory.mktemp("cache")), START, APART)
+        with serve(blocks) as address:
+            yield address, blocks
+
+
+def test_every_endpoint_is_named_described_and_typed(served: tuple[str, gr.Blocks]) -> None:
+    told = served[1].get_api_info()["named_endpoints"]
+    prefixes = ("/compare", "/categories", "/take_apart_", "/yours_", "/papers_")
+    assert all(name.startswith(prefixes) and not name[-1].isdigit() for name in told), list(told)
+    for name, about in told.items():
+        assert about["description"].count("\n") or not about["parameters"], name
+        typed = [part["python_type"]["type"] for part in about["parameters"]]
+        assert all(kind != "Any" for kind in typed), name
+        assert all(f"{part['parameter_name']}:" in about["description"] for part in about["parameters"]), name
+    for name in ("/compare_scores", "/take_apart_figures", "/yours_scores"):
+        assert "list[dict" in told[name]["returns"][0]["python_type"]["type"], told[name]["returns"]
+    assert told["/yours_leave_out"]["returns"][0]["python_type"]["type"] == "str"
+
+
+def test_a_program_compares_takes_apart_and_judges_its_own(served: tuple[str, gr.Blocks], tmp_path: Path) -> None:
+    client = Client(served[0], verbose=False)
+    (padim,) = client.predict("samples", "washer", ["padim"], api_name="/compare_scores")
+    assert "PaDiM finds" in client.predict("samples", "washer", ["padim"], api_name="/compare")[0]
+    with pytest.raises(AppError, match="no method 'magic'"):
+        client.predict("samples", "washer", ["magic"], api_name="/compare_scores")
+    assert padim["method"] == "padim" and len(padim["pictures"]) == 12 and 0 <= padim["auroc"] <= 1
+    assert all((p["score"] > padim["bad"]) == (p["verdict"] == "bad") for p in padim["pictures"])
+
+    client.predict("samples", "washer", True, False, 2, True, "max", api_name="/take_apart_cdo")
+    figures = {row["figure"]: row for row in client.predict(api_name="/take_apart_figures")}
+    assert figures["pixel_auroc"]["paper"] == "+0.0031" and isinstance(figures["aupro"]["difference"], float)
+
+    good = [stripes(i) for i in range(8)]
+    for i, picture in enumerate([*good, stripes(100, defect=True)]):
+        images.write_png(tmp_path / f"{i}.png", picture)
+    files = [handle_file(str(tmp_path / f"{i}.png")) for i in range(9)]
+    client.predict(files[:8], api_name="/yours_good")
+    client.predict(files[8:], api_name="/yours_bad")
+    client.predict("padim", api_name="/yours_answer")
+    judged = {row["name"]: row for row in client.predict(api_name="/yours_scores")}
+    alone = Detector("padim", backbone="embedded").fit(good)
+    assert judged["8.png"]["score"] == pytest.approx(alone.detect(stripes(100, defect=True)).score, abs=1e-4)
+    assert judged["8.png"]["verdict"] == "bad" and judged["0.png"]["role"] == "good"
+    assert "3.png" in client.predict("3.png", api_name="/yours_leave_out")
+    client.close()
+
+
+# --- tools ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_switch_for_tools_says_what_it_needs() -> None:
+    if importlib.util.find_spec("mcp"):
+        pytest.skip("the package mcp is installed: the next test uses it")
+    done = subprocess.run(
+        [sys.executable, "app.py", "--mcp"], cwd=ROOT, capture_output=True, text=True, timeout=200, env=dict(os.environ)
+    )
+    assert (done.returncode, done.stderr) == (2, "--mcp needs a package that is not here: pip install 'gradio[mcp]'\n")
+
+
+def test_endpoints_are_tools(tmp_path: Path) -> None:
+    mcp = pytest.importorskip("mcp", reason="the package mcp is not installed: pip install 'gradio[mcp]'")
+    from mcp.client.streamable_http import streamablehttp_client
+
+    async def asked(url: str) -> tuple[dict[str, Any], Any]:
+        async with streamablehttp_client(url) as (read, write, _), mcp.ClientSession(read, write) as session:
+            await session.initialize()
+            tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+            name = next(name for name in tools if name.endswith("papers_table"))
+            return tools, await session.call_tool(name, {"table": "cdo/IV"})
+
+    with serve(ui.build(washers(tmp_path), START, APART), mcp_server=True) as address:
+        tools, answer = asyncio.run(asked(f"{address}gradio_api/mcp/"))
+    scores = next(tool for name, tool in tools.items() if name.endswith("compare_scores"))
+    assert set(scores.inputSchema["properties"]) == {"source", "category", "methods"}
+    assert "98.25" in str(answer.content)
+
+
+# --- a GPU that is lent ----------------------------------------------------------------------------------------------
+
+
+def test_a_fit_goes_where_a_gpu_is_lent(good: list[np.ndarray], bad: np.ndarray, monkeypatch: Any) -> None:
+    """By a stand-in for the package `spaces`, whose decorator runs the task in another process; here it does not."""
+    asked = []
+
+    def lend(duration: Any) -> Any:
+        def decorate(task: Any) -> Any:
+            def lent(job: gpu.Job) -> Any:
+                asked.append(duration(job))
+                yield from task(job)
+
+            return lent
+
+        return decorate
+
+    with monkeypatch.context() as there:
+        there.setenv("LAB_DEVICE", "cpu")
+        there.setenv("SPACES_ZERO_GPU", "true")
+        there.setitem(sys.modules, "spaces", SimpleNamespace(GPU=lend))
+        importlib.reload(gpu)
+        told = []
+        away = gpu.fit(Detector("padim", size=64), good, 0, lambda fraction, words: told.append((fraction, words)))
+        with pytest.raises(LabError, match="too few"):
+            gpu.fit(Detector("padim", size=64), good[:2], 0, silent)
+    importlib.reload(gpu)
+    here = Detector("padim", size=64)
+    assert gpu.fit(here, good, 0, silent) is here and away.detect(bad).score == here.detect(bad).score and told
+    assert asked[0] == gpu.LEAST + int(np.ceil(trial.expected("padim", len(good), trial.UNIT) / gpu.FASTER))
+    many = gpu.Job("local_occ", {}, [bad] * 500, 0, "")
+    assert asked[0] < gpu.duration(many) <= gpu.MOST
