@@ -420,8 +420,8 @@ row({"picture": pixels(batch), "reference": pixels(reference)} | rebuilt)
 table(["t", "largest weight, mean", "weight if all were equal", "patches that share the weight"], told)
 
 # %% [markdown]
-# **The reference in another light.** The same detector, the same test pictures; only the reference is made darker. Its
-# patches are then like none of the picture's:
+# **The reference in another light.** The same detector, the same test pictures; only the reference is made darker.
+# What that does to sound pixels, and to the margin:
 
 # %%
 rows = []
