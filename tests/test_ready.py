@@ -122,7 +122,7 @@ def test_taken_apart_without_a_fit(
     page = Apart(Service(folder=tmp_path), question)
     for _ in page.look(question):
         if len(page.shown.heats) == len(question.methods):
-            page.stop.set()  # what follows is the judging of the test pictures
+            page.cancel()  # what follows is the judging of the test pictures
     maps = [slot["heat"]["heat"] for slot in page.panel()["slots"]]
     assert len(set(maps)) == len(maps) == (2 if off else 1) and all(page.curves().values())
 
