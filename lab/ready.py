@@ -35,6 +35,7 @@ log = logging.getLogger("lab.ready")
 
 CATEGORIES = ("washer", "cloth")  # of the samples: an object, a texture
 KINDS = {"rb_ae": "texture", "local_occ": "object"}  # what a paper is for: its components are switched off there alone
+LEFT_OUT = ("cloth/local_occ",)  # no pose fits a texture, so fewer bits move its scores; whole it has 5.8 MB
 SEED = 0
 BITS = (11, 12, 13, 14, 15, 16)  # of a stored value: the fewest by which no score moves by more than
 LIMIT = 1e-3  # of the range of scores
@@ -120,7 +121,8 @@ def plans() -> dict[str, Plan]:
     """By name: on each category every method that trains, as `live` has it and without each component that it has on.
 
     Of a method that is for one kind of surface the components are off on that kind alone (KINDS): with the others the
-    folder would pass 40 MB. What changes only scoring needs no file of its own: `Detector.rescored`.
+    folder would pass 40 MB, and so it would with LEFT_OUT. What changes only scoring needs no file of its own:
+    `Detector.rescored`.
     """
     found = []
     for category in CATEGORIES:
@@ -131,7 +133,7 @@ def plans() -> dict[str, Plan]:
                 on = []
             if kind.trains:
                 found += [Plan(category, method, off) for off in ("", *on)]
-    return {plan.name: plan for plan in found}
+    return {plan.name: plan for plan in found if plan.name not in LEFT_OUT}
 
 
 def make(name: str, folder: Path, report: Report = silent) -> Path:
