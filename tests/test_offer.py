@@ -149,11 +149,11 @@ def test_an_offer_is_taken_and_the_page_goes_on(browser: Any, address: str, serv
     visit.until("old => document.querySelector('.done .heat').toDataURL() != old", before["padim"])
     server.repos["datasets", VISA].gated = True
     take.click()
-    visit.until("() => document.querySelector('#offer').innerText.includes('is gated; ask for access')")
+    visit.until("() => document.querySelector('#offer')?.innerText.includes('is gated; ask for access')")
     assert "samples, stripes" in visit.page.locator(".source").inner_text()
     server.repos["datasets", VISA].gated = False
     take.click()
-    visit.until("() => document.querySelector('.source').innerText.includes('visa, pcb1 · VisA: CC BY 4.0')")
+    visit.until("() => document.querySelector('.source')?.innerText.includes('visa, pcb1 · VisA: CC BY 4.0')")
     visit.finished(1)
     offer.wait_for(state="hidden")
     assert list(visit.maps()) == ["padim"] and not visit.complaints
@@ -164,12 +164,12 @@ def test_an_offer_is_taken_and_the_page_goes_on(browser: Any, address: str, serv
     assert visit.maps()["padim"] == plain
     assert not features.at_hand(TAG)
     take.click()
-    visit.until("() => document.querySelector('.cards').innerText.includes('PaDiM on resnet18.tv_in1k')")
+    visit.until("() => document.querySelector('.cards')?.innerText.includes('PaDiM on resnet18.tv_in1k')")
     visit.finished(1)
     changed = visit.maps()
     assert list(changed) == [f"padim?backbone={TAG}"] and changed[f"padim?backbone={TAG}"] != plain
     visit.until(f"() => location.search.includes('methods=padim&backbone={TAG}')")
     visit.page.goto(f"{address}?set=visa&category=pcb1&methods=padim&backbone={TAG}")
-    visit.until("() => document.querySelector('.cards').innerText.includes('PaDiM on resnet18.tv_in1k')")
+    visit.until("() => document.querySelector('.cards')?.innerText.includes('PaDiM on resnet18.tv_in1k')")
     visit.finished(1)
     assert visit.page.get_by_label("Backbone").input_value() == TAG and not visit.complaints

@@ -309,12 +309,12 @@ def test_the_address_restores_the_threshold(browser: Any, visit: Visit, served: 
 
 def test_a_picture_is_picked_where_it_is_shown(visit: Visit, served: Lab) -> None:
     visit.card("padim").locator(".dot[data-number='4']").dispatch_event("pointerdown", {"button": 0})
-    visit.until("name => document.querySelector('.source figcaption').innerText == name", served.names[4])
+    visit.until("name => document.querySelector('.source figcaption')?.innerText == name", served.names[4])
     settled(visit)
     agrees(visit, served._replace(at=4))
     visit.page.locator(".thumb[aria-current=true]").focus()
     visit.page.keyboard.press("ArrowRight")
-    visit.until("name => document.querySelector('.source figcaption').innerText == name", served.names[5])
+    visit.until("name => document.querySelector('.source figcaption')?.innerText == name", served.names[5])
     settled(visit)
     agrees(visit, served._replace(at=5))
     assert all(url.startswith((served.address, "data:", "blob:")) for url in visit.requests)

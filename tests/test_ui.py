@@ -218,7 +218,7 @@ def test_a_method_can_be_left_out_and_the_strip_follows(visit: Visit) -> None:
     borders = visit.page.eval_on_selector_all(".thumb", "all => all.map(t => t.className)")
     visit.remove("PatchCore")
     visit.until("() => document.querySelectorAll('.card').length == 2")
-    visit.until("() => document.querySelector('.guide').innerText.includes('what PaDiM says')")
+    visit.until("() => document.querySelector('.guide')?.innerText.includes('what PaDiM says')")
     assert list(visit.maps()) == ["padim"]
     assert visit.page.eval_on_selector_all(".thumb", "all => all.map(t => t.className)") != borders
 
@@ -226,7 +226,7 @@ def test_a_method_can_be_left_out_and_the_strip_follows(visit: Visit) -> None:
 def test_another_category_changes_pictures_and_maps(visit: Visit) -> None:
     before = visit.maps()
     visit.choose("Category", "capsule")
-    visit.until("() => document.querySelector('.source').innerText.includes('capsule')")
+    visit.until("() => document.querySelector('.source')?.innerText.includes('capsule')")
     script = "old => ![undefined, old].includes(document.querySelector('.done .heat')?.toDataURL())"
     visit.until(script, before["padim"])
     assert list(visit.maps()) == ["padim"] and not visit.complaints
@@ -239,7 +239,7 @@ def test_a_fit_can_be_cancelled_and_the_page_goes_on(visit: Visit) -> None:
     visit.page.get_by_role("button", name="Cancel").click()
     visit.told("Cancelled")
     # the status line and the panel are two parts of the page, and the second may arrive a moment later
-    visit.until("() => document.querySelector('.cards').innerText.includes('cancelled')")
+    visit.until("() => document.querySelector('.cards')?.innerText.includes('cancelled')")
     assert list(visit.maps()) == ["padim"]
     before = visit.maps()
     visit.page.locator(".thumb[aria-current=false]").nth(9).click()
