@@ -246,6 +246,28 @@ def test_switching_a_component_changes_the_map(browser: Any, address: str, metho
     visit.page.close()
 
 
+def test_controls_that_load_late_do_not_lock_the_page(browser: Any, address: str) -> None:
+    visit = Visit(browser, "about:blank", viewport={"width": 1280, "height": 900})
+    late: list[Any] = []
+
+    def hold(route: Any) -> None:  # what draws CDO's slider, which the first view hides: comes after everything else
+        if 'type="range"' in (answer := route.fetch()).text():
+            late.append((route, answer))
+        else:
+            route.fulfill(response=answer)
+
+    visit.page.route("**/assets/Index-*.js", hold)
+    visit.page.goto(f"{address}?tab=take-apart&method=rb_ae")
+    visit.page.get_by_label("RB-AE").wait_for()
+    visit.page.wait_for_timeout(1500)
+    for route, answer in late:
+        route.fulfill(response=answer)
+    assert late
+    visit.told("Run fits")
+    visit.page.get_by_role("checkbox", name="RBAM").uncheck(timeout=10_000)
+    visit.page.close()
+
+
 def test_cancelling_in_the_browser(browser: Any, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     known = CDO.presets()
     slow = known | {"live": known["live"].replace(epochs=2000)}

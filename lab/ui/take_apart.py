@@ -21,10 +21,14 @@ from .service import Service, sentence
 from .sharing import Shelf
 
 HEAD = "<p>Switch a part of a method off, and see what it was good for.</p>"
-# updates sent to a tab before it is drawn would be lost: the tab asks for its first view when it is seen
-SEEN = """new IntersectionObserver((all, observer) => {
+# Updates sent to a tab before it is drawn would be lost: the tab asks for its first view when it is seen. Not before
+# the page is whole, though: gradio waits for each visible control to report, and one hidden by then never does.
+WHOLE = """() => { window.whole = true; window.dispatchEvent(new Event("whole")); }"""
+SEEN = """const seen = () => new IntersectionObserver((all, observer) => {
   if (all.some(one => one.isIntersecting)) { observer.disconnect(); trigger("seen"); }
-}).observe(element);"""
+}).observe(element);
+if (window.whole) seen();
+else window.addEventListener("whole", seen, {once: true});"""
 STYLE = (Path(__file__).parent / "static" / "apart.css").read_text(encoding="utf-8")
 
 
@@ -82,7 +86,8 @@ class TakeApart:
         head.seen(self.open, None, outputs, **hidden)
 
     def load(self, blocks: gr.Blocks) -> None:
-        """Wires the end of a visit."""
+        """Wires the page's being whole, and the end of a visit."""
+        blocks.load(None, None, None, js=WHOLE, api_visibility="private", **self.still)
         blocks.unload(self.leave)
 
     def _part(self) -> gr.HTML:
