@@ -7,6 +7,7 @@ import dataclasses
 import io
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -25,8 +26,8 @@ from lab.data import Item, load, samples
 from lab.data.unaligned import unaligned
 from lab.detector import Detector, held_out
 from lab.errors import Cancelled, LabError
-from lab.method import silent
-from lab.parts import marks
+from lab.method import Report, silent
+from lab.parts import features, marks
 from lab.ui import answers, closer, given, own, uploads, work, yours
 from lab.ui.fitted import Fitted, Late
 from lab.ui.service import Service
@@ -288,6 +289,34 @@ def test_a_visit_holds_so_much_and_says_what_went(folder: Path, monkeypatch: pyt
     assert words.endswith(f"To stay within {answers.MEMORY} MB, this visit no longer holds PaDiM.")
     assert list(made.fitted) == ["patchcore"] and made.desk.get(key)
     made.close()
+
+
+def test_nothing_computed_of_a_visitors_pictures_outlasts_the_visit(folder: Path) -> None:
+    made, held = visit(folder), features.CACHE.held
+    before = len(held)
+    list(made.work.run(lambda report: made.answer("padim", report)))
+    mine = [key for key in held if key[0] == made.work.owner]
+    assert len(mine) == len(held) - before >= 12 and len(made.desk.all()) == 1
+    held_answer, pictures = made.fitted["padim"], [one.pixels() for one in made.uploads.of("good")]
+    late, begun = threading.Event(), threading.Event()
+
+    def job(report: Report) -> str:
+        begun.set()
+        late.wait()
+        Detector("padim", size=64).fit(pictures)
+        return made._hold("padim", held_answer)
+
+    news = made.work.run(job)
+    next(news)
+    begun.wait()
+    made.close()
+    assert not made.desk.all() and len(held) == before
+    late.set()  # a job that notices the end too late
+    until = time.monotonic() + 60
+    while any(thread.name == made.work.owner for thread in threading.enumerate()):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert not made.desk.all() and len(held) == before and not made.fitted
 
 
 def test_a_settled_hint_does_not_come_back(folder: Path) -> None:

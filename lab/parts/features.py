@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import threading
 from collections import OrderedDict
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -161,23 +163,39 @@ def file_sha256(path: Path) -> str:
     return _sha256(path, path.stat().st_mtime_ns)
 
 
+OWNER: ContextVar[str] = ContextVar("owner", default="")
+"""Whose pictures the thread works on: what is cached of them is theirs, and goes with them. Public sets have none."""
+
+
 class FeatureCache:
-    """Features of frozen backbones, one entry a picture, the least recently used dropped past `limit` bytes."""
+    """Features of frozen backbones by picture and owner, the least recently used dropped past `limit` bytes."""
 
     def __init__(self, limit: int):
         self.limit, self.held, self.bytes = limit, OrderedDict[tuple, list[Tensor]](), 0
+        self._lock = threading.Lock()
 
     def get(self, key: tuple) -> list[Tensor] | None:
-        if key in self.held:
-            self.held.move_to_end(key)
-            return self.held[key]
-        return None
+        with self._lock:
+            if found := self.held.get((OWNER.get(), *key)):
+                self.held.move_to_end((OWNER.get(), *key))
+            return found
 
     def put(self, key: tuple, value: list[Tensor]) -> None:
-        self.held[key] = value
-        self.bytes += sum(v.nbytes for v in value)
-        while self.bytes > self.limit:
-            self.bytes -= sum(v.nbytes for v in self.held.popitem(last=False)[1])
+        with self._lock:
+            self._drop((OWNER.get(), *key))
+            self.held[OWNER.get(), *key] = value
+            self.bytes += sum(v.nbytes for v in value)
+            while self.bytes > self.limit:
+                self._drop(next(iter(self.held)))
+
+    def drop(self, owner: str) -> None:
+        """Forgets the features of this owner's pictures."""
+        with self._lock:
+            for key in [key for key in self.held if key[0] == owner]:
+                self._drop(key)
+
+    def _drop(self, key: tuple) -> None:
+        self.bytes -= sum(v.nbytes for v in self.held.pop(key, ()))
 
 
 CACHE = FeatureCache(limit=int(os.environ.get("LAB_CACHE_MB", "768")) * 2**20)

@@ -26,7 +26,7 @@ class Own(Answers):
 
     def __init__(self, service: Service, desk: Shelf[str, Any]):
         super().__init__(service, desk)
-        self.work = Work(MINUTES)
+        self.work = Work(MINUTES, self._gone)
         self.hints: list[check.Hint] = []
         self.kept: set[str] = set()  # words of hints that were settled
         self.checked: list[Upload] = []  # what the data check has seen
@@ -34,7 +34,9 @@ class Own(Answers):
         self._thumbs: tuple[str, tuple[str, ...]] = ("", ())
 
     def close(self) -> None:
-        self.work.stop.set()
+        self.work.close()
+
+    def _gone(self) -> None:
         self._forget()
         self.desk.drop(self._thumbs[0])
         self.uploads.close()

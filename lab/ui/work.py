@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
+import ctypes
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
 
 from ..errors import Cancelled, LabError
 from ..method import Report
+from ..parts import features
 from . import wording
 from .service import sentence
 
 
 class Work:
-    """`run` does a job and yields whenever there is news; a newer job ends an older one. minutes: of all jobs.
+    """`run` does a job and yields whenever there is news; a newer job ends an older one. minutes: of all jobs;
+    forget: drops what they made, at the end of the visit and again where a job outlasts it.
 
     told   how far it is (None: nothing runs), what is done, what it still takes
     """
 
-    def __init__(self, minutes: float):
-        self.minutes, self.spent = minutes, 0.0  # spent: seconds
+    def __init__(self, minutes: float, forget: Callable[[], None] = lambda: None):
+        self.minutes, self.forget, self.spent = minutes, forget, 0.0  # spent: seconds
         self.told: tuple[float | None, str, str] = (None, "", "")
         self.stop = threading.Event()
-        self.running = False
+        self.running = self.over = False
+        self.owner = secrets.token_hex(8)  # of what is computed of the visitor's pictures
+
+    def close(self) -> None:
+        """The visit is over: its job ends, and all that was made is forgotten."""
+        self.over = True
+        self.stop.set()
+        self._forget()
+
+    def _forget(self) -> None:
+        self.forget()
+        features.CACHE.drop(self.owner)
+        with contextlib.suppress(AttributeError, TypeError):  # glibc, alone, keeps what many threads freed
+            ctypes.CDLL(None).malloc_trim(0)
 
     def status(self) -> str:
         return wording.progress(*self.told)
@@ -34,7 +52,8 @@ class Work:
         stop = self.stop = threading.Event()
         self.running, self.told = True, (0.0, "beginning", "")
         inside = contextvars.copy_context()  # who asks: a lent GPU is asked for in their name
-        thread = threading.Thread(target=inside.run, args=(self._do, job, stop), daemon=True)
+        inside.run(features.OWNER.set, self.owner)
+        thread = threading.Thread(target=inside.run, args=(self._do, job, stop), name=self.owner, daemon=True)
         thread.start()
         shown = None
         while self.stop is stop:
@@ -68,5 +87,7 @@ class Work:
         except Exception as error:  # the end of a thread: whatever it was, the visitor reads a sentence
             words = sentence(error)
         self.spent += time.monotonic() - began
+        if self.over:
+            self._forget()
         if self.stop is stop:
             self.told, self.running = (None, words, ""), False
