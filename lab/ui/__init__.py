@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from . import look, panel, yours
+from . import look, memory, panel, yours
 from .apart import Question
 from .compare import Compare
 from .field import Field
@@ -53,6 +53,7 @@ def build(service: Service | None = None, start: View = START, apart: Question =
 
 def launch(blocks: gr.Blocks, port: int | None, **more: Any) -> tuple[Any, str, str]:
     """Serves it until interrupted; returns what gradio's launch does. Nothing on the page asks any other host."""
+    memory.few_arenas()
     told: tuple[Any, str, str] = blocks.queue(max_size=64).launch(
         server_port=port, theme=look.THEME, css=look.CSS + panel.style() + yours.style(), footer_links=[],
         run_history=False, ssr_mode=False, pwa=False, share=False, max_threads=200, **more,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
-import ctypes
 import secrets
 import threading
 import time
@@ -13,7 +11,7 @@ from collections.abc import Callable, Iterator
 from ..errors import Cancelled, LabError
 from ..method import Report
 from ..parts import features
-from . import wording
+from . import memory, wording
 from .service import sentence
 
 
@@ -40,8 +38,7 @@ class Work:
     def _forget(self) -> None:
         self.forget()
         features.CACHE.drop(self.owner)
-        with contextlib.suppress(AttributeError, TypeError):  # glibc, alone, keeps what many threads freed
-            ctypes.CDLL(None).malloc_trim(0)
+        memory.give_back()
 
     def status(self) -> str:
         return wording.progress(*self.told)
