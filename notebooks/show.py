@@ -1,4 +1,5 @@
-"""What the notebooks show alike: the source of a function, pictures and maps in a row, two distributions.
+"""What the notebooks show alike: the source of a function, pictures and maps in a row, two distributions, and what
+switching components off changed.
 
 Figures have a transparent ground and mid-grey ink, so that they read on light and dark pages; blue and orange stay
 apart in every common colour blindness. Maps of one row share one scale.
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,8 +20,10 @@ from torch import Tensor
 
 from lab import Detector, Method, ablate, metrics, plots
 from lab.papers import page
+from lab.parts.maps import upsample
 from lab.plots import BLUE, INK, ORANGE
 
+TITLES = {"pixel_auroc": "pixel AUROC", "aupro": "AU-PRO", "pixel_ap": "pixel AP"}
 _INKED = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "axes.titlecolor")
 plt.rcParams |= dict.fromkeys(_INKED, INK) | dict.fromkeys(("figure.facecolor", "axes.facecolor"), "none")
 plt.rcParams |= {"axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "figure.dpi": 90}
@@ -44,6 +47,17 @@ def pixels(batch: Tensor) -> NDArray:
     return batch[0].detach().permute(1, 2, 0).mul(255).round().to(torch.uint8).numpy()
 
 
+def raw_maps(detector: Detector, pictures: Sequence[NDArray]) -> NDArray:
+    """The method's own map of each picture, in the method's own unit: N of uint8 (H, W, 3) -> float32 (N, H, W)."""
+    raw = torch.cat([detector.raw(picture).pixel for picture in pictures])
+    return upsample(raw, pictures[0].shape[:2]).numpy()
+
+
+def covered(masks: NDArray, side: int) -> Tensor:
+    """The share of each of side x side patches that lies in a defect: bool (N, H, W) -> float32 (N, side, side)."""
+    return torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(masks).float(), side)
+
+
 def symbols(method: type[Method]) -> None:
     """The symbol table that opens the method's file."""
     table(["symbol", "name", "shape"], [[f"`{symbol}`", *rest] for symbol, *rest in method.symbols()])
@@ -52,6 +66,23 @@ def symbols(method: type[Method]) -> None:
 def table(head: list[str], rows: list[list[str]]) -> None:
     text = page.table(head, rows)
     display({"text/markdown": text, "text/plain": text}, raw=True)
+
+
+def compared(
+    figures: Mapping[str, Mapping[str, float]],
+    shown: tuple[str, ...] = ("pixel_auroc", "aupro", "margin", "overlap"),
+    *,
+    head: str = "off",
+) -> None:
+    """A row for each variant's figures (`metrics.pixel_report`), and in how many of those `shown` "full" is better:
+    has the smaller overlap, the larger anything else."""
+    rows = []
+    for name, found in figures.items():
+        leads = [figures["full"][f] - found[f] for f in shown]
+        wins = sum(lead < 0 if f == "overlap" else lead > 0 for f, lead in zip(shown, leads, strict=True))
+        better = "" if name == "full" else f"{wins} of {len(shown)}"
+        rows.append([name, *(f"{found[f]:.3f}" for f in shown), better])
+    table([head, *(TITLES.get(f, f) for f in shown), "figures in which full is better"], rows)
 
 
 def measured(method: str, figures: tuple[str, ...] = ("pixel_auroc", "margin", "overlap")) -> None:

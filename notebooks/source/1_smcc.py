@@ -17,7 +17,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from show import code, distributions, heat, measured, pixels, row, symbols, table
+from show import code, compared, covered, distributions, heat, measured, pixels, raw_maps, row, symbols, table
 
 from lab import Detector, ablate, data, metrics
 from lab.methods.smcc import SMCC, center_distances, loss_c, loss_o, patch_scores, smcc_loss
@@ -31,10 +31,11 @@ symbols(SMCC)
 #
 # 16 good pictures of a drawn circuit board, at half their side, on the small embedded backbone, at five times the rate
 # of the `live` preset so that the movement can be seen. Each dot is a patch of a test picture: blue sound, orange in a
-# defect. Left as the frozen network sees them, right after the update, both projected on the same two directions. The
-# rings are the centers, which do not move.
+# defect. On the left as the frozen network sees them, on the right after the update, both projected on the same two
+# directions. The rings are the centers, which do not move.
 
 # %%
+RING = dict(facecolors="none", edgecolors=INK, linewidths=1.5)
 SETTINGS = dict(size=128, epochs=4, pool=6000, rate_backbone=5e-5)
 dataset = data.load("samples", "board")
 good = [item.picture() for item in dataset.train[:16]]
@@ -50,9 +51,8 @@ every = torch.arange(len(shown))
 with torch.no_grad():
     before, after = trained.first_patches(shown, every), trained.patches(shown, every)  # (16 h w, C)
 side = int((len(before) / len(shown)) ** 0.5)  # patches a side
-share = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(truth)[:, None].float(), side)
-bad = (share > 0.5).flatten()  # patches that mostly lie in a defect
-sound = (share == 0).flatten()
+share = covered(truth, side).flatten()
+bad, sound = share > 0.5, share == 0  # patches that mostly lie in a defect, and not at all
 
 middle = before.mean(0)
 plane = torch.linalg.svd(before[sound][::5] - middle, full_matrices=False).Vh[:2].T  # (C, 2)
@@ -60,7 +60,7 @@ figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharex=True, sharey=True)
 for axis, title, P in zip(axes, ("frozen network", "after the update"), (before, after), strict=True):
     for which, colour, step, area in ((sound, BLUE, 8, 4), (bad, ORANGE, 1, 12)):
         axis.scatter(*((P[which][::step] - middle) @ plane).T, s=area, color=colour, alpha=0.6, linewidths=0)
-    axis.scatter(*((trained.S - middle) @ plane).T, s=90, facecolors="none", edgecolors=INK, linewidths=1.5)
+    axis.scatter(*((trained.S - middle) @ plane).T, s=90, **RING)
     axis.set_title(title)
     axis.set_aspect("equal")
 plt.show()
@@ -105,9 +105,9 @@ row({"a part is missing": defect.picture(), f"{P.shape[1]} numbers a patch, as 3
 # %% [markdown]
 # ### Algorithm 2: a coreset that stands for all patches
 #
-# Clustering all patches is slow, and most of them look alike. So $m$ of the $n$ are drawn with replacement, with odds
-# $q(x) \propto s(x)$, and each gets the weight $\gamma(x) = 1 / (m\, q(x))$. With $k$ seeds $B$ by k-means++, $X_j$ the
-# points nearest to seed $j$, $c_j$ the sum of $d^2(x, B)$ over $X_j$ and $c$ over all,
+# Clustering all patches is slow, and most of them look alike. So $m$ of the $n$ are drawn with replacement, with
+# probabilities $q(x) \propto s(x)$, and each gets the weight $\gamma(x) = 1 / (m\, q(x))$. With $k$ seeds $B$ by
+# k-means++, $X_j$ the points nearest to seed $j$, $c_j$ the sum of $d^2(x, B)$ over $X_j$ and $c$ over all,
 #
 # $$s(x) = \alpha\, d^2(x, B) + \frac{2 \alpha\, c_j}{|X_j|} + \frac{2 c}{|X_j|}, \qquad \alpha = 16\,(\log_2 k + 2).$$
 #
@@ -142,7 +142,7 @@ figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), sharex=True, sharey=True)
 axes[0].scatter(*((pool - middle) @ plane).T, s=4, color=BLUE, alpha=0.4, linewidths=0)
 axes[0].set_title(f"pool: {len(pool)} patches")
 axes[1].scatter(*((pool[index] - middle) @ plane).T, s=gamma, color=BLUE, alpha=0.5, linewidths=0)
-axes[1].scatter(*((seeds - middle) @ plane).T, s=90, facecolors="none", edgecolors=INK, linewidths=1.5)
+axes[1].scatter(*((seeds - middle) @ plane).T, s=90, **RING)
 axes[1].set_title(f"coreset: {len(index)}, area = weight; rings: seeds")
 plt.show()
 
@@ -202,7 +202,7 @@ print(f"L_c = {float(loss_c(D1)):.3f}, L_o = {float(loss_o(D1, D2)):.3f}, L = {f
 # %% [markdown]
 # **Where is the loss least?** A patch on a line with centers at 0 and 1, moved from left to right. Unsquared, $L$ is
 # least exactly at a center. With squared distances it would be least at $-1$, *beyond* the center, and $L_o$ alone
-# would fall without end. The paper leaves the choice open; this is why it was made so.
+# would fall without end. The paper does not say which of the two it takes; this is why the distance is taken here.
 
 # %%
 x = torch.linspace(-2, 3, 501)
@@ -243,7 +243,7 @@ for axis, (title, which) in zip(axes, {"L_c": {"l_o": False}, "L_o": {"l_c": Fal
     moved = descended(start, three, **which)
     axis.plot(*torch.stack([start, moved]).permute(2, 0, 1), color=BLUE, linewidth=0.4)
     axis.scatter(*moved.T, s=8, color=BLUE)
-    axis.scatter(*three.T, s=120, facecolors="none", edgecolors=INK, linewidths=1.5)
+    axis.scatter(*three.T, s=120, **RING)
     axis.set_title(f"{title}: mean D1 {float(center_distances(moved, three)[0].mean()):.2f}")
     axis.set_aspect("equal")
 plt.show()
@@ -252,8 +252,8 @@ plt.show()
 # ### The self-updated memory
 #
 # The bank is never added to: after each epoch it is filled anew, with the network as it is then, and its size stays.
-# The epoch that is kept is the one whose held-out good pictures are told best from themselves under made noise; the
-# paper's "retains the best set" names no criterion.
+# The epoch that is kept is the one that best tells held-out good pictures from the same pictures with squares of noise
+# put in; the paper's "retains the best set" names no criterion.
 
 # %%
 code(SMCC.remembered, SMCC.update)
@@ -301,23 +301,16 @@ row({kind: heat(detector, item.picture(), item.mask()) for kind, item in sorted(
 # is a plain nearest-neighbour memory.
 
 # %%
-maps, figures = {}, {}
+maps = {}
 for name, settings in ablate.plan("smcc", detector.settings).items():
     variant = detector if name == "full" else Detector("smcc", **settings.as_dict()).fit(good)
-    raw = torch.cat([variant.raw(picture).pixel for picture in pictures])[:, None]
-    maps[name] = torch.nn.functional.interpolate(raw, truth.shape[1:], mode="bilinear")[:, 0].numpy()
-    figures[name] = metrics.pixel_report(masks, list(maps[name]))
+    maps[name] = raw_maps(variant, pictures)
 
 distributions({name: (m[~truth], m[truth]) for name, m in maps.items()}, unit="S_c")
 
 # %%
-rows = []
-for name, found in figures.items():
-    told = [f"{found[figure]:.3f}" for figure in ("pixel_auroc", "aupro", "margin", "overlap")]
-    wins = [figures["full"][f] > found[f] for f in ("pixel_auroc", "aupro", "margin")]
-    wins.append(figures["full"]["overlap"] < found["overlap"])
-    rows.append([name, *told, "" if name == "full" else f"{sum(wins)} of 4"])
-table(["off", "pixel AUROC", "AU-PRO", "margin", "overlap", "figures in which full is better"], rows)
+figures = {name: metrics.pixel_report(masks, found) for name, found in maps.items()}
+compared(figures)
 
 
 # %%
@@ -326,11 +319,10 @@ def gain(category):
     other = data.load("samples", category)
     learned, judged = [item.picture() for item in other.train[:16]], other.test[:6] + other.test[20::3]
     found = []
-    for l_c in (True, False):
-        one = Detector("smcc", **SETTINGS | {"l_c": l_c, "l_o": l_c}).fit(learned)
-        raw = torch.cat([one.raw(item.picture()).pixel for item in judged])[:, None]
-        full_size = torch.nn.functional.interpolate(raw, truth.shape[1:], mode="bilinear")[:, 0].numpy()
-        found.append(metrics.pixel_auroc([item.mask() for item in judged], list(full_size)))
+    for on in (True, False):
+        variant = Detector("smcc", **SETTINGS | {"l_c": on, "l_o": on}).fit(learned)
+        heats = raw_maps(variant, [item.picture() for item in judged])
+        found.append(metrics.pixel_auroc([item.mask() for item in judged], heats))
     return found[0] - found[1]
 
 
@@ -365,8 +357,7 @@ other = data.load("samples", "capsule")
 held = detector.pictures([item.picture() for item in other.train[:16]])
 judged = other.test[:6] + other.test[20::3]
 shown = detector.pictures([item.picture() for item in judged])
-share = torch.from_numpy(np.stack([item.mask() for item in judged]))[:, None].float()
-share = torch.nn.functional.adaptive_avg_pool2d(share, side).flatten()
+share = covered(np.stack([item.mask() for item in judged]), side).flatten()
 bad, sound = share > 0.5, share == 0
 
 # one epoch at a rate of nearly nothing: the centers, and the network as it was
@@ -464,11 +455,7 @@ assert factors[follow.argmin()] == 0 and torch.allclose(follow[100], 2 * follow[
 # %% tags=["solution"]
 # Never: the mean of the K smallest distances grows with K. Sound and defective scores both rise; whether the margin
 # does is a matter of the part.
-found = {}
-for K in (1, 3, 9):
-    other = detector.rescored(good, neighbours=K)
-    found[K] = torch.cat([other.raw(picture).pixel for picture in pictures])
-small = torch.nn.functional.interpolate(torch.from_numpy(truth)[:, None].float(), found[1].shape[1:])[:, 0] > 0.5
-for K, heat_of_all in found.items():
-    print(f"K = {K}: margin {metrics.margin(heat_of_all[~small], heat_of_all[small]):.3f}")
+found = {K: raw_maps(detector.rescored(good, neighbours=K), pictures) for K in (1, 3, 9)}
+for K, m in found.items():
+    print(f"K = {K}: margin {metrics.margin(m[~truth], m[truth]):.3f}")
 assert (found[3] >= found[1] - 1e-5).all() and (found[9] >= found[3] - 1e-5).all()

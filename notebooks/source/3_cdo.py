@@ -15,7 +15,7 @@
 # %%
 import numpy as np
 import torch
-from show import code, distributions, heat, measured, pixels, row, symbols, table, tensor
+from show import code, compared, distributions, heat, measured, pixels, raw_maps, row, symbols, tensor
 
 from lab import Detector, ablate, bench, data, images, metrics, trial
 from lab.methods.cdo import CDO, cdo_loss, oom_weights
@@ -206,11 +206,10 @@ print("score, the maximum of A:", round(float(scores.image), 2))
 # %%
 pictures, masks = [small(item) for item in test], [small_mask(item) for item in test]
 truth = np.stack(masks)
-maps, figures = {}, {}
+maps = {}
 for name, settings in ablate.plan("cdo", detector.settings).items():
     variant = detector if name == "full" else Detector("cdo", **settings.as_dict()).fit(good)
-    maps[name] = np.stack([variant.raw(picture).pixel[0].numpy() for picture in pictures])
-    figures[name] = metrics.pixel_report(masks, list(maps[name]))
+    maps[name] = raw_maps(variant, pictures)
 
 distributions({name: (m[~truth], m[truth]) for name, m in maps.items()}, unit="A")
 
@@ -219,13 +218,8 @@ distributions({name: (m[~truth], m[truth]) for name, m in maps.items()}, unit="A
 # came out here, computed from the maps above:
 
 # %%
-rows = []
-for name, found in figures.items():
-    told = [f"{found[figure]:.3f}" for figure in ("pixel_auroc", "aupro", "margin", "overlap")]
-    wins = [figures["full"][f] > found[f] for f in ("pixel_auroc", "aupro", "margin")]
-    wins.append(figures["full"]["overlap"] < found["overlap"])
-    rows.append([name, *told, "" if name == "full" else f"{sum(wins)} of 4"])
-table(["off", "pixel AUROC", "AU-PRO", "margin", "overlap", "figures in which full is better"], rows)
+figures = {name: metrics.pixel_report(masks, found) for name, found in maps.items()}
+compared(figures)
 
 # %% [markdown]
 # Where the last column says 0 of 4, what the paper reports does not show on these pictures; where 4 of 4, it may

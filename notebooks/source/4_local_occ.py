@@ -20,12 +20,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from scipy.signal import find_peaks
-from show import code, distributions, measured, pixels, row, symbols, table
+from show import code, compared, distributions, measured, pixels, row, symbols
 
 from lab import Detector, data, metrics
 from lab.data.unaligned import unaligned
 from lab.methods.local_occ import LocalOCC, half_distance, occ_loss, parallel, singular_vectors
 from lab.parts import align, dgm, matching, perlin
+from lab.parts.maps import upsample
 from lab.plots import BLUE, INK, ORANGE
 
 symbols(LocalOCC)
@@ -187,7 +188,7 @@ code(parallel)
 print(round(parallel(torch.tensor([[1.0, 0.0, 2.0], [0.0, 1.0, 0.0]]).view(2, 1, 3)), 4))
 
 # %% [markdown]
-# **On pictures.** How alike all centers are to that of one place: the map knows parts, board and ground by themselves.
+# **On pictures.** How alike all centers are to that of one place: nobody told the map what is part, board or ground.
 
 # %%
 units = torch.nn.functional.normalize(trained.F_C, dim=0)  # (d, h, w)
@@ -200,7 +201,7 @@ print(f"mean cosine between two places: {parallel(trained.F_C):.3f}")
 # %% [markdown]
 # ### DGM: made defects
 #
-# With odds of three in four, a picture gets one to three small regions of random shape, darkened, lightened or
+# With a probability of 3/4, a picture gets one to three small regions of random shape, darkened, lightened or
 # replaced.
 
 # %%
@@ -265,7 +266,7 @@ print(f"good places {float(found[~M_s].mean()):.3f}, made defects {float(found[M
 # %% [markdown]
 # ### The score
 #
-# $d$ at the picture's size, smoothed, nothing where $V$ is false, and turned back into the frame of the picture as it
+# $d$ at the picture's size, smoothed, zero where $V$ is false, and turned back into the frame of the picture as it
 # came.
 
 # %%
@@ -287,12 +288,10 @@ class Lent(LocalOCC):
 
 variants = LocalOCC.ablations(detector.settings)
 variants["imm off, dgm off"] = detector.settings.replace(imm=False, dgm=False)
-maps, figures = {}, {}
+maps = {}
 for name, settings in variants.items():
     variant = Lent(**settings.as_dict()).fit(held)
-    raw = variant.score(shown[:]).pixel[:, None]
-    maps[name] = torch.nn.functional.interpolate(raw, truth.shape[1:], mode="bilinear")[:, 0].numpy()
-    figures[name] = metrics.pixel_report(masks, list(maps[name]))
+    maps[name] = upsample(variant.score(shown[:]).pixel, truth.shape[1:]).numpy()
 
 names = list(maps)
 span = (0.0, float(np.quantile(maps["full"][truth], 0.99)))
@@ -300,13 +299,8 @@ for some in (names[:3], names[3:]):
     distributions({name: (maps[name][~truth], maps[name][truth]) for name in some}, unit="0.5 dist", span=span)
 
 # %%
-rows = []
-for name, found in figures.items():
-    told = [f"{found[figure]:.3f}" for figure in ("pixel_auroc", "pixel_ap", "margin", "overlap")]
-    wins = [figures["full"][f] > found[f] for f in ("pixel_auroc", "pixel_ap", "margin")]
-    wins.append(figures["full"]["overlap"] < found["overlap"])
-    rows.append([name, *told, "" if name == "full" else f"{sum(wins)} of 4"])
-table(["changed", "pixel AUROC", "pixel AP", "margin", "overlap", "figures in which full is better"], rows)
+figures = {name: metrics.pixel_report(masks, found) for name, found in maps.items()}
+compared(figures, ("pixel_auroc", "pixel_ap", "margin", "overlap"), head="changed")
 
 # %% [markdown]
 # One seed, 20 drawn pictures, a fraction of the paper's epochs: it shows how to look, not what is true. In the paper
@@ -393,8 +387,8 @@ assert torch.allclose(d.grad, torch.tensor([[[-0.5, 0.0]]]))
 # %% [markdown]
 # ### Exercise 3
 #
-# The matching sees known warps of up to three quarters of its range. Measure, as above, what is left of known turns of
-# 5, 10, 20 and 40 degrees without a shift. Where does it break down, and why there?
+# In its training the matching meets known turns of up to three quarters of its range. Measure, as above, what is left
+# of known turns of 5, 10, 20 and 40 degrees without a shift. Where does it break down, and why there?
 
 # %%
 # your turn
