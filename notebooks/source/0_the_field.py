@@ -29,9 +29,10 @@ table(["family", "idea", "cost", "its examples", "here"], [
 # %% [markdown]
 # ## The idea in one figure
 #
-# One detector of each family learns from the same 20 good pictures of woven cloth at half their side, with its `live`
-# settings, in seconds on a CPU: an autoencoder for *reconstruction*, FastFlow for the *normalizing flow*, PatchCore for
-# *representation*, and CDO for the use of *data augmentation*: it makes defects and learns against them.
+# One detector of each of the first four families (the fifth only adds to them) learns from the same 20 good pictures of
+# woven cloth at half their side, with its `live` settings, in seconds on a CPU: an autoencoder for *reconstruction*,
+# FastFlow for the *normalizing flow*, PatchCore for *representation*, and CDO for the use of *data augmentation*: it
+# makes defects and learns against them.
 #
 # Heat is in robust σ of sound surface, each detector on its own scale, that of good pictures it did not learn from; the
 # line is the true outline of the defect.
@@ -58,8 +59,8 @@ for kind in ("hole", "stain"):
 # $$A(p) = \| I(p) - \hat I(p) \|, \qquad \hat I = D(E(I))$$
 #
 # A network that only ever rebuilt sound pictures should not be able to rebuild a defect. It is the oldest idea and the
-# easiest to look at: the picture, and what the network makes of it. What a short training on twenty pictures leaves out
-# of sound surface is an error as well, and hides the defect's.
+# easiest to look at: the picture, and what the network makes of it. What it fails to rebuild of sound surface, after a
+# short training on twenty pictures, is an error as well, and hides the defect's.
 
 # %%
 item = next(item for item in test if item.defect == "hole")

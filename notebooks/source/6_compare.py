@@ -128,7 +128,7 @@ table(["method", *CATEGORIES, "mean rank"], [
 ])  # fmt: skip
 
 # %% [markdown]
-# **Seeds.** What chance does inside a method (the start of a network, the choice of a bank) shows in a second seed:
+# **Seeds.** What chance does inside a method (the start of a network, the choice of a bank) shows in further seeds:
 
 # %%
 again = list(runner.run(datasets[:1], methods[:2], seeds=[0, 1, 2]))  # seed 0 is there already
