@@ -254,7 +254,7 @@ def weights(args: argparse.Namespace) -> None:
         raise LabError(f"no ready detector is called {', '.join(unknown)}; there are {', '.join(known)}")
     missing = args.names or [name for name in known if args.anew or not ready.current(name, folder)]
     bar = Bar("weights")
-    for number, path in enumerate(ready.make_all(missing, folder, args.jobs), 1):
+    for number, path in enumerate(ready.make_all(missing, folder, max(1, args.jobs)), 1):
         bar.bar.clear()
         print(f"{path}: {path.stat().st_size / 1000:.0f} kB", flush=True)
         bar(number / len(missing), f"{number} of {len(missing)}")

@@ -14,7 +14,7 @@ import torch
 from . import images, stored
 from .calibrate import Calibration
 from .errors import LabError
-from .method import BaseSettings, Method, Report, Scores, silent
+from .method import BaseSettings, Method, Report, Scores, share, silent
 from .methods import METHODS
 from .parts import maps
 from .parts.features import Backbone
@@ -96,25 +96,25 @@ class Detector:
         self.seed, self.calibration = seed, None
         self.fingerprint = hashlib.sha256("".join(map(given.digest, range(len(given)))).encode()).hexdigest()
         if not self.method.trains:
-            self.method.fit(given, seed=seed, report=_share(report, 0, 0.7), resume=resume)
-            self._calibrate([(self.method, given)], "each left out in turn", _share(report, 0.7, 1))
+            self.method.fit(given, seed=seed, report=share(report, 0, 0.7), resume=resume)
+            self._calibrate([(self.method, given)], "each left out in turn", share(report, 0.7, 1))
         elif folds is None:
             out, rest = held_out(len(given), seed)
             if len(rest) < 4:
                 raise LabError(f"{len(given)} good pictures are too few for {self.method.title}: it needs at least 8")
             held, given = given.subset(out), given.subset(rest)
-            self.method.fit(given, seed=seed, report=_share(report, 0, 0.95), resume=resume)
-            self._calibrate([(self.method, held)], "held out of the training", _share(report, 0.95, 1))
+            self.method.fit(given, seed=seed, report=share(report, 0, 0.95), resume=resume)
+            self._calibrate([(self.method, held)], "held out of the training", share(report, 0.95, 1))
         else:
             step = 1 / (1 + folds)
-            self.method.fit(given, seed=seed, report=_share(report, 0, step), resume=resume)
+            self.method.fit(given, seed=seed, report=share(report, 0, step), resume=resume)
             parts, order = [], _shuffled(len(given), seed)
             for number, fold in enumerate(order.chunk(folds) if folds else []):
                 rest = torch.ones(len(given), dtype=torch.bool)
                 rest[fold] = False
                 other = type(self.method)(**dataclasses.asdict(self.settings))
-                share = _share(report, step * (1 + number), step * (2 + number))
-                other.fit(given.subset(rest.nonzero()[:, 0]), seed=seed, report=share)
+                part = share(report, step * (1 + number), step * (2 + number))
+                other.fit(given.subset(rest.nonzero()[:, 0]), seed=seed, report=part)
                 parts.append((other, given.subset(fold)))
             if parts:
                 self._calibrate(parts, f"each in one of {folds} folds left out of a training", silent)
@@ -264,10 +264,6 @@ def held_out(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _shuffled(n: int, seed: int) -> torch.Tensor:
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-
-
-def _share(report: Report, low: float, high: float) -> Report:
-    return lambda fraction, words: report(low + fraction * (high - low), words)
 
 
 def _view(view: torch.Tensor) -> np.ndarray:

@@ -27,6 +27,11 @@ def silent(fraction: float, words: str) -> None:
     """The report that says nothing."""
 
 
+def share(report: Report, low: float, high: float) -> Report:
+    """What tells of the part of a job between two fractions of the whole."""
+    return lambda fraction, words: report(low + fraction * (high - low), words)
+
+
 def setting(
     default: Any,
     help: str,

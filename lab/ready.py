@@ -51,7 +51,7 @@ def key(method: str, settings: BaseSettings, pictures: str, seed: int) -> str:
     """Names a detector by all that its scores follow from; `pictures` as `named` names them.
 
     `Method.edition` is raised by hand when equal settings give other scores, FORMAT when files or the calibration
-    change; the tests of the ready detectors notice where that was forgotten.
+    change; the tests notice where that was forgotten for scoring; for training, the slow ones.
     """
     told = [method, METHODS[method].edition, FORMAT, settings.as_dict(), bench.weights(settings), pictures, seed]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:40]

@@ -8,6 +8,7 @@ learning has moved little only the difference to where it began is kept. Vectors
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from .errors import LabError
 
+MOST = 2**28  # values of a packed tensor: what a file says of itself is not believed beyond it
 FULL = 32  # bits of a value as it was learned
 EXPONENTS = ":exponents"  # behind a packed tensor's name: those of its rows
 Tensors = Mapping[str, Tensor]
@@ -69,7 +71,7 @@ def unpacked(told: Mapping[str, Any], held: Tensors, near: Tensors) -> dict[str,
         for name, shape in told.get("packed", {}).items():
             e = found.pop(name + EXPONENTS)
             found[name] = _value(_inflated(found[name], shape), e, near.get(name), torch.Size(shape))
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, zlib.error):
+    except (AttributeError, KeyError, MemoryError, TypeError, ValueError, RuntimeError, zlib.error):
         raise LabError("its packed tensors cannot be read; make or download it again") from None
     return found
 
@@ -110,12 +112,13 @@ def _packable(tensors: Tensors, bits: int) -> list[str]:
 
 
 def _whole(x: Tensor, bits: int, near: Tensor | None) -> tuple[Tensor, Tensor]:
-    """(R, ...) -> q int32 (R, n), the rows' exponents int8 (R,): the least by which x itself has |q| < 2^(bits-1)."""
+    """(R, ...) -> q int32 (R, n), the rows' exponents int8 (R,): the least by which x itself, and what is kept of it,
+    has |q| < 2^(bits - 1)."""
     rows, most = x.flatten(1), 2 ** (bits - 1) - 1
-    mantissa, e = torch.frexp(rows.abs().amax(1) / most)
+    kept = rows if near is None else rows - near.flatten(1)
+    mantissa, e = torch.frexp(torch.maximum(rows.abs(), kept.abs()).amax(1) / most)
     e = torch.where(mantissa == 0.5, e - 1, e).clamp(-126, 126)
-    rows = rows if near is None else rows - near.flatten(1)
-    return torch.round(torch.ldexp(rows, -e[:, None])).int(), e.to(torch.int8)
+    return torch.round(torch.ldexp(kept, -e[:, None])).int(), e.to(torch.int8)
 
 
 def _value(q: Tensor, e: Tensor, near: Tensor | None, shape: torch.Size) -> Tensor:
@@ -127,15 +130,17 @@ def _deflated(q: Tensor) -> Tensor:
     """Whole numbers as bytes: signs last (0, -1, 1, -2 -> 0, 1, 2, 3), all low bytes, all high bytes; deflated."""
     numbers = q.numpy().ravel()
     folded = ((numbers << 1) ^ (numbers >> 31)).astype("<u4")
-    planes = folded.view(np.uint8).reshape(-1, 4).T[:3]  # a difference may need a third
+    planes = folded.view(np.uint8).reshape(-1, 4).T[:3]
     return torch.frombuffer(bytearray(zlib.compress(planes.tobytes(), 9)), dtype=torch.uint8)
 
 
 def _inflated(held: Tensor, shape: list[int]) -> Tensor:
     """The inverse of `_deflated`, for a tensor of that shape: int32 (R, n)."""
-    count = int(np.prod(shape))
-    planes = np.zeros((4, count), np.uint8)
+    count = math.prod(shape)
+    if not all(type(n) is int and n > 0 for n in shape) or count > MOST:
+        raise ValueError(shape)
     raw = zlib.decompressobj().decompress(held.numpy().tobytes(), 3 * count)
+    planes = np.zeros((4, count), np.uint8)
     planes[:3] = np.frombuffer(raw, np.uint8).reshape(3, count)
     folded = np.ascontiguousarray(planes.T).view("<u4").ravel()
     return torch.from_numpy(((folded >> 1).astype(np.int32)) ^ -(folded & 1).astype(np.int32)).view(shape[0], -1)

@@ -13,6 +13,7 @@ import io
 import os
 import re
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -65,12 +66,14 @@ def source(name: str, repo: str = "") -> NotebookNode:
 def execute(notebook: NotebookNode) -> NotebookNode:
     """Runs all cells in this folder, one thread, nothing but the samples and the embedded backbone at hand."""
     alone = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": "0"}
+    cache = tempfile.TemporaryDirectory()
     hidden = {"LAB_DATA", "LAB_WEIGHTS", "LAB_TEXTURES", "LAB_DEVICE", "MPLBACKEND"}
-    environment = {k: v for k, v in os.environ.items() if k not in hidden} | alone
+    environment = {k: v for k, v in os.environ.items() if k not in hidden} | alone | {"LAB_CACHE": cache.name}
     client = NotebookClient(
         notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(HERE)}}, record_timing=False
     )
-    client.execute(env=environment)
+    with cache:
+        client.execute(env=environment)
     return notebook
 
 

@@ -58,7 +58,7 @@ def test_live_fit_stays_within_its_budget(
 ) -> None:
     good = [stripes(i, size=256) for i in range(24)]
     unit = trunk_pass()
-    features.CACHE.held.clear()
+    features.CACHE.clear()
     detector = Detector(name, **changes)
     began = time.process_time()
     detector.fit(good)

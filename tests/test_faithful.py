@@ -48,7 +48,7 @@ def test_every_equation_is_a_function(method: str) -> None:
     assert wanted == set().union(*(numbers for (file, _), numbers in numbered().items() if file in files))
 
 
-def test_every_equation_is_worked_by_hand_in_a_test() -> None:
+def test_every_equation_is_called_in_a_test() -> None:
     called: set[str] = set()
     for path in Path(__file__).parent.glob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -109,15 +109,15 @@ def test_it_is_what_the_page_asks_for(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("category", ready.CATEGORIES)
-@pytest.mark.parametrize("method", variant.taken())
+@pytest.mark.parametrize(
+    ("category", "method"),
+    [(c, m) for c in ready.CATEGORIES for m in variant.taken() if f"{c}/{m}" not in ready.LEFT_OUT],
+)
 def test_taken_apart_without_a_fit(
-    method: str, category: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    category: str, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Chosen on the page, with a component off: both maps are there before anybody pressed Run."""
     off = next((p.off for p in PLANS.values() if (p.category, p.method) == (category, method) and p.off), "")
-    if missing := {f"{category}/{method}", ready.Plan(category, method, off).name} - set(FILES):
-        pytest.skip(f"{', '.join(sorted(missing))}: not made yet, `make weights`")
     monkeypatch.setattr(Method, "fit", lambda *_, **__: pytest.fail("it was fitted"))
     question = Question.of("samples", category, method, {off: False} if off else {})
     page = Apart(Service(folder=tmp_path), question)
@@ -125,7 +125,8 @@ def test_taken_apart_without_a_fit(
         if len(page.shown.heats) == len(question.methods):
             page.cancel()  # what follows is the judging of the test pictures
     maps = [slot["heat"]["heat"] for slot in page.panel()["slots"]]
-    assert len(set(maps)) == len(maps) == (2 if off else 1) and all(page.curves().values())
+    assert len(set(maps)) == len(maps) == (2 if off else 1)
+    assert len(page.curves()) == len(maps) and all(page.curves().values())
 
 
 @pytest.mark.slow

@@ -15,10 +15,10 @@ from lab import Detector, LabError, stored
 
 ROWS = torch.tensor([1e-3, 1.0, 50.0])[:, None] * torch.randn(3, 400, generator=torch.Generator().manual_seed(0))
 TENSORS = {
-    "conv": ROWS.view(3, 4, 10, 10), "near": torch.ones(3, 400) + 1e-4 * ROWS, "empty": torch.zeros(2, 3),
-    "mean": torch.randn(7), "order": torch.arange(12).view(3, 4), "none": torch.empty(0),
+    "conv": ROWS.view(3, 4, 10, 10), "near": torch.ones(3, 400) + 1e-4 * ROWS, "far": 1e-7 * ROWS,
+    "empty": torch.zeros(2, 3), "mean": torch.randn(7), "order": torch.arange(12).view(3, 4), "none": torch.empty(0),
 }  # fmt: skip
-NEAR = {"near": torch.ones(3, 400)}
+NEAR = {"near": torch.ones(3, 400), "far": torch.full((3, 400), 0.3)}
 
 
 def test_by_hand() -> None:
@@ -36,6 +36,7 @@ def test_a_row_is_rounded_once_and_to_a_step_of_its_own(bits: int, tmp_path: Pat
         assert torch.equal(held[name], again[name]) and held[name].shape == x.shape and held[name].dtype == x.dtype
     for name in ("mean", "order", "none", "empty"):
         assert torch.equal(held[name], TENSORS[name])
+    assert bool(((held["far"] - TENSORS["far"]).abs() <= 0.3 / (2 ** (bits - 1) - 1)).all())
     step = ROWS.abs().amax(1) / (2 ** (bits - 1) - 1)
     assert bool(((held["conv"].view(3, -1) - ROWS).abs().amax(1) <= step).all())  # half of at most two steps
     file = tmp_path / "a.safetensors"
@@ -72,6 +73,8 @@ def test_a_file_that_contradicts_itself_is_explained(good: list[np.ndarray], tmp
     cut = held | {name: held[name][:-9].clone()}
     alone = {k: v for k, v in held.items() if k != name + stored.EXPONENTS}
     for path in (written(cut), written(alone), written(held, packed=told["packed"] | {name: [9, 9]}),
-                 written(held, packed={name: "all"}), written(held, packed=7)):  # fmt: skip
+                 written(held, packed={name: "all"}), written(held, packed=7),
+                 written(held, packed=told["packed"] | {name: [2**20, 2**20]}),
+                 written(held, packed=told["packed"] | {name: [0, 9]})):  # fmt: skip
         with pytest.raises(LabError, match="other.safetensors"):
             Detector.load(path)

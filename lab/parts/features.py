@@ -188,6 +188,10 @@ class FeatureCache:
             while self.bytes > self.limit:
                 self._drop(next(iter(self.held)))
 
+    def clear(self) -> None:
+        with self._lock:
+            self.held, self.bytes = OrderedDict[tuple, list[Tensor]](), 0
+
     def drop(self, owner: str) -> None:
         """Forgets the features of this owner's pictures."""
         with self._lock:
@@ -210,7 +214,7 @@ def pyramids(network: Backbone, pictures: Pictures, index: Tensor) -> list[Tenso
     """
     rows = []
     for i in index.tolist():
-        key = (network.sha256, network.levels, pictures.digest(i))
+        key = (network.sha256, network.levels, device().type, pictures.digest(i))
         row = CACHE.get(key)
         if row is None:
             row = network(pictures[i])

@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import plots, trial
 from ..detector import Detector, Finding
-from ..method import Report
+from ..method import Report, share
 from ..methods import METHODS
 from . import encoding, evidence, gpu
 from .evidence import Truth
@@ -56,7 +56,7 @@ def fitted(
     Waits for its turn, raises what `report` raises, and Late after `within` seconds of computing.
     """
     detector = Detector(method, **service.settings(method))
-    size, share = detector.settings.size, lambda low, high: lambda f, words: told(low + f * (high - low), words)
+    size = detector.settings.size
     with service.line.turn(report):
         began = time.monotonic()
         service.line.now = f"{METHODS[method].title} on a visitor's pictures"
@@ -68,18 +68,18 @@ def fitted(
 
         told(0.0, "reading the pictures")
         pictures = [one.at(size) for one in good]
-        detector = gpu.fit(detector, pictures, service.seed, share(0, 0.6))
+        detector = gpu.fit(detector, pictures, service.seed, share(told, 0, 0.6))
         judged: list[tuple[Upload, Finding]] = []
         for number, one in enumerate(others):
             told(0.6 + 0.1 * number / len(others), f"judging {number + 1} of {len(others)} pictures")
             judged.append((one, detector.finding(detector.raw(one.at(size)), (size, size))))
-        held = trial.unseen(detector, pictures, share(0.7, 0.8))
+        held = trial.unseen(detector, pictures, share(told, 0.7, 0.8))
         judged += [(good[i], held[i]) for i in sorted(held)]
         seconds = time.monotonic() - began
         scores = {role: [f.score for one, f in judged if one.role == role] for role in ROLES}
         result = trial.result(detector, scores["good"], scores["bad"], seconds)
         if rank and not scores["bad"]:
-            result = trial.by_made_marks(detector, pictures, seconds, share(0.8, 1))
+            result = trial.by_made_marks(detector, pictures, seconds, share(told, 0.8, 1))
         took = time.monotonic() - began
     c = detector.calibration
     assert c is not None
