@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,12 @@ from pages import PLACE, Visit, small
 
 from lab import METHODS, data, hub
 from lab.errors import Cancelled, LabError
+from lab.method import silent
 from lab.parts import features
 from lab.ui import look, panel, wanted
 from lab.ui.compare import Compare
+from lab.ui.offer import Offer
+from lab.ui.offer import Visit as Visitor
 from lab.ui.shown import View
 from lab.ui.wanted import Wanted
 
@@ -74,11 +78,13 @@ def test_licence_and_size_come_before_the_first_byte(server: Hub) -> None:
     assert want == Wanted("visa", "pcb1", "VisA: CC BY 4.0 (Zou et al. 2022)")
     assert "CC BY 4.0" in want.words(START) and "stays samples, stripes" in want.words(START) and not server.log
     size = hub.megabytes(sum(map(len, server.repos["datasets", VISA].files.values())))
-    assert f"{size} to download from {VISA} at " in want.asked().words(START)
+    told = want.asked()
+    assert told and f"{size} to download from {VISA} at " in told.words(START)
     other = wanted.missing(View("samples", "washer", view.methods))
     assert other == Wanted("", TAG)
     size = hub.megabytes(len(server.repos["models", f"timm/{TAG}"].files["model.safetensors"]))
-    words = other.asked().words(START)
+    told = other.asked()
+    words = told.words(START) if told else ""
     assert f"Licence: bsd-3-clause. {size} to download from timm/{TAG} at the Hub" in words and not fetched(server)
 
 
@@ -105,6 +111,64 @@ def test_a_download_is_cancelled_and_continued(server: Hub) -> None:
     assert wanted.missing(View("visa", "pcb1", ("padim",))) and "visa" not in data.sets()
     Wanted("visa", "pcb1").fetch()
     assert "visa" in data.sets()
+
+
+def test_asking_waits_aloud_behind_a_download_and_can_be_cancelled(server: Hub) -> None:
+    holding, told = threading.Event(), list[str]()
+
+    def hold() -> None:
+        with hub.turn():
+            holding.set()
+            leave.wait(30)
+
+    def report(fraction: float, words: str) -> None:
+        told.append(words)
+        if words.startswith("waiting"):
+            raise Cancelled
+
+    leave, other = threading.Event(), threading.Thread(target=hold)
+    other.start()
+    assert holding.wait(5)
+    with pytest.raises(Cancelled):
+        Wanted("visa", "pcb1").asked(report)
+    leave.set()
+    other.join()
+    assert told == ["asking what visa, pcb1 weighs", "waiting for another download to end"]
+
+
+def ended(steps: Iterator[Any]) -> bool:
+    """What a generator returns."""
+    try:
+        while True:
+            next(steps)
+    except StopIteration as end:
+        return bool(end.value)
+
+
+def test_what_came_meanwhile_needs_no_offer(server: Hub) -> None:
+    with gr.Blocks(analytics_enabled=False):
+        offer, request = Offer(lambda request: START), gr.Request(session_hash="a")
+    want = Wanted("visa", "pcb1")
+    assert not ended(offer.make(want, request)) and offer.visit(request).want.told  # type: ignore[union-attr]
+    want.fetch()
+    Wanted("", TAG).fetch()
+    assert want.asked() is None and Wanted("", TAG).asked() is None
+    assert ended(offer.make(want, request)) and offer.visit(request).want is None
+
+
+def test_what_is_chosen_while_a_source_answers_stays_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    visit, other, slow = Visitor(START), Wanted("visa", "pcb2"), Wanted("visa", "pcb1")
+
+    def meanwhile(want: Wanted, report: Any = None) -> Wanted:
+        visit.want = other
+        return want
+
+    monkeypatch.setattr(Wanted, "asked", meanwhile)
+    monkeypatch.setattr(Wanted, "fetch", meanwhile)
+    for job in (visit.asking, visit.fetching):
+        visit.want = slow
+        job(slow, silent)
+        assert visit.want is other and visit.came is None
 
 
 def test_a_backbone_that_is_not_here_is_neither_fetched_nor_replaced(server: Hub) -> None:

@@ -8,12 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 from conftest import ROOT
 from pages import PLACE, Visit, item, served, small
 
+from lab import data
 from lab.errors import Cancelled, LabError
 from lab.parts import features
+from lab.ui.compare import Compare
+from lab.ui.endpoints import visitor
 from lab.ui.page import Page
 from lab.ui.service import Service
 from lab.ui.sharing import Line, Shelf
@@ -163,6 +167,56 @@ def test_a_shelf_drops_what_was_used_longest_ago() -> None:
     assert shelf.get("a") == 4
     shelf.put("c", 4)
     assert (shelf.get("a"), shelf.get("b"), shelf.get("c")) == (4, None, 4)
+
+
+def test_all_who_ask_a_shelf_at_once_get_the_same() -> None:
+    gone = list[object]()
+    shelf: Shelf[str, object] = Shelf(10, gone=gone.append)
+    both, got = threading.Barrier(2), list[object]()
+
+    def make() -> object:
+        both.wait(5)  # neither is there before both are being made
+        return object()
+
+    threads = [threading.Thread(target=lambda: got.append(shelf.take("a", make))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(5)
+    assert got[0] is got[1] is shelf.get("a") and len(gone) == 1 and gone[0] is not got[0]
+
+
+def test_what_has_grown_on_a_shelf_makes_others_go() -> None:
+    shelf: Shelf[str, list[int]] = Shelf(10, size=sum)
+    mine = shelf.put("mine", [4])
+    shelf.put("other", [4])
+    mine.append(4)
+    shelf.grown("mine")
+    assert shelf.all() == [mine]
+    shelf.grown("other")  # gone: it does not come back
+    assert shelf.all() == [mine]
+
+
+def test_a_session_belongs_to_one_visitor() -> None:
+    assert visitor(gr.Request(session_hash="a")) == "a"
+    for nobody in (None, ""):
+        with pytest.raises(gr.Error, match="session"):
+            visitor(gr.Request(session_hash=nobody))
+
+
+def test_scores_are_of_what_was_asked_or_not_told(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    with gr.Blocks(analytics_enabled=False):
+        tab = Compare(service, View(*PLACE, ("padim",)))
+    request = gr.Request(session_hash="a")
+    monkeypatch.setattr(data, "sets", lambda: {"samples": None})
+    (padim,) = tab.scores(*PLACE, ["padim"], request)
+    assert padim["method"] == "padim" and len(padim["pictures"]) == 6
+    for asked, words in (
+        (("nowhere", PLACE[1], ["padim"]), "no set 'nowhere'"), (("samples", "spoon", ["padim"]), "spoon"),
+        ((*PLACE, ["padim", "magic"]), "no method 'magic'"), ((*PLACE, []), "two to four"),
+    ):  # fmt: skip
+        with pytest.raises(gr.Error, match=words):
+            tab.scores(*asked, request)
 
 
 # --- the page in a browser --------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import gradio as gr
 from ..errors import LabError
 from ..methods import METHODS
 from . import variant, wanted
-from .endpoints import api, on
+from .endpoints import api, on, visitor
 from .offer import Offer
 from .page import Page
 from .panel import panel
@@ -78,8 +78,7 @@ class Compare:
     # --- what the page asks -------------------------------------------------------------------------------------------
 
     def page(self, request: gr.Request) -> Page:
-        key = request.session_hash or ""
-        return self.pages.get(key) or self.pages.put(key, Page(self.service, self.start))
+        return self.pages.take(visitor(request), lambda: Page(self.service, self.start))
 
     def open(self, request: gr.Request) -> Iterator[dict[Any, Any]]:
         """The view that the address names, else the first one."""
@@ -113,11 +112,11 @@ class Compare:
         picture = before.picture if (source, category) == before.place else ""
         tag = "" if backbone == self.default else backbone
         view = View(source, category, tuple(variant.on(m, tag) for m in methods or ()), picture)
-        if want := wanted.missing(view):
-            yield from self.offer.make(want, request)
-        else:
-            yield self.offer.hide(request)
-            yield from self._filled(view, request)
+        want = wanted.missing(view)
+        if want and not (yield from self.offer.make(want, request)):
+            return
+        yield self.offer.hide(request)
+        yield from self._filled(view, request)
 
     def arrived(
         self, source: str, category: str, methods: list[str], backbone: str, request: gr.Request
@@ -162,11 +161,15 @@ class Compare:
             A list of objects, one a method: method; look and bad (thresholds, σ); auroc with its 95 % interval; margin
             and overlap of the pictures' scores; pictures: a list of objects with name, bad, score (σ), verdict.
         """
-        page = self.page(request)
-        for _ in page.run(View(source, category, tuple(methods))):
+        page, view = self.page(request), View(source, category, tuple(methods))
+        try:
+            view.checked()
+        except LabError as error:
+            raise gr.Error(sentence(error)) from None
+        for _ in page.run(view):
             pass
-        told = [scores for m in methods if (scores := page.scores(m))]
-        if not told:
+        told = [scores for m in view.methods if (scores := page.scores(m))]
+        if page.shown.place != view.place or len(told) < len(view.methods):
             raise gr.Error(page.latest.told[1])
         return told
 
@@ -190,7 +193,7 @@ class Compare:
 
     def leave(self, request: gr.Request) -> None:
         """The visit is over: what still runs for it ends."""
-        if page := self.pages.drop(request.session_hash or ""):
+        if page := self.pages.drop(visitor(request)):
             page.cancel()
         self.offer.leave(request)
 

@@ -11,6 +11,13 @@ from typing import Any
 import gradio as gr
 
 
+def visitor(request: gr.Request) -> str:
+    """Whose visit it is: the page and gradio's clients send a hash of their own. Nobody shares one for want of it."""
+    if not request.session_hash:
+        raise gr.Error("This needs a session of your own: send a session_hash, as gradio_client does.")
+    return request.session_hash
+
+
 def on(event: Callable[..., Any], asked: Callable[..., Any], name: str, inputs: Any, outputs: Any, **more: Any) -> Any:
     """Wires a control's event as an endpoint, described by the whole docstring: gradio tells its first lines only."""
     return event(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Generator, Iterator
 from html import escape
 from typing import Any
 
@@ -10,6 +11,7 @@ import gradio as gr
 
 from .. import hub
 from ..method import Report
+from .endpoints import visitor
 from .sharing import Shelf
 from .shown import View
 from .wanted import Wanted
@@ -19,21 +21,24 @@ LONGEST = 24 * 60  # minutes of a visit's downloads
 
 
 class Visit:
-    """One visitor's offer. `want` is what it is about, None once it is here."""
+    """One visitor's offer. `want` is what it is about, None once it is here; `came` what needed no offer: by the time
+    its source was asked it had come, by another visitor."""
 
     def __init__(self, shown: View):
         self.want: Wanted | None = None
+        self.came: Wanted | None = None
         self.shown, self.work = shown, Work(LONGEST)
 
-    def asking(self, report: Report) -> str:
-        assert self.want
-        self.want = self.want.asked(report)
-        return self.want.words(self.shown)
+    def asking(self, want: Wanted, report: Report) -> str:
+        told = want.asked(report)
+        if self.want is want:  # not if another choice was made meanwhile
+            self.want, self.came = told, None if told else want
+        return told.words(self.shown) if told else ""
 
-    def fetching(self, report: Report) -> str:
-        assert self.want
-        self.want.fetch(report)
-        self.want = None
+    def fetching(self, want: Wanted, report: Report) -> str:
+        want.fetch(report)
+        if self.want is want:
+            self.want = None
         return ""
 
 
@@ -58,23 +63,23 @@ class Offer:
         self.cancel.click(self.stop, None, None, api_visibility="private", **still)
 
     def visit(self, request: gr.Request) -> Visit:
-        key = request.session_hash or ""
-        return self.visits.get(key) or self.visits.put(key, Visit(self.shown(request)))
+        return self.visits.take(visitor(request), lambda: Visit(self.shown(request)))
 
-    def make(self, want: Wanted, request: gr.Request) -> Iterator[dict[Any, Any]]:
-        """Offers it: what is known at once, then what its source says."""
+    def make(self, want: Wanted, request: gr.Request) -> Generator[dict[Any, Any], None, bool]:
+        """Offers it: what is known at once, then what its source says. Returns whether it is here after all."""
         visit = self.visit(request)
         visit.shown, visit.want = self.shown(request), want
         visit.work.told = (None, want.words(visit.shown), "")
         yield self._state(visit)
-        yield from self._follow(visit, visit.asking)
+        yield from self._follow(visit, functools.partial(visit.asking, want))
+        return visit.came is want
 
     def press(self, request: gr.Request) -> Iterator[dict[Any, Any]]:
         """Downloads what was offered; asks again where its source did not answer."""
         visit = self.visit(request)
         yield self._state(visit)
-        if visit.want and not visit.work.running:
-            yield from self._follow(visit, visit.fetching if visit.want.told else visit.asking)
+        if (want := visit.want) and not visit.work.running:
+            yield from self._follow(visit, functools.partial(visit.fetching if want.told else visit.asking, want))
 
     def hide(self, request: gr.Request) -> dict[Any, Any]:
         """Another choice was made: what still runs for this one ends; what came of it stays for another time."""
@@ -88,7 +93,7 @@ class Offer:
 
     def leave(self, request: gr.Request) -> None:
         """The visit is over."""
-        if visit := self.visits.drop(request.session_hash or ""):
+        if visit := self.visits.drop(visitor(request)):
             visit.work.stop.set()
 
     def _follow(self, visit: Visit, job: Callable[[Report], str]) -> Iterator[dict[Any, Any]]:

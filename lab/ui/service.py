@@ -87,12 +87,11 @@ class Service:
         source, category = place
         if source not in data.sets():
             raise LabError(f"there is no set {source!r} here; there are {', '.join(data.sets())}")
-        return self.datasets.get(place) or self.datasets.put(place, data.load(source, category))
+        return self.datasets.take(place, lambda: data.load(source, category))
 
     def thumbs(self, place: Place) -> list[str]:
         """Data URIs of the first test pictures, in the order shown, as far as drawn: a list shared by all who look."""
-        held = self._thumbs.get(place)
-        return held if held is not None else self._thumbs.put(place, [])
+        return self._thumbs.take(place, list)
 
     def draw(self, place: Place, report: Report = silent) -> None:
         """Draws the thumbnails that nobody has drawn yet."""

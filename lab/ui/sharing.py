@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Generic, TypeVar
 
 from ..method import Report
@@ -29,15 +31,33 @@ class Shelf(Generic[K, V]):
             return self._held.get(key)
 
     def put(self, key: K, value: V) -> V:
-        gone = list[V]()
         with self._lock:
             self._held[key] = value
-            self._held.move_to_end(key)
-            while len(self._held) > 1 and sum(map(self.size, self._held.values())) > self.limit:
-                gone.append(self._held.popitem(last=False)[1])
-        for one in gone:
-            self.gone(one)
+            gone = self._used(key)
+        self._tell(gone)
         return value
+
+    def take(self, key: K, make: Callable[[], V]) -> V:
+        """The value there, else a new one: the same one for all who ask at once, and what was made to no use is gone.
+
+        `make` may take long: who wants another key does not wait for it.
+        """
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+                return self._held[key]
+        made = make()
+        with self._lock:
+            held = self._held.setdefault(key, made)
+            gone = self._used(key)
+        self._tell(gone if held is made else [*gone, made])
+        return held
+
+    def grown(self, key: K) -> None:
+        """It is in use and may weigh more than it did: others may have to go."""
+        with self._lock:
+            gone = self._used(key) if key in self._held else []
+        self._tell(gone)
 
     def all(self) -> list[V]:
         with self._lock:
@@ -46,6 +66,22 @@ class Shelf(Generic[K, V]):
     def drop(self, key: K) -> V | None:
         with self._lock:
             return self._held.pop(key, None)
+
+    def _used(self, key: K) -> list[V]:
+        """Within the lock: what has to go now that this one is the most recently used."""
+        gone = list[V]()
+        self._held.move_to_end(key)
+        while len(self._held) > 1 and sum(map(self.size, self._held.values())) > self.limit:
+            gone.append(self._held.popitem(last=False)[1])
+        return gone
+
+    def _tell(self, gone: list[V]) -> None:
+        for one in gone:
+            self.gone(one)
+
+
+WAITED: ContextVar[Callable[[float], None]] = ContextVar("waited", default=lambda seconds: None)
+"""Hears of the seconds that pass in a line, bit by bit: whoever counts the time of a job sets it."""
 
 
 class Line:
@@ -59,15 +95,19 @@ class Line:
     @contextlib.contextmanager
     def turn(self, report: Report) -> Iterator[None]:
         """Waits for its turn; `report` may raise Cancelled to leave the line."""
-        ticket = object()
+        ticket, since = object(), time.monotonic()
         with self._moved:
             self._tickets.append(ticket)
         try:
             while True:
                 with self._moved:
-                    if not (before := self._tickets.index(ticket)):
-                        break
-                    self._moved.wait(0.3)
+                    if before := self._tickets.index(ticket):
+                        self._moved.wait(0.3)
+                now = time.monotonic()
+                WAITED.get()(now - since)
+                since = now
+                if not before:
+                    break
                 report(0.0, f"waiting, {before} before this one" + (f" (now {self.now})" if self.now else ""))
             yield
         finally:

@@ -14,7 +14,7 @@ from .. import ablate, data
 from ..errors import LabError
 from . import deltas, drawn, inner, table, variant, wording
 from .apart import AS_PUBLISHED, Apart, Question
-from .endpoints import api, on
+from .endpoints import api, on, visitor
 from .field import signs
 from .panel import panel
 from .service import Service, sentence
@@ -127,8 +127,7 @@ class TakeApart:
     # --- what the page asks -------------------------------------------------------------------------------------------
 
     def page(self, request: gr.Request) -> Apart:
-        key = request.session_hash or ""
-        return self.pages.get(key) or self.pages.put(key, Apart(self.service, self.start))
+        return self.pages.take(visitor(request), lambda: Apart(self.service, self.start))
 
     def open(self, request: gr.Request) -> Iterator[dict[Any, Any]]:
         """The question that the address names where it names this tab, else the first one."""
@@ -193,7 +192,7 @@ class TakeApart:
 
     def leave(self, request: gr.Request) -> None:
         """The visit is over: what still runs for it ends."""
-        if page := self.pages.drop(request.session_hash or ""):
+        if page := self.pages.drop(visitor(request)):
             page.cancel()
 
     def _asked(

@@ -13,6 +13,7 @@ from ..detector import FEWEST
 from ..method import Report
 from ..methods import METHODS
 from . import given
+from .endpoints import visitor
 from .own import Own
 from .service import Service
 from .sharing import Shelf
@@ -40,12 +41,11 @@ class Visits:
         self.visits: Shelf[str, Own] = Shelf(VISITS, gone=self._end)
 
     def own(self, request: gr.Request) -> Own:
-        key = request.session_hash or ""
-        return self.visits.get(key) or self.visits.put(key, Own(self.service, self.desk))
+        return self.visits.take(visitor(request), lambda: Own(self.service, self.desk))
 
     def leave(self, request: gr.Request) -> None:
         """The visit is over: its pictures and what was made of them go."""
-        if own := self.visits.drop(request.session_hash or ""):
+        if own := self.visits.drop(visitor(request)):
             self._end(own)
 
     def _end(self, own: Own) -> None:

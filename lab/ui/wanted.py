@@ -41,10 +41,13 @@ class Wanted:
         stays = f"What is shown stays {shown.source}, {shown.category}, until it is here."
         return ". ".join(filter(None, [f"Not here yet: {self.title}", licence, size, stays]))
 
-    def asked(self, report: Report = silent) -> Wanted:
-        """What its source says of it, of which no byte is fetched. LabError in one sentence."""
+    def asked(self, report: Report = silent) -> Wanted | None:
+        """What its source says of it, of which no byte is fetched; None if it is here by now. LabError in one sentence;
+        Cancelled by `report`."""
         report(0.0, f"asking what {self.title} weighs")
         if not self.source:
+            if features.at_hand(self.name):
+                return None
             found = pretrained.offer(self.name)
             return Wanted("", self.name, found.licence, found.size, f"{pretrained.repository(self.name)} at the Hub")
         offers = list[Offer]()
@@ -54,12 +57,12 @@ class Wanted:
             raise Cancelled
 
         try:
-            sets_of_the_hub.pull(self.source, self.name, announce=heard)
+            sets_of_the_hub.pull(self.source, self.name, announce=heard, report=report)
         except Cancelled:
             if offers:
                 return Wanted(self.source, self.name, offers[0].licence, offers[0].size, offers[0].source)
             raise
-        return self  # it came meanwhile, by another visitor
+        return None
 
     def fetch(self, report: Report = silent) -> None:
         """Downloads it, continuing what broke off. LabError in one sentence; Cancelled by `report`."""
