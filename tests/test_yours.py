@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import html
 import io
 import subprocess
 import sys
@@ -28,10 +29,10 @@ from lab.detector import Detector, held_out
 from lab.errors import Cancelled, LabError
 from lab.method import Report, silent
 from lab.parts import features, marks
-from lab.ui import answers, closer, given, own, uploads, work, yours
+from lab.ui import answers, closer, given, own, uploads, wording, work, yours
 from lab.ui.fitted import Fitted, Late
 from lab.ui.service import Service
-from lab.ui.sharing import Shelf
+from lab.ui.sharing import Line, Shelf
 
 
 def looks(pictures: list[np.ndarray]) -> list[check.Look]:
@@ -281,6 +282,7 @@ def test_a_visit_holds_so_much_and_says_what_went(folder: Path, monkeypatch: pyt
     monkeypatch.setattr(answers, "MEMORY", 1.5 * made.bytes() / 10**6)
     made.false_alarm("new-0.png", silent)  # two of them do not fit in: undo is given up
     assert not made.past and "nothing to undo" in made.undo()
+    assert made.desk.all() == [made.fitted["padim"].payload]  # what undo needed is gone
     key = made.fitted["padim"].key
     assert "no longer holds" not in made.answer("padim", silent) and made.desk.get(key) is None
     monkeypatch.setattr(answers, "MEMORY", made.bytes() / 10**6)
@@ -319,6 +321,88 @@ def test_nothing_computed_of_a_visitors_pictures_outlasts_the_visit(folder: Path
     assert not made.desk.all() and len(held) == before and not made.fitted
 
 
+def test_a_hint_is_about_the_pictures_that_were_checked(folder: Path) -> None:
+    made = visit(folder)
+    made.take([str(folder / "good-3.png")], "good")
+    made.look(silent)
+    (hint,) = [hint for hint in made.hints if hint.kind == "twice"]
+    made.hints = [hint]
+    made.leave_out(["good-0.png"])  # all numbers move by one
+    assert '["good-3.png (2)"]' in html.unescape(given.given(made))
+    made.leave_out(["good-3.png (2)"])
+    assert "hints" not in given.given(made)
+    made.close()
+
+
+def test_a_picture_that_was_learned_can_be_picked(folder: Path) -> None:
+    made = visit(folder)
+    made.answer("cdo", silent)  # it trains: of the good ones it judges but those held out
+    names = [judged.name for judged in made.fitted["cdo"].judged]
+    learned = next(one.name for one in made.uploads.of("good") if one.name not in names)
+    made.pick(learned)
+    state = made.panel()
+    assert state and state["set"]["pictures"][state["at"]]["name"] == names[0] and "nothing to undo" in made.undo()
+    made.close()
+
+
+def test_while_a_false_alarm_is_learned_the_picture_is_still_to_judge(folder: Path) -> None:
+    made, roles = visit(folder), set[str]()
+    made.answer("padim", silent)
+    made.false_alarm("new-0.png", lambda fraction, words: roles.add(made.uploads.held["new-0.png"].role))
+    assert roles == {"new"} and made.uploads.held["new-0.png"].role == "good"
+    made.close()
+
+
+def test_a_newer_job_begins_when_the_stopped_one_has_ended() -> None:
+    made, inside, leave, order = work.Work(1), threading.Event(), threading.Event(), list[str]()
+
+    def first(report: Report) -> str:
+        inside.set()
+        leave.wait(30)  # a long step, in which it hears nothing
+        order.append("first")
+        report(0.5, "half")
+        return "not reached"
+
+    def other(name: str) -> Any:
+        return lambda report: order.append(name) or name
+
+    old = made.run(first)
+    next(old)
+    assert inside.wait(5)
+    given_up, newest = made.run(other("second")), made.run(other("third"))
+    next(given_up)
+    next(newest)
+    assert not order and made.running
+    leave.set()
+    for follower in (old, given_up, newest):
+        list(follower)
+    assert order == ["first", "third"] and made.told == (None, "third", "")
+
+
+def test_undo_waits_for_the_job_that_runs(folder: Path) -> None:
+    with gr.Blocks(analytics_enabled=False):
+        tab = yours.Yours(Small(folder=folder / "cache", backbone=None))
+    request = gr.Request(session_hash="a")
+    made, inside, leave = tab.own(request), threading.Event(), threading.Event()
+    made.take(sorted(map(str, folder.glob("*.png"))), "good")
+
+    def job(report: Report) -> str:
+        inside.set()
+        leave.wait(30)
+        return ""
+
+    next(made.work.run(job))
+    assert inside.wait(5)
+    taken = tab.take_back(request)
+    next(taken)
+    monkey = made.work.told[1]
+    assert made.work.running and "undo" not in monkey
+    leave.set()
+    (*_, last) = taken
+    assert "There is nothing to undo." in last[tab.status]
+    tab.leave(request)
+
+
 def test_a_settled_hint_does_not_come_back(folder: Path) -> None:
     made = visit(folder)
     made.take([str(folder / "good-3.png")], "good")
@@ -347,6 +431,38 @@ def test_a_job_tells_what_it_still_takes(monkeypatch: pytest.MonkeyPatch) -> Non
 
     list(made.run(job))
     assert told == ["", "", "about 30 s left", "about 3 s left"] and made.told == (None, "learned", "")
+    assert wording.left("epoch 3 of 9, loss 0.1, 14 s left", 40, 0.25) == ""  # it says so itself
+
+
+def test_waiting_in_the_line_is_not_computing(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, line, made, told = [0.0], Line(), work.Work(1), list[str]()
+    monkeypatch.setattr(work.time, "monotonic", lambda: clock[0])
+    inside, leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with line.turn(silent):
+            inside.set()
+            leave.wait(30)
+
+    def job(report: Report) -> str:
+        def told_of(fraction: float, words: str) -> None:
+            clock[0] += 50  # another minute in the line, about
+            report(0.5, words)
+            told.append(made.told[2])
+            if len(told) == 3:
+                leave.set()
+
+        with line.turn(told_of):
+            clock[0] += 10
+            report(0.75, "learning")
+        return "learned"
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert inside.wait(5)
+    list(made.run(job))
+    thread.join()
+    assert made.told[1] == "learned" and made.spent == 10
 
 
 def test_the_minutes_of_a_visit_end(folder: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -93,32 +95,45 @@ class Answers:
         names = [judged.name for judged in self.fitted[method].judged]
         self.at = self.at if self.at in names else max(self.fitted[method].judged, key=lambda j: j.score).name
 
-    def _fit(self, method: str, report: Report, rank: bool = False, within: float | None = None) -> Fitted:
-        good, others = self.uploads.of("good"), self.uploads.of("bad", "new")
-        return fitted(self.service, method, good, others, report, rank=rank, within=within)
+    def _fit(
+        self, method: str, report: Report, rank: bool = False, within: float | None = None, learn: str = ""
+    ) -> Fitted:
+        """learn: the name of a picture that is taken as good."""
+        every = [replace(one, role="good") if name == learn else one for name, one in self.uploads.held.items()]
+        good, bad, new = ([one for one in every if one.role == role] for role in ("good", "bad", "new"))
+        return fitted(self.service, method, good, [*bad, *new], report, rank=rank, within=within)
 
     def _hold(self, method: str, made: Fitted) -> str:
         """Keeps it within the visit's memory; returns a sentence on what had to go: what undo needs, then the worst."""
         before, self.fitted[method] = self.fitted.get(method), made
         self.desk.put(made.key, made.payload)
-        if before and not any(before is held for past in self.past for held in past.fitted.values()):
-            self.desk.drop(before.key)
+        self._clear([before] if before else [])
         gone = list[str]()
         while self.bytes() > MEMORY * 10**6:
             worst = [r.method for r in reversed(self.ranking()) if r.method not in (method, self.method)]
             if self.past:
-                del self.past[0]
+                self._clear(self.past.pop(0).fitted.values())
             elif worst:
-                self.desk.drop(self.fitted.pop(worst[0]).key)
+                self._clear([self.fitted.pop(worst[0])])
                 gone.append(METHODS[worst[0]].title)
             else:
                 break
         return f"To stay within {MEMORY} MB, this visit no longer holds {', '.join(gone)}." if gone else ""
 
     def bytes(self) -> int:
-        """What was fitted, with what undo needs, each once."""
+        return sum(held.bytes for held in self._every().values())
+
+    def _every(self) -> dict[str, Fitted]:
+        """key -> what was fitted, with what undo needs."""
         every = [*self.fitted.values(), *(held for past in self.past for held in past.fitted.values())]
-        return sum(held.bytes for held in {held.key: held for held in every}.values())
+        return {held.key: held for held in every}
+
+    def _clear(self, gone: Iterable[Fitted]) -> None:
+        """Takes off the desk what nothing holds any more."""
+        held = self._every()
+        for one in gone:
+            if one.key not in held:
+                self.desk.drop(one.key)
 
     def words(self) -> str:
         """What the method shown says of all, in a sentence."""
@@ -132,14 +147,9 @@ class Answers:
             raise LabError("Get answers first, then choose the picture that is a false alarm.")
         if one.role == "good":
             raise LabError(f"{name} is among the good pictures already.")
-        past, one.role = Past(name, one.role, dict(self.fitted)), "good"
-        try:
-            made = self._fit(self.method, report, rank=self.fitted[self.method].result.made)
-        except BaseException:
-            one.role = past.role
-            raise
-        self.past.append(past)
-        self.fitted = {}
+        made = self._fit(self.method, report, rank=self.fitted[self.method].result.made, learn=name)
+        self.past.append(Past(name, one.role, dict(self.fitted)))
+        one.role, self.fitted = "good", {}
         self._hold(self.method, made)
         self.show(self.method)
         return f"{name} is now one of {len(made.good)} good pictures. {self.words()}"
@@ -150,9 +160,8 @@ class Answers:
             return "There is nothing to undo."
         past = self.past.pop()
         self.uploads.held[past.name].role = past.role
-        for made in self.fitted.values():
-            self.desk.drop(made.key)
-        self.fitted = past.fitted
+        taken, self.fitted = self.fitted, past.fitted
+        self._clear(taken.values())
         self.method = self.method if self.method in past.fitted else next(iter(past.fitted))
         self.show(self.method)
         return f"{past.name} is {ROLES[past.role]} again. {self.words()}"
@@ -172,6 +181,5 @@ class Answers:
         return self._usual[1]
 
     def _forget(self) -> None:
-        for held in [*self.fitted.values(), *(held for past in self.past for held in past.fitted.values())]:
-            self.desk.drop(held.key)
-        self.past, self.fitted, self.method = [], {}, ""
+        gone, self.past, self.fitted, self.method = self._every(), [], {}, ""
+        self._clear(gone.values())

@@ -151,14 +151,14 @@ class Asked(Visits):
             pass
         return own.work.told[1]
 
-    def take_back(self, request: gr.Request) -> list[Any]:
+    def take_back(self, request: gr.Request) -> Iterator[Parts]:
         """Takes the last false alarm back.
 
         Returns:
             What came of it in words, and the parts of the page.
         """
         own = self.own(request)
-        return self._all(own, own.undo())
+        yield from self._follow(own, lambda report: own.undo())
 
     def scores(self, request: gr.Request) -> list[dict]:
         """What the method shown says of all pictures.

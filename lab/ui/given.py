@@ -29,9 +29,11 @@ def given(own: Own) -> str:
 
 
 def _hints(own: Own) -> str:
-    good, items = own.uploads.of("good"), []
+    items = []
     for hint in own.hints:
-        those = [good[i] for i in hint.pictures if i < len(good)]
+        those = [one for one in (own.checked[i] for i in hint.pictures) if own.uploads.held.get(one.name) is one]
+        if hint.pictures and not those:
+            continue
         faces = "".join(f'<img src="{one.thumb}" alt="">' for one in those[:3])
         them, names = "it" if len(those) == 1 else "them", _packed([one.name for one in those])
         keep = f'<button type="button" data-act="keep" data-words="{escape(hint.words)}">'

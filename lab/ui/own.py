@@ -98,7 +98,8 @@ class Own(Answers):
             return None
         held = self.fitted[self.method]
         names = [judged.name for judged in held.judged]
-        at, chosen = names.index(self.at), self.uploads.held[self.at]
+        at = names.index(self.at) if self.at in names else 0  # one it has learned from is not judged
+        chosen = self.uploads.held[names[at]]
         thumbs = tuple(self.uploads.held[name].thumb for name in names)
         if self._thumbs[1] != thumbs:
             self.desk.drop(self._thumbs[0])

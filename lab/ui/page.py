@@ -162,7 +162,7 @@ class Page:
             def report(fraction: float, words: str) -> None:
                 if run.stop.is_set():
                     raise Cancelled
-                left = "" if words.endswith("left") else wording.left(time.monotonic() - began, fraction)
+                left = wording.left(words, time.monotonic() - began, fraction)
                 run.told = (fraction, f"{doing}: {words}", left)
                 news.put("status")
 

@@ -38,9 +38,12 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds > 90 else f"{max(1, round(seconds))} s"
 
 
-def left(elapsed: float, fraction: float) -> str:
-    """What a job that has come so far in so many seconds still takes; "" while nobody can know."""
-    return "" if elapsed < 1.5 or fraction < 0.05 else f"about {duration(elapsed * (1 - fraction) / fraction)} left"
+def left(words: str, elapsed: float, fraction: float) -> str:
+    """What a job that has come so far in so many seconds still takes; "" while nobody can know, and where its own words
+    say so: a training knows better."""
+    if words.endswith(" left") or elapsed < 1.5 or fraction < 0.05:
+        return ""
+    return f"about {duration(elapsed * (1 - fraction) / fraction)} left"
 
 
 def summary(done: Mapping[str, Rates]) -> str:

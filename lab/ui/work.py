@@ -13,11 +13,13 @@ from ..method import Report
 from ..parts import features
 from . import memory, wording
 from .service import sentence
+from .sharing import WAITED
 
 
 class Work:
-    """`run` does a job and yields whenever there is news; a newer job ends an older one. minutes: of all jobs;
-    forget: drops what they made, at the end of the visit and again where a job outlasts it.
+    """`run` does a job and yields whenever there is news; a newer job ends an older one and begins when that has ended.
+    minutes: of all jobs, without waiting in the line; forget: drops what they made, at the end of the visit and again
+    where a job outlasts it.
 
     told   how far it is (None: nothing runs), what is done, what it still takes
     """
@@ -27,6 +29,7 @@ class Work:
         self.told: tuple[float | None, str, str] = (None, "", "")
         self.stop = threading.Event()
         self.running = self.over = False
+        self._one = threading.Lock()  # a job that was stopped goes on to its next report
         self.owner = secrets.token_hex(8)  # of what is computed of the visitor's pictures
 
     def close(self) -> None:
@@ -64,7 +67,15 @@ class Work:
             thread.join(0.25)
 
     def _do(self, job: Callable[[Report], str], stop: threading.Event) -> None:
+        with self._one:
+            self._alone(job, stop)
+
+    def _alone(self, job: Callable[[Report], str], stop: threading.Event) -> None:
         began = since = time.monotonic()
+
+        def waited(seconds: float) -> None:
+            nonlocal began, since
+            began, since = began + seconds, since + seconds
 
         def report(fraction: float, words: str) -> None:
             nonlocal since
@@ -73,11 +84,13 @@ class Work:
             now = time.monotonic()
             if self.spent + now - began > 60 * self.minutes:
                 raise LabError(f"This visit's {self.minutes:.0f} minutes of computing are used up; reload the page.")
-            if not fraction:  # it waits, or begins
+            if not fraction:  # it begins
                 since = now
-            self.told = (fraction, words, wording.left(now - since, fraction))
+            self.told = (fraction, words, wording.left(words, now - since, fraction))
 
+        WAITED.set(waited)
         try:
+            report(0.0, "beginning")  # or another job has come while this one waited for the last to end
             words = job(report)
         except Cancelled:
             words = "Cancelled. What was finished stays."
