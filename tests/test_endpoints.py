@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
+import httpx
 import numpy as np
 import pytest
 from conftest import ROOT, stripes
@@ -81,6 +82,12 @@ def test_a_program_compares_takes_apart_and_judges_its_own(served: tuple[str, gr
     client.close()
 
 
+def test_a_request_of_nobody_is_refused(served: tuple[str, gr.Blocks]) -> None:
+    for name in ("yours_scores", "take_apart_figures"):
+        answer = httpx.post(f"{served[0]}gradio_api/run/{name}", json={"data": []})
+        assert answer.status_code == 404 and "join the queue" in answer.text
+
+
 # --- tools ----------------------------------------------------------------------------------------------------------
 
 
@@ -106,6 +113,7 @@ def test_endpoints_are_tools(tmp_path: Path) -> None:
 
     with serve(ui.build(washers(tmp_path), START, APART), mcp_server=True) as address:
         tools, answer = asyncio.run(asked(f"{address}gradio_api/mcp/"))
+    assert "yours" not in str(list(tools)) and len(tools) > 9, list(tools)
     scores = next(tool for name, tool in tools.items() if name.endswith("compare_scores"))
     assert set(scores.inputSchema["properties"]) == {"source", "category", "methods"}
     assert "98.25" in str(answer.content)

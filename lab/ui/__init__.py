@@ -52,9 +52,17 @@ def build(service: Service | None = None, start: View = START, apart: Question =
 
 
 def launch(blocks: gr.Blocks, port: int | None, **more: Any) -> tuple[Any, str, str]:
-    """Serves it until interrupted; returns what gradio's launch does. Nothing on the page asks any other host."""
+    """Serves it until interrupted; returns what gradio's launch does. Nothing on the page asks any other host.
+
+    Clients join the queue, in a session of their own: `api_open` would take requests of nobody. As tools, gradio calls
+    all endpoints in one session for all agents: those of *Your pictures*, whose pictures they would share, are none.
+    """
+    if more.get("mcp_server"):
+        for known in blocks.fns.values():
+            if str(known.api_name).startswith("yours_"):
+                known.api_visibility = "undocumented"
     memory.few_arenas()
-    told: tuple[Any, str, str] = blocks.queue(max_size=64).launch(
+    told: tuple[Any, str, str] = blocks.queue(max_size=64, api_open=False).launch(
         server_port=port, theme=look.THEME, css=look.CSS + panel.style() + yours.style(), footer_links=[],
         run_history=False, ssr_mode=False, pwa=False, share=False, max_threads=200, **more,
     )  # fmt: skip
