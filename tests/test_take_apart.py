@@ -182,6 +182,15 @@ def test_curves_stand_on_one_axis() -> None:
     assert drawn.curves({"A": {}}) == "" and "logarithmic" in drawn.curves({"A": {"loss": [100.0, 1.0]}})
 
 
+def test_a_set_that_was_downloaded_meanwhile_is_on_the_menu(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    with gr.Blocks(analytics_enabled=False):
+        tab = TakeApart(service, START)
+    request = gr.Request(session_hash="a", query_params={})
+    assert "btad" not in [name for name, _ in tab.source.choices]
+    monkeypatch.setattr(data, "sets", lambda: {"samples": None, "btad": None})
+    assert next(tab.open(request))[tab.source] == gr.update(choices=["samples", "btad"], value="samples")
+
+
 # --- in a browser -------------------------------------------------------------------------------------------------
 
 

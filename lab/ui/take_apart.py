@@ -138,7 +138,8 @@ class TakeApart:
             gr.Warning(f"{sentence(error)} This is the first view instead.")
         changes = variant.read(view.methods[-1])[1]
         told: dict[Any, Any] = {
-            self.method: view.method, self.source: view.source,
+            self.method: view.method,
+            self.source: gr.update(choices=list(data.sets()), value=view.source),  # by now: some were downloaded
             self.category: gr.update(choices=data.categories(view.source), value=view.category),
         }  # fmt: skip
         told |= {group: gr.update(visible=m == view.method) for m, group in self.groups.items()}
