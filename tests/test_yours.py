@@ -29,7 +29,7 @@ from lab.detector import Detector, held_out
 from lab.errors import Cancelled, LabError
 from lab.method import Report, silent
 from lab.parts import features, marks
-from lab.ui import answers, closer, given, own, uploads, wording, work, yours
+from lab.ui import answers, closer, given, own, uploads, visits, wording, work, yours
 from lab.ui.fitted import Fitted, Late
 from lab.ui.service import Service
 from lab.ui.sharing import Line, Shelf
@@ -379,9 +379,51 @@ def test_a_newer_job_begins_when_the_stopped_one_has_ended() -> None:
     assert order == ["first", "third"] and made.told == (None, "third", "")
 
 
-def test_undo_waits_for_the_job_that_runs(folder: Path) -> None:
+def told(steps: Iterator[Any]) -> dict[Any, Any]:
+    (*_, last) = steps
+    return dict(last)
+
+
+@pytest.fixture
+def tab(folder: Path, monkeypatch: pytest.MonkeyPatch) -> yours.Yours:
+    """Outside of any page; what gradio keeps goes into a folder of the test."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder / "served"))
+    with gr.Blocks(analytics_enabled=False):
+        return yours.Yours(Small(folder=folder / "cache", backbone=None))
+
+
+def test_no_copy_of_what_was_made_outlasts_the_visit(tab: yours.Yours, folder: Path) -> None:
+    request, kept = gr.Request(session_hash="a"), lambda: {path for path in (folder / "served").rglob("*.*")}
+    tab._taken(sorted(map(str, folder.glob("good-*.png"))), "good", request)
+    first = told(tab.answer("padim", request))
+    assert {Path(first[button]["value"]) for button in tab.files} == kept() and len(kept()) == 3
+    second = told(tab.answer("patchcore", request))
+    assert {Path(second[button]["value"]) for button in tab.files} == kept() and len(kept()) == 3
+    for button in tab.files:  # gradio, which hands it out, makes no other
+        assert button.move_resource_to_block_cache(second[button]["value"]) == second[button]["value"]
+    tab.leave(request)
+    assert not kept()
+    assert sum(yours.SWEPT) <= 2 * 3600 and "within two hours" in yours.KEPT
+
+
+def test_all_visits_together_hold_so_much(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = visit(folder)
+    alone.answer("padim", silent)
+    monkeypatch.setattr(visits, "TOGETHER", 1.5 * alone.bytes() / 10**6)
+    alone.close()
     with gr.Blocks(analytics_enabled=False):
         tab = yours.Yours(Small(folder=folder / "cache", backbone=None))
+    mine, other = gr.Request(session_hash="a"), gr.Request(session_hash="b")
+    for request in (mine, other):
+        tab._taken(sorted(map(str, folder.glob("good-*.png"))), "good", request)
+        assert len(tab.visits.all()) == (1 if request is mine else 2)
+        told(tab.answer("padim", request))
+    (left,) = tab.visits.all()  # the one unused for longest has ended
+    assert left is tab.own(other) and left.fitted
+    tab.leave(other)
+
+
+def test_undo_waits_for_the_job_that_runs(tab: yours.Yours, folder: Path) -> None:
     request = gr.Request(session_hash="a")
     made, inside, leave = tab.own(request), threading.Event(), threading.Event()
     made.take(sorted(map(str, folder.glob("*.png"))), "good")
@@ -398,8 +440,7 @@ def test_undo_waits_for_the_job_that_runs(folder: Path) -> None:
     monkey = made.work.told[1]
     assert made.work.running and "undo" not in monkey
     leave.set()
-    (*_, last) = taken
-    assert "There is nothing to undo." in last[tab.status]
+    assert "There is nothing to undo." in told(taken)[tab.status]
     tab.leave(request)
 
 
@@ -558,8 +599,8 @@ def test_twenty_good_five_bad_verdicts_and_a_detector(browser: Any, served: Serv
     assert not seen.abroad(address)
     assert not seen.complaints
     (visited,) = tab.visits.all()
-    held = [visited.uploads.folder, *visited.sent]
-    assert len(held) == 26 and all(path.exists() for path in held)
+    held = [visited.uploads.folder, *visited.sent]  # 25 pictures, and three files to take along
+    assert len(held) == 29 and all(path.exists() for path in held)
     page.close()  # and with it the visit ends
     patience = time.monotonic() + 60
     while any(path.exists() for path in held):

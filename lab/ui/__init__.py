@@ -28,8 +28,7 @@ TITLE = "Annotation-Free Anomaly Lab"
 def build(service: Service | None = None, start: View = START, apart: Question = APART) -> gr.Blocks:
     """The whole page; begins at once to fit what the first view, `start`, shows. `apart`: that of *Take apart*."""
     service = service or Service()
-    kept = (600, 2 * 3600)  # seconds: what a browser sent is looked through so often, and cleared away when so old
-    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=kept) as blocks:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=yours.SWEPT) as blocks:
         gr.HTML(look.HEAD, js_on_load=look.HEAD_JS, apply_default_css=False)
         with gr.Tabs(overflow_behavior="wrap") as tabs:
             with gr.Tab("Compare", id="compare"):

@@ -1,4 +1,4 @@
-"""What the controls of *Your pictures* ask for: thin over `own.py` and `closer.py`, each a named endpoint."""
+"""What the controls of *Your pictures* ask for: thin over `own.py` and `closer.py`. `yours.py` names the endpoints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from .visits import ALL, Parts, Visits
 
 
 class Asked(Visits):
-    """Handlers; those with a docstring for strangers are public endpoints."""
+    """Handlers. What follows an event of the page (`snap`, `act`, `pick`, `spot`, `false_alarm`) is the page's alone;
+    all others are endpoints, whose docstrings are written for programs."""
 
     why: gr.HTML
     sizes: gr.HTML
@@ -44,7 +45,7 @@ class Asked(Visits):
 
     def _taken(self, files: list[str], role: str, request: gr.Request) -> list[Any]:
         own, paths = self.own(request), [str(path) for path in files]
-        own.sent |= set(map(Path, paths))
+        own.sent = own.sent | set(map(Path, paths))
         return self._all(own, own.take(paths, role))
 
     def check(self, request: gr.Request) -> Iterator[Parts]:
@@ -147,7 +148,7 @@ class Asked(Visits):
             What came of it, in words.
         """
         own = self.own(request)
-        for _ in own.work.run(lambda report: own.false_alarm(name, report)):
+        for _ in self._news(own, lambda report: own.false_alarm(name, report)):
             pass
         return own.work.told[1]
 
@@ -209,7 +210,7 @@ class Asked(Visits):
             made.append(look(own, report))
             return own.words()
 
-        for _ in own.work.run(job):
+        for _ in self._news(own, job):
             if own.work.running:
                 yield self._state(own)
         if not own.work.running:

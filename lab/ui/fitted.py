@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 import time
 from collections.abc import Sequence
@@ -41,7 +42,7 @@ class Fitted:
     result: trial.Result
     took: float
 
-    @property
+    @functools.cached_property
     def bytes(self) -> int:
         texts = [j.overlay for j in self.judged] + [picture["heat"] for picture in self.payload["pictures"]]
         return learned(self.detector) + sum(map(len, texts))

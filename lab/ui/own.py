@@ -24,13 +24,15 @@ KIND = {"bad": "given as bad", "new": "to judge", "good": "given as good"}
 class Own(Answers):
     """A visit: its pictures, the data check, and what its panel and its downloads hold."""
 
-    def __init__(self, service: Service, desk: Shelf[str, Any]):
+    def __init__(self, service: Service, desk: Shelf[str, Any], key: str = ""):
         super().__init__(service, desk)
+        self.key = key  # by which it is known among the visits
         self.work = Work(MINUTES, self._gone)
         self.hints: list[check.Hint] = []
         self.kept: set[str] = set()  # words of hints that were settled
         self.checked: list[Upload] = []  # what the data check has seen
-        self.sent: set[Path] = set()  # files in which a web server took the pictures in
+        self.sent: set[Path] = set()  # files of a web server: in which pictures came, and what is offered
+        self.offered: set[Path] = set()  # of those, what may be taken along now
         self._thumbs: tuple[str, tuple[str, ...]] = ("", ())
 
     def close(self) -> None:

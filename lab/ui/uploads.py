@@ -20,9 +20,12 @@ MEGAPIXELS = 24  # of one picture
 MEGABYTES = 400  # of one visit's files
 MINUTES = 20  # of one visit's computing
 MEMORY = 400  # MB of one visit's detectors and what they say
+VISITS = 40  # at a time
+TOGETHER = 4000  # MB of all visits' detectors: a machine of 16 GB has more to hold
 LIMITS = (
     f"A visit may have {PICTURES} pictures of up to {MEGAPIXELS} megapixels, {MEGABYTES} MB of files, {MEMORY} MB of "
-    f"detectors and {MINUTES} minutes of computing. {images.FORMATS}, or zips of them."
+    f"detectors and {MINUTES} minutes of computing. {images.FORMATS}, or zips of them. With more than {VISITS} visits, "
+    f"or {TOGETHER} MB of detectors among them, the one unused for longest ends."
 )
 ROLES = {"good": "good", "bad": "bad", "new": "to judge"}
 

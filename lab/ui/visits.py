@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -17,10 +18,10 @@ from .endpoints import visitor
 from .own import Own
 from .service import Service
 from .sharing import Shelf
+from .uploads import TOGETHER, VISITS
 from .wording import duration
 
 ALL = "all"
-VISITS = 40  # at a time; the one unused for longest ends when another begins
 Parts = dict[Any, Any]
 """component -> its new value"""
 
@@ -38,10 +39,12 @@ class Visits:
 
     def __init__(self, service: Service):
         self.service, self.desk = service, Shelf[str, Any](400)
-        self.visits: Shelf[str, Own] = Shelf(VISITS, gone=self._end)
+        together = TOGETHER * 10**6
+        self.visits: Shelf[str, Own] = Shelf(together, lambda own: max(own.bytes(), together // VISITS), self._end)
 
     def own(self, request: gr.Request) -> Own:
-        return self.visits.take(visitor(request), lambda: Own(self.service, self.desk))
+        key = visitor(request)
+        return self.visits.take(key, lambda: Own(self.service, self.desk, key))
 
     def leave(self, request: gr.Request) -> None:
         """The visit is over: its pictures and what was made of them go."""
@@ -50,11 +53,25 @@ class Visits:
 
     def _end(self, own: Own) -> None:
         own.close()
+        self._delete(own, own.sent)
+
+    def _delete(self, own: Own, paths: Set[Path]) -> None:
+        """Files of the web server, but for those that others have sent or been offered, too."""
+        own.sent = own.sent - paths
         others = {path for other in self.visits.all() for path in other.sent}
-        for path in own.sent - others:  # what the web server took in
+        for path in paths - others:
             with contextlib.suppress(OSError):
                 path.unlink()
                 path.parent.rmdir()
+
+    def _offered(self, own: Own) -> list[str | None]:
+        """What may be taken along, copied to where the web server hands it out; older copies go."""
+        made = own.files() if own.method else [None] * len(self.files)
+        copies = [button.move_resource_to_block_cache(path) for button, path in zip(self.files, made, strict=True)]
+        before, own.offered = own.offered, {Path(path) for path in copies if path}
+        own.sent = own.sent | own.offered
+        self._delete(own, before - own.offered)
+        return copies
 
     def send(self, asked: Any) -> Any:
         """What a panel fetches by itself; None if not there."""
@@ -77,9 +94,15 @@ class Visits:
         running = own.work.running
         return {self.status: own.work.status(), self.cancel: gr.update(visible=running, interactive=running)}
 
+    def _news(self, own: Own, job: Callable[[Report], str]) -> Iterator[None]:
+        """Of a job; while it goes on the visit is in use and holds more and more."""
+        for _ in own.work.run(job):
+            self.visits.grown(own.key)
+            yield
+
     def _follow(self, own: Own, job: Callable[[Report], str]) -> Iterator[Parts]:
         """The end comes all at once: what follows it on a visitor's click is then not overtaken by a part of it."""
-        for _ in own.work.run(job):
+        for _ in self._news(own, job):
             if own.work.running:
                 yield self._state(own)
         if not own.work.running:
@@ -90,7 +113,6 @@ class Visits:
         own.work.told = (None, words, "")
         if own.uploads.held and not own.ready():
             words += f" Step 3 needs {FEWEST} good pictures; there are {len(own.uploads.of('good'))}."
-        files = own.files() if own.method else [None] * len(self.files)
         shown = [(METHODS[r.method].title, r.method) for r in own.ranking()]
         return [
             f'<div class="status" role="status"><span>{escape(words)}</span></div>',
@@ -104,5 +126,5 @@ class Visits:
             given.ranking(own),
             gr.update(interactive=bool(own.past)),
             *own.hottest(),
-            *(gr.update(value=path) for path in files),
+            *(gr.update(value=path) for path in self._offered(own)),
         ]  # fmt: skip

@@ -15,11 +15,18 @@ from .panel import STATIC, panel
 from .service import Service
 from .uploads import LIMITS
 
-KEPT = "They stay in memory and in a folder of this visit, and are deleted when you close or reload the page."
+SWEPT = (300, 2 * 3600 - 600)
+"""Seconds: how often the web server's files are looked through, and how old one is cleared away, whose visit has left
+it or not. KEPT says what follows from it."""
+KEPT = (
+    "They stay in memory and in files of this visit, and are deleted with all that was made of them when you close or "
+    "reload the page. What the browser sent, and the copies to take along, are cleared away within two hours at the "
+    "latest."
+)
 INTRO = (
     "<h2>Three steps: good pictures in, bad ones if you have any, answers out</h2>"
     '<p class="quiet">20 pictures of good parts are a start. Nobody marks a pixel. '
-    f"{LIMITS} {KEPT} What the browser sent is cleared away within two hours at the latest.</p>"
+    f"{LIMITS} {KEPT}</p>"
 )
 
 
@@ -46,7 +53,9 @@ class Yours(Asked):
                 self.role = gr.Radio(
                     [(head, role) for role, head in given.HEADS.items()], value="good", label="Taken as", min_width=160
                 )
-                self.camera = gr.Image(sources=["webcam"], type="filepath", format="png", label="Camera", height=260)
+                # image_mode None: as it came, without another copy
+                self.camera = gr.Image(sources=["webcam"], type="filepath", format="png", image_mode=None,
+                                       label="Camera", height=260)  # fmt: skip
             self.given = gr.HTML("", js_on_load=_script("acts"), apply_default_css=False)
             with gr.Row(equal_height=True):
                 self.method = gr.Dropdown(self._choices(None), value=QUICK, label="3 · Method", min_width=240)
