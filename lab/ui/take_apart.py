@@ -15,8 +15,8 @@ from ..errors import LabError
 from . import deltas, drawn, inner, table, variant, wording
 from .apart import AS_PUBLISHED, Apart, Question
 from .endpoints import api, on, visitor
-from .field import signs
 from .panel import panel
+from .rail import rail
 from .service import Service, sentence
 from .sharing import Shelf
 
@@ -247,37 +247,3 @@ def categories(source: str) -> dict[str, Any]:
     except LabError as error:
         raise gr.Error(sentence(error)) from None
     return gr.update(choices=found, value=found[0])
-
-
-def rail(method: str, start: Question) -> dict[str, Any]:
-    """A control for each setting: what it does in one line, and its equation."""
-    changes = variant.read(start.methods[-1])[1] if start.method == method else {}
-    base, made, fields = variant.published(method), dict[str, Any](), variant.controls(method)
-
-    def add(names: list[str]) -> None:
-        for n in names:
-            with gr.Group():
-                made[n] = control(fields[n], changes.get(n, getattr(base, n)))
-                if number := fields[n].metadata["eq"]:
-                    formula = signs(variant.equation(method, number))
-                    gr.HTML(f'<p class="eq">{formula}</p>', apply_default_css=False)
-
-    first = [n for n, field in fields.items() if field.metadata["component"]]
-    trained = [n for n, f in fields.items() if n not in first and not f.metadata["scoring"]]
-    scoring = [n for n, f in fields.items() if n not in first and f.metadata["scoring"]]
-    add(first + trained)
-    if scoring:
-        with gr.Accordion("Scoring alone: no new fit", open=False):
-            add(scoring)
-    return {n: made[n] for n in fields}
-
-
-def control(field: variant.Field, value: Any) -> Any:
-    told = field.metadata
-    words: dict[str, Any] = dict(value=value, label=variant.label(field), info=variant.does(field))
-    if isinstance(field.default, bool):
-        return gr.Checkbox(**words)
-    if told["choices"]:
-        return gr.Dropdown(list(told["choices"]), **words)
-    step = told["step"] or (1 if isinstance(field.default, int) else (told["high"] - told["low"]) / 100)
-    return gr.Slider(told["low"], told["high"], step=step, **words)
