@@ -271,6 +271,30 @@ def test_a_promise_sets_every_method_to_its_own_mark(visit: Visit, served: Lab) 
     assert "5 % would take 19" in visit.card("padim").locator(".words").inner_text()
 
 
+def test_a_stretched_map_is_warned_of_and_changes_back(visit: Visit, served: Lab) -> None:
+    asked, before, warning = len(visit.requests), visit.maps(), visit.page.locator(".warning")
+    switch = visit.page.get_by_label("stretch each map to its own range")
+    assert not switch.is_checked() and not warning.is_visible()
+    legends = visit.page.locator(".legend").all_inner_texts()
+    switch.check()
+    settled(visit)
+    assert all(now != before[m] for m, now in visit.maps().items())
+    words = "colours can no longer be compared between pictures or methods, and say nothing about good or bad"
+    assert warning.is_visible() and words in warning.inner_text()
+    for m in METHODS:  # full colour where this map is hottest, none where it is coldest
+        heat, step = served.heats[m][served.at], top(served.detectors[m].calibration) / 255  # type: ignore[arg-type]
+        alpha = visit.card(m).locator(".heat").evaluate("""canvas => {
+            const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            return Array.from(data.filter((_, i) => i % 4 === 3)) }""")
+        assert alpha[int(heat.argmax())] == max(alpha) > 200 and alpha[int(heat.argmin())] == min(alpha) == 0
+        assert f"{heat.max() // step * step:.1f} σ" in visit.card(m).locator(".legend").inner_text()
+    switch.uncheck()
+    settled(visit)
+    assert visit.maps() == before and not warning.is_visible() and len(visit.requests) == asked
+    assert visit.page.locator(".legend").all_inner_texts() == legends
+    agrees(visit, served)
+
+
 def test_the_pointer_shows_one_spot_everywhere(visit: Visit, served: Lab) -> None:
     box = visit.page.locator(".source .stack").bounding_box()
     visit.page.mouse.move(box["x"] + 0.42 * box["width"], box["y"] + 0.41 * box["height"])

@@ -2,7 +2,8 @@
 
 The server hands it a state whenever something has changed (small; gradio sends the difference), and the panel fetches
 what is heavy by itself, once: `send({"survey": key})` -> `evidence.payload`, `send({"thumbs": key, "from": n})` -> data
-URIs. Handles, masks, counts and wrong pictures then follow the finger without another request. The state:
+URIs. Handles, masks, counts and wrong pictures then follow the finger without another request. Heat is on an absolute
+scale; a switch stretches each map's colours over its own range, and a warning says so as long as it is on. The state:
 
     address   what names this view in the address, beside tab, picture and threshold: {name: text}; {} leaves it alone
     set       key (what `send` knows the thumbnails by), drawn (how many there are), source (set and licence), pictures:

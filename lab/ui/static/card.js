@@ -19,18 +19,23 @@ const showPicture = (stack, picture, truth) => {
 };
 
 const legend = scale => {
-  const [low, high] = scale.span, table = colours(scale), stops = [];
+  const [low, high] = scale.span, table = colours(scale), stops = [], step = scale.top / 255;
   for (let i = 0; i <= 20; i++) {
     const at = 4 * Math.min(255, Math.round((low + (high - low) * i / 20) / scale.top * 255));
     stops.push(`rgba(${table[at]},${table[at + 1]},${table[at + 2]},${table[at + 3] / 255})`);
   }
-  const place = heat => `${Math.min(100, Math.max(0, 100 * (heat - low) / (high - low)))}%`;
-  const node = make("div", {class: "legend", title: `heat of a pixel, in ${SIGMA}; no colour below ${short(low)} σ`},
+  const node = make("div", {class: "legend"},
     make("i", {style: `background: linear-gradient(90deg, ${stops.join(",")}), #8c8c8c`}), make("b"),
-    make("span", {}, `<${short(low)}`), make("em"), make("span", {}, `≥${short(high)} σ`));
-  return {node, follow(heat) {
-    node.children[1].style.left = place(heat);
+    make("span"), make("em"), make("span"));
+  return {node, follow(heat, own) {  // own: the levels over which a map is stretched
+    const [from, to] = own ? own.map(level => level * step) : [low, high], room = Math.max(step, to - from);
+    node.children[1].hidden = own && heat > to;
+    node.children[1].style.left = `${Math.min(100, Math.max(0, 100 * (heat - from) / room))}%`;
+    write(node.children[2], own?.[0] ? short(from) : `<${short(own ? step : low)}`);
     write(node.children[3], `marked from ${short(heat)} σ`);
+    write(node.children[4], `${own && own[1] < 255 ? "" : "≥"}${short(to)} σ`);
+    const blank = own ? "stretched over this map alone" : `no colour below ${short(low)} σ`;
+    set(node, "title", `heat of a pixel, in ${SIGMA}; ${blank}`);
   }};
 };
 
@@ -80,16 +85,18 @@ const slotCard = (slot, on) => {  // on: {move(key, which, value), pick(number)}
     card.faces = thumbs;
   };
 
-  card.follow = (line, chosen) => {
+  card.follow = (line, chosen, stretch) => {
     const {data, pictures} = card, {scale} = data;
     if (!scale) return;
     const least = levelAt(scale, line.bad), heat = least * (scale.top / 255);
     const counts = count(data.scores, pictures, line), told = outcome(counts);
     card.line.follow(line, told, chosen);
     card.bars.follow(heat);
-    card.legend.follow(heat);
+    const own = stretch && data.map ? ends(data.map) : null;
+    card.legend.follow(heat, own);
     if (data.map) {
-      paint(stack.heat, data.map, lookup(card.table, least, levelAt(scale, line.look)));
+      const table = own ? stretched(card.table, scale, own) : lookup(card.table, least, levelAt(scale, line.look));
+      paint(stack.heat, data.map, table);
       outline(stack.mask, data.map, least, WHITE, false);
       const verdict = verdictOf(data.score, line);
       if (head.children[1].dataset.verdict !== verdict) {
@@ -99,7 +106,7 @@ const slotCard = (slot, on) => {  // on: {move(key, which, value), pick(number)}
       write(score, `${short(data.score)} σ`);
       const share = data.map.levels.reduce((sum, level) => sum + (level >= least), 0) / data.map.levels.length;
       set(stack.heat, "aria-label", [`${slot.title}: ${SHAPES[verdict][1]}`, `${short(data.score)} σ`, data.place,
-        `${percent(share)} of the picture marked`].filter(Boolean).join(", "));
+        `${percent(share)} of the picture marked`, own && "colours stretched over this map alone"].filter(Boolean).join(", "));
     }
     table.follow(counts);
     rates.replaceChildren(...rateWords(counts, data.survey));

@@ -34,6 +34,19 @@ const lookup = (table, marked, look) => {
   }
   return new Uint32Array(bent.buffer);
 };
+const ends = ({levels}) => {  // the least and the greatest level of a map
+  let least = 255, most = 0;
+  for (const level of levels) least = Math.min(least, level), most = Math.max(most, level);
+  return [least, most];
+};
+const stretched = (table, scale, [least, most]) => {  // the colours of the scale's span, over these levels alone
+  const bent = table.slice(), [low, high] = scale.span.map(heat => heat / scale.top * 255);
+  for (let level = least; level <= most; level++) {
+    const at = Math.round(low + (level - least) / Math.max(1, most - least) * (high - low));
+    bent.set(table.subarray(4 * at, 4 * at + 4), 4 * level);
+  }
+  return new Uint32Array(bent.buffer);
+};
 
 const onto = (canvas, width, height) => {
   if (canvas.width !== width) canvas.width = width;

@@ -14,6 +14,7 @@ const source = sourceCard();
 const promises = promiseButtons(tools.querySelector(".promise"), () => redraw());
 followPointer(cardsNode, () => shown.cards.values());
 followBlend(tools.querySelector("input"), live);
+const stretch = stretchSwitch(tools, () => redraw());
 
 const firstScale = () => shown.state.slots.map(slot => shown.data.get(slot.key)?.scale).find(Boolean);
 const onMove = (key, which, value) => {
@@ -29,7 +30,7 @@ const follow = () => {
   const {state} = shown, first = firstScale();
   const lines = new Map(state.slots.map(({key}) => [key, shown.data.get(key)?.scale])
     .filter(([, scale]) => scale).map(([key, scale]) => [key, lineOf(scale, first)]));
-  for (const [key, line] of lines) shown.cards.get(key).follow(line, state.at);
+  for (const [key, line] of lines) shown.cards.get(key).follow(line, state.at, stretch.checked);
   const lead = state.slots.find(({key}) => shown.data.get(key)?.scores);
   strip.follow(state.set.pictures, thumbs(state), shown.data.get(lead?.key), lines.get(lead?.key), state.at);
   promises.follow(first);

@@ -39,6 +39,18 @@ const sourceCard = () => {
   return card;
 };
 
+// For looking closely: colours over each map's own range, which the server knows nothing of. Said as long as it is on.
+const STRETCHED = "Each map has a scale of its own: colours can no longer be compared between pictures or methods, and "
+  + "say nothing about good or bad. Lines, outlines and verdicts are as before.";
+const stretchSwitch = (tools, redraw) => {
+  const box = tools.querySelector(".stretch input"), warning = tools.querySelector(".warning");
+  box.addEventListener("change", () => {
+    write(warning, box.checked ? STRETCHED : "");
+    redraw();
+  });
+  return box;
+};
+
 // Buttons that set every method to the threshold for a promised rate of false alarms.
 const promiseButtons = (node, redraw) => {
   const choose = (rate, scale) => {
