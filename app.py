@@ -9,7 +9,10 @@ import os
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Starts the page.")
-    parser.add_argument("--mcp", action="store_true", help="serve its endpoints as tools of the Model Context Protocol")
+    parser.add_argument(
+        "--mcp", action="store_true",
+        help="serve its endpoints, but for those of *Your pictures*, as tools of the Model Context Protocol",
+    )  # fmt: skip
     mcp = parser.parse_args().mcp
     if mcp and not importlib.util.find_spec("mcp"):
         parser.exit(2, "--mcp needs a package that is not here: pip install 'gradio[mcp]'\n")

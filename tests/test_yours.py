@@ -19,7 +19,7 @@ import gradio as gr
 import numpy as np
 import pytest
 from conftest import ROOT, shared, stripes
-from pages import Visit, serve
+from pages import Visit, serve, tiny
 from PIL import Image
 
 from lab import METHODS, check, images, trial, why
@@ -334,7 +334,8 @@ def test_a_hint_is_about_the_pictures_that_were_checked(folder: Path) -> None:
     made.close()
 
 
-def test_a_picture_that_was_learned_can_be_picked(folder: Path) -> None:
+def test_a_picture_that_was_learned_can_be_picked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny(monkeypatch)
     made = visit(folder)
     made.answer("cdo", silent)  # it trains: of the good ones it judges but those held out
     names = [judged.name for judged in made.fitted["cdo"].judged]
