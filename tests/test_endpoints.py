@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -111,8 +112,9 @@ def test_endpoints_are_tools(tmp_path: Path) -> None:
             name = next(name for name in tools if name.endswith("papers_table"))
             return tools, await session.call_tool(name, {"table": "cdo/IV"})
 
-    with serve(ui.build(washers(tmp_path), START, APART), mcp_server=True) as address:
-        tools, answer = asyncio.run(asked(f"{address}gradio_api/mcp/"))
+    page = serve(ui.build(washers(tmp_path), START, APART), mcp_server=True)
+    with page as address, ThreadPoolExecutor() as apart:  # from the loop that another test's browser may have left here
+        tools, answer = apart.submit(asyncio.run, asked(f"{address}gradio_api/mcp/")).result()
     assert "yours" not in str(list(tools)) and len(tools) > 9, list(tools)
     scores = next(tool for name, tool in tools.items() if name.endswith("compare_scores"))
     assert set(scores.inputSchema["properties"]) == {"source", "category", "methods"}
