@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +89,11 @@ SMALL = {
 }
 
 
-def tiny(patch: pytest.MonkeyPatch, **more: Any) -> None:
-    """What is published, fitted in a moment."""
-    for method, changes in SMALL.items():
+def tiny(patch: pytest.MonkeyPatch, only: Mapping[str, Mapping[str, Any]] = SMALL, **more: Any) -> None:
+    """What is published, fitted in a moment: `live` presets of these methods, changed."""
+    for method, changes in only.items():
         known = METHODS[method].presets()
-        known["live"] = known["live"].replace(**changes | more)
+        known["live"] = known["live"].replace(**{**changes, **more})
         patch.setattr(METHODS[method], "presets", classmethod(lambda cls, known=known: known))
 
 
@@ -109,11 +109,13 @@ def washers(folder: Path, good: int = 12) -> Service:
 def serve(blocks: gr.Blocks, **more: Any) -> Iterator[str]:
     """The address of a page, served as `app.py` serves it."""
     _, address, _ = ui.launch(blocks, None, server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **more)
-    yield address
-    blocks.close()
-    for thread in threading.enumerate():
-        if thread.name == "warm":  # a thread inside torch when Python ends would end it badly
-            thread.join()
+    try:
+        yield address
+    finally:
+        blocks.close()
+        for thread in threading.enumerate():
+            if thread.name == "warm":  # a thread inside torch when Python ends would end it badly
+                thread.join()
 
 
 class Visit:
@@ -160,6 +162,12 @@ class Visit:
         self.page.get_by_label(label).first.click()
         self.page.get_by_role("option", name=option, exact=True).click()
         self.page.keyboard.press("Escape")
+
+    def give(self, number: int, files: Iterable[Path]) -> None:
+        """Into one of the drop zones of *Your pictures*, until they are seen."""
+        names = sorted(map(str, files))
+        self.page.locator("#yours input[type=file]").nth(number).set_input_files(names)
+        self.until(f"() => document.querySelectorAll('#yours .pile')[{number}]?.children.length == {len(names)}")
 
     def remove(self, title: str) -> None:
         self.page.locator(".token", has_text=title).locator(".token-remove").click()

@@ -94,10 +94,7 @@ def answered(visit: Visit, folder: Path) -> None:
     for item in (*washer.train[:10], *[item for item in washer.test if item.bad][:3]):
         images.write_png(folder / f"{item.defect}-{item.name[-3:]}.png", item.picture())
     for number, pattern in enumerate(("good-*.png", "[!g]*-*.png")):
-        files = sorted(map(str, folder.glob(pattern)))
-        visit.page.locator("#yours input[type=file]").nth(number).set_input_files(files)
-        pile = f"document.querySelectorAll('#yours .pile')[{number}]"
-        visit.until(f"() => {pile}?.children.length == {len(files)}")
+        visit.give(number, folder.glob(pattern))
     visit.told("Data check of 10")
     visit.page.get_by_role("button", name="Get answers").click()
     visit.told("has learned from 10")

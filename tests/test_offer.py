@@ -14,13 +14,13 @@ import safetensors.torch
 import torch
 from hub_server import Hub
 from mirrors import Tree, tables, visa_row
-from pages import PLACE, Visit, small
+from pages import PLACE, Visit, serve, small, tiny
 
-from lab import METHODS, data, hub
+from lab import data, hub
 from lab.errors import Cancelled, LabError
 from lab.method import silent
 from lab.parts import features
-from lab.ui import look, panel, wanted
+from lab.ui import wanted
 from lab.ui.compare import Compare
 from lab.ui.offer import Offer
 from lab.ui.offer import Visit as Visitor
@@ -184,19 +184,14 @@ def test_a_backbone_that_is_not_here_is_neither_fetched_nor_replaced(server: Hub
 @pytest.fixture
 def address(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """*Compare* alone, on small pictures as a category of the samples."""
-    known, categories = METHODS["padim"].presets(), data.categories
-    known["live"] = known["live"].replace(size=64)
-    monkeypatch.setattr(METHODS["padim"], "presets", classmethod(lambda cls: known))
+    categories = data.categories
+    tiny(monkeypatch, {"padim": dict(size=64)})
     monkeypatch.setattr(data, "categories", lambda s: [PLACE[1]] if s == "samples" else categories(s))
     with gr.Blocks(analytics_enabled=False, fill_width=True) as blocks:
         compare = Compare(small(tmp_path / "made"), START)
         compare.load(blocks)
-    _, url, _ = blocks.launch(
-        prevent_thread_lock=True, quiet=True, theme=look.THEME, css=look.CSS + panel.style(), footer_links=[],
-        ssr_mode=False, pwa=False, share=False, server_name="127.0.0.1",
-    )  # fmt: skip
-    yield url
-    blocks.close()
+    with serve(blocks) as url:
+        yield url
 
 
 def test_an_offer_is_taken_and_the_page_goes_on(browser: Any, address: str, server: Hub) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
+from pages import tiny
 
 from lab import METHODS, Detector, LabError, ready, stored
 from lab.__main__ import main
@@ -24,7 +25,7 @@ WEIGHTS = ROOT / "weights"
 PLANS = ready.plans()
 FILES = sorted(str(path.relative_to(WEIGHTS).with_suffix("")) for path in WEIGHTS.glob("*/*.safetensors"))
 EACH = pytest.mark.parametrize("name", FILES)
-TINY = dict(size=64, epochs=2)
+TINY = {"cdo": dict(size=64, epochs=2)}
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +36,6 @@ def good() -> Callable[[str], list[np.ndarray]]:
         return held.setdefault(category, [item.picture() for item in samples.load(category).train])
 
     return pictures
-
-
-@pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    """CDO as published, on small pictures and for two epochs."""
-    known = METHODS["cdo"].presets()
-    known["live"] = known["live"].replace(**TINY)
-    monkeypatch.setattr(METHODS["cdo"], "presets", classmethod(lambda cls: known))
 
 
 @pytest.fixture
@@ -148,7 +141,8 @@ def test_a_new_fit_gives_the_same(method: str, tmp_path: Path) -> None:
 # --- how they are made and found --------------------------------------------------------------------------------------
 
 
-def test_made_found_and_passed_over(tiny: None, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_made_found_and_passed_over(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny(monkeypatch, TINY)
     learned: list[Detector] = []
     packed = Detector.packed
     monkeypatch.setattr(Detector, "packed", lambda self, *told: learned.append(self) or packed(self, *told))
@@ -198,10 +192,9 @@ def test_moved_by_hand() -> None:
     assert ready.moved(before, [scores(0, 2), scores(1, 5.3)]) == pytest.approx(0.1)  # pictures 2 to 5
 
 
-def test_the_command(
-    tiny: None, elsewhere: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command(elsewhere: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is there already is left alone, the table is written, a detector is asked for by its name."""
+    tiny(monkeypatch, TINY)
     monkeypatch.setattr(ready, "plans", lambda: {"washer/cdo": ready.Plan("washer", "cdo")})
     monkeypatch.setattr(ready, "make_all", lambda names, folder, jobs: [ready.make(name, folder) for name in names])
     (elsewhere / "README.md").write_text("# Weights\n" + "".join(ready.MARKS) + "end\n")

@@ -23,9 +23,6 @@ from lab.ui.service import Service
 from lab.ui.sharing import Line, Shelf
 from lab.ui.shown import View
 
-SCREENSHOTS = ROOT / "tests" / "screenshots"
-
-
 # --- what stands behind the page --------------------------------------------------------------------------------------
 
 
@@ -312,16 +309,4 @@ def test_an_address_opens_its_view(browser: Any, address: str) -> None:
     assert [float(value) for value in grips] == [2.5, 1.25]
     seen.page.wait_for_function("query => location.search === query", arg=query)
     assert not seen.complaints
-    seen.page.close()
-
-
-@pytest.mark.parametrize(("name", "width", "scheme"), [("desktop", 1280, "light"), ("phone", 390, "light"),
-                                                       ("dark", 1280, "dark")])  # fmt: skip
-def test_screenshots(browser: Any, address: str, name: str, width: int, scheme: str) -> None:
-    seen = Visit(browser, address, viewport={"width": width, "height": 900}, color_scheme=scheme)
-    seen.finished(2)
-    assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
-    seen.page.wait_for_timeout(500)
-    SCREENSHOTS.mkdir(exist_ok=True)
-    seen.page.screenshot(path=SCREENSHOTS / f"compare-{name}.png", full_page=True)
     seen.page.close()

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -534,13 +534,6 @@ def served(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         yield Served(address, blocks, tab)
 
 
-def give(seen: Visit, number: int, files: Iterable[Path]) -> None:
-    """Into one of the drop zones, until they are seen."""
-    names = sorted(map(str, files))
-    seen.page.locator("#yours input[type=file]").nth(number).set_input_files(names)
-    seen.until(f"() => document.querySelectorAll('#yours .pile')[{number}]?.children.length == {len(names)}")
-
-
 def parts() -> tuple[list[Item], list[Item]]:
     """20 good ones and 5 bad ones: real ones where they are at hand, else washers."""
     real = shared("LAB_DATA", "data")
@@ -562,8 +555,8 @@ def test_twenty_good_five_bad_verdicts_and_a_detector(browser: Any, served: Serv
     seen = Visit(browser, address, viewport={"width": 390, "height": 800}, accept_downloads=True)
     page = seen.page
     page.get_by_text(uploads.LIMITS).wait_for()
-    give(seen, 0, tmp_path.glob("good-*.png"))
-    give(seen, 1, tmp_path.glob("[!g]*-*.png"))
+    seen.give(0, tmp_path.glob("good-*.png"))
+    seen.give(1, tmp_path.glob("[!g]*-*.png"))
     seen.told("Data check of 20")
     page.get_by_role("button", name="Get answers").click()
     seen.told("has learned from 20 good pictures")
@@ -617,7 +610,7 @@ def test_cancelling_a_training_leaves_the_tab_usable(
     settings = Small.settings
     with monkeypatch.context() as long:
         long.setattr(Small, "settings", lambda self, m: settings(self, m) | ({"epochs": 2000} if m == "cdo" else {}))
-        give(seen, 0, folder.glob("good-*.png"))
+        seen.give(0, folder.glob("good-*.png"))
         seen.told("Data check of 12")
         seen.page.get_by_label("3 · Method").click()
         seen.page.get_by_role("option").filter(has_text="CDO:").click()
