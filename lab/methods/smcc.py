@@ -196,12 +196,15 @@ class SMCC(Method):
     @torch.no_grad()
     def taken(self, pictures: Pictures, places: Tensor, patches: Patcher) -> Tensor:
         """The patches at `places` (m,), ascending numbers over all patches of the pictures; (m, C)."""
-        found = []
+        found = torch.empty(0)
         for part in batches(len(pictures), 8):
             start, end = int(part[0]) * self.per, (int(part[-1]) + 1) * self.per
             low, high = torch.searchsorted(places, torch.tensor([start, end])).tolist()
-            found.append(patches(pictures, part)[places[low:high] - start])
-        return torch.cat(found)
+            rows = patches(pictures, part)
+            if not len(found):  # once and whole: what is kept between passing memory would scatter it
+                found = rows.new_empty(len(places), rows.shape[1])
+            found[low:high] = rows[places[low:high] - start]
+        return found
 
     def remembered(self, pictures: Pictures, generator: torch.Generator, patches: Patcher) -> Tensor:
         """M: patches of `pictures`, drawn without repetition while they last; (bank_patches, C)."""
