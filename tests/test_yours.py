@@ -183,6 +183,9 @@ def test_zips_and_bad_files_and_caps(folder: Path, monkeypatch: pytest.MonkeyPat
     assert len(list(place.iterdir())) == 1
     held.close()
     assert not place.exists()
+    monkeypatch.setattr(uploads, "MEGABYTES", 400)
+    (told,) = held.take([str(folder / "good-1.png")], "good")
+    assert told.startswith("good-1.png: could not be kept (No such file") and not held.held
 
 
 def test_a_false_alarm_is_learned_and_taken_back(folder: Path) -> None:

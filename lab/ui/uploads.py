@@ -95,7 +95,11 @@ class Uploads:
             number += 1
             name = f"{stem} ({number})"
         path = self.folder / (secrets.token_hex(8) + images.suffix(data))
-        path.write_bytes(data)
+        try:
+            path.write_bytes(data)
+        except OSError as error:  # a full disk, or a connection lost so long that the visit was over
+            told = f"{name}: could not be kept ({error.strerror}); reload the page and give it again"
+            raise LabError(told) from None
         self.bytes += len(data)
         self.held[name] = Upload(name, path, role, check.look(name, pixels), encoding.thumb(pixels))
 
