@@ -50,7 +50,11 @@ def write(path: Path, tensors: Tensors, told: Mapping[str, Any], bits: int, near
         packed[name] = list(tensors[name].shape)
     part = path.with_name(path.name + ".part")
     words = json.dumps({**told, "bits": bits, "packed": packed}, sort_keys=True)
-    safetensors.torch.save_file(held, part, {"lab": words})
+    try:
+        safetensors.torch.save_file(held, part, {"lab": words})
+    except safetensors.SafetensorError as error:  # of a full disk, say
+        part.unlink(missing_ok=True)
+        raise OSError(str(error)) from None
     part.replace(path)
 
 

@@ -57,6 +57,11 @@ def test_fewer_bits_and_small_differences_weigh_less(tmp_path: Path) -> None:
     assert sizes[0] > 4 * 2400 > sizes[1] > sizes[2] > sizes[3]
 
 
+def test_what_cannot_be_written_is_an_error_of_the_system(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="o such file"):
+        stored.write(tmp_path / "missing" / "x.safetensors", TENSORS, dict(method="x"), 12, {})
+
+
 def test_a_file_that_contradicts_itself_is_explained(good: list[np.ndarray], tmp_path: Path) -> None:
     detector = Detector("stfpm", size=64, epochs=1).fit(good)
     file = detector.packed(12, good).save(tmp_path / "d.safetensors")

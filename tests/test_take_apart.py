@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -258,9 +259,10 @@ def test_switching_a_component_changes_the_map(browser: Any, address: str, metho
 def test_controls_that_load_late_do_not_lock_the_page(browser: Any, address: str) -> None:
     visit = Visit(browser, "about:blank", viewport={"width": 1280, "height": 900})
     late: list[Any] = []
+    loaded = False
 
     def hold(route: Any) -> None:  # what draws CDO's slider, which the first view hides: comes after everything else
-        if 'type="range"' in (answer := route.fetch()).text():
+        if 'type="range"' in (answer := route.fetch()).text() and not loaded:
             late.append((route, answer))
         else:
             route.fulfill(response=answer)
@@ -268,7 +270,11 @@ def test_controls_that_load_late_do_not_lock_the_page(browser: Any, address: str
     visit.page.route("**/assets/Index-*.js", hold)
     visit.page.goto(f"{address}?tab=take-apart&method=rb_ae")
     visit.page.get_by_label("RB-AE").wait_for()
+    until = time.monotonic() + 100
+    while not late and time.monotonic() < until:
+        visit.page.wait_for_timeout(100)
     visit.page.wait_for_timeout(1500)
+    loaded = True
     for route, answer in late:
         route.fulfill(response=answer)
     assert late

@@ -307,13 +307,13 @@ def test_nothing_computed_of_a_visitors_pictures_outlasts_the_visit(folder: Path
 
     def job(report: Report) -> str:
         begun.set()
-        late.wait()
+        late.wait(60)
         Detector("padim", size=64).fit(pictures)
         return made._hold("padim", held_answer)
 
     news = made.work.run(job)
     next(news)
-    begun.wait()
+    assert begun.wait(60)
     made.close()
     assert not made.desk.all() and len(held) == before
     late.set()  # a job that notices the end too late
@@ -322,6 +322,8 @@ def test_nothing_computed_of_a_visitors_pictures_outlasts_the_visit(folder: Path
         assert time.monotonic() < until
         time.sleep(0.05)
     assert not made.desk.all() and len(held) == before and not made.fitted
+    list(made.work.run(lambda report: "ran on"))
+    assert made.work.told[1] == work.ENDED
 
 
 def test_a_hint_is_about_the_pictures_that_were_checked(folder: Path) -> None:
@@ -441,8 +443,8 @@ def test_undo_waits_for_the_job_that_runs(tab: yours.Yours, folder: Path) -> Non
     assert inside.wait(5)
     taken = tab.take_back(request)
     next(taken)
-    monkey = made.work.told[1]
-    assert made.work.running and "undo" not in monkey
+    words = made.work.told[1]
+    assert made.work.running and "undo" not in words
     leave.set()
     assert "There is nothing to undo." in told(taken)[tab.status]
     tab.leave(request)

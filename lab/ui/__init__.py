@@ -27,6 +27,7 @@ TITLE = "Annotation-Free Anomaly Lab"
 
 def build(service: Service | None = None, start: View = START, apart: Question = APART) -> gr.Blocks:
     """The whole page; begins at once to fit what the first view, `start`, shows. `apart`: that of *Take apart*."""
+    memory.few_arenas()  # before the first thread
     service = service or Service()
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=yours.SWEPT) as blocks:
         gr.HTML(look.HEAD, js_on_load=look.HEAD_JS, apply_default_css=False)
@@ -60,7 +61,6 @@ def launch(blocks: gr.Blocks, port: int | None, **more: Any) -> tuple[Any, str, 
         for known in blocks.fns.values():
             if str(known.api_name).startswith("yours_"):
                 known.api_visibility = "undocumented"
-    memory.few_arenas()
     told: tuple[Any, str, str] = blocks.queue(max_size=64, api_open=False).launch(
         server_port=port, theme=look.THEME, css=look.CSS + panel.style() + yours.style(), footer_links=[],
         run_history=False, ssr_mode=False, pwa=False, share=False, max_threads=200, **more,

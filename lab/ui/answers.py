@@ -149,7 +149,7 @@ class Answers:
             raise LabError(f"{name} is among the good pictures already.")
         made = self._fit(self.method, report, rank=self.fitted[self.method].result.made, learn=name)
         self.past.append(Past(name, one.role, dict(self.fitted)))
-        one.role, self.fitted = "good", {}
+        one.role, self.fitted = "good", {self.method: made}
         self._hold(self.method, made)
         self.show(self.method)
         return f"{name} is now one of {len(made.good)} good pictures. {self.words()}"
@@ -160,7 +160,7 @@ class Answers:
             return "There is nothing to undo."
         past = self.past.pop()
         self.uploads.held[past.name].role = past.role
-        taken, self.fitted = self.fitted, past.fitted
+        taken, self.fitted = self.fitted, dict(past.fitted)
         self._clear(taken.values())
         self.method = self.method if self.method in past.fitted else next(iter(past.fitted))
         self.show(self.method)

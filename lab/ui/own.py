@@ -71,7 +71,9 @@ class Own(Answers):
         """The data check; fills `hints`."""
         good, others = self.uploads.of("good"), self.uploads.of("bad", "new")
         found = check.check([one.look for one in good], [one.look for one in others], report)
-        self.hints, self.checked = [hint for hint in found if hint.words not in self.kept], [*good, *others]
+        self.hints = []  # never with pictures that they do not speak of
+        self.checked = [*good, *others]
+        self.hints = [hint for hint in found if hint.words not in self.kept]
         self.unit = trial.a_pass()
         if not good:
             return ""

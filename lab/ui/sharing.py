@@ -112,6 +112,7 @@ class Line:
             yield
         finally:
             with self._moved:
+                if self._tickets[0] is ticket:
+                    self.now = ""
                 self._tickets.remove(ticket)
-                self.now = ""
                 self._moved.notify_all()

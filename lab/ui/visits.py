@@ -66,8 +66,11 @@ class Visits:
 
     def _offered(self, own: Own) -> list[str | None]:
         """What may be taken along, copied to where the web server hands it out; older copies go."""
-        made = own.files() if own.method else [None] * len(self.files)
-        copies = [button.move_resource_to_block_cache(path) for button, path in zip(self.files, made, strict=True)]
+        copies: list[str | None] = [None] * len(self.files)
+        if own.method:
+            with contextlib.suppress(OSError):  # a full disk: there are answers, and nothing to take along
+                made = zip(self.files, own.files(), strict=True)
+                copies = [button.move_resource_to_block_cache(path) for button, path in made]
         before, own.offered = own.offered, {Path(path) for path in copies if path}
         own.sent = own.sent | own.offered
         self._delete(own, before - own.offered)
@@ -96,9 +99,7 @@ class Visits:
 
     def _news(self, own: Own, job: Callable[[Report], str]) -> Iterator[None]:
         """Of a job; while it goes on the visit is in use and holds more and more."""
-        for _ in own.work.run(job):
-            self.visits.grown(own.key)
-            yield
+        yield from own.work.run(job, lambda: self.visits.grown(own.key))
 
     def _follow(self, own: Own, job: Callable[[Report], str]) -> Iterator[Parts]:
         """The end comes all at once: what follows it on a visitor's click is then not overtaken by a part of it."""

@@ -15,6 +15,8 @@ from . import memory, wording
 from .service import sentence
 from .sharing import WAITED
 
+ENDED = "This visit is over, and its pictures are gone; reload the page and give them again."
+
 
 class Work:
     """`run` does a job and yields whenever there is news; a newer job ends an older one and begins when that has ended.
@@ -30,12 +32,14 @@ class Work:
         self.stop = threading.Event()
         self.running = self.over = False
         self._one = threading.Lock()  # a job that was stopped goes on to its next report
+        self._begin = threading.Lock()
         self.owner = secrets.token_hex(8)  # of what is computed of the visitor's pictures
 
     def close(self) -> None:
         """The visit is over: its job ends, and all that was made is forgotten."""
-        self.over = True
-        self.stop.set()
+        with self._begin:
+            self.over = True
+            self.stop.set()
         self._forget()
 
     def _forget(self) -> None:
@@ -46,10 +50,13 @@ class Work:
     def status(self) -> str:
         return wording.progress(*self.told)
 
-    def run(self, job: Callable[[Report], str]) -> Iterator[None]:
-        """job(report) returns what came of it, in words."""
-        self.stop.set()
-        stop = self.stop = threading.Event()
+    def run(self, job: Callable[[Report], str], beat: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """job(report) returns what came of it, in words; `beat` is called again and again while it goes on."""
+        with self._begin:
+            self.stop.set()
+            stop = self.stop = threading.Event()
+            if self.over:
+                stop.set()
         self.running, self.told = True, (0.0, "beginning", "")
         inside = contextvars.copy_context()  # who asks: a lent GPU is asked for in their name
         inside.run(features.OWNER.set, self.owner)
@@ -57,6 +64,7 @@ class Work:
         thread.start()
         shown = None
         while self.stop is stop:
+            beat()
             if shown != self.told:
                 shown = self.told
                 yield
@@ -90,10 +98,11 @@ class Work:
 
         WAITED.set(waited)
         try:
-            report(0.0, "beginning")  # or another job has come while this one waited for the last to end
+            if stop.is_set():  # another job has come while this one waited for the last to end
+                raise Cancelled
             words = job(report)
         except Cancelled:
-            words = "Cancelled. What was finished stays."
+            words = ENDED if self.over else "Cancelled. What was finished stays."
         except Exception as error:  # the end of a thread: whatever it was, the visitor reads a sentence
             words = sentence(error)
         self.spent += time.monotonic() - began
