@@ -88,10 +88,11 @@ def compared(
 def measured(method: str, figures: tuple[str, ...] = ("pixel_auroc", "margin", "overlap")) -> None:
     """What switching components off changed on real sets (full minus altered, three seeds), beside the paper: the
     committed measurements of `lab/papers`."""
-    found = [d for study in page.read() if study["method"] == method for d in ablate.directions(study)]
     rows = [
-        [d.place, d.component, d.figure, ablate.theirs(d.claim), ablate.ours(d), d.mark]
-        for d in found
+        [page.where(study, d.place), d.component, d.figure, ablate.theirs(d.claim), ablate.ours(d), d.mark]
+        for study in page.read()
+        if study["method"] == method
+        for d in ablate.directions(study)
         if d.claim and d.figure in figures
     ]
     table(["set", "off", "figure", "paper", "ours", "mark"], rows)

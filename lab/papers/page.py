@@ -89,7 +89,8 @@ def section(study: Study, found: list[Direction]) -> str:
     claimed, alone = beside(found), beside(ablate.alone(study))
     head = ["figure", "paper", "ours", "seeds", "mark", "where in the paper"]
     title = METHODS[study["method"]].title
-    parts = [f"## {title}: {', '.join(dict.fromkeys(place.split('/')[0] for place in study['figures']))}"]
+    sets = ", ".join(dict.fromkeys(place.split("/")[0] for place in study["figures"]))
+    parts = [f"## {title}: {where(study, sets)}"]
     parts += ["\n".join(about)]
     parts += [table(["set", "off", *head], claimed) if claimed else "The paper names no direction for this setting."]
     parts += ["One component alone minus none:", table(["set", "alone", *head], alone)] if alone else []
@@ -129,13 +130,24 @@ def spread(values: list[float | None]) -> str:
 
 def settings(study: Study) -> str:
     """The preset that is nearest, and what differs from it."""
+    name, changes = nearest(study)
+    return ", ".join([f"preset `{name}`", *changes])
+
+
+def where(study: Study, place: str) -> str:
+    """A place of a study, with what its settings have other than a preset: "kolektorsdd/kolektorsdd (beta_max 0.8)"."""
+    changes = nearest(study)[1]
+    return place + (f" ({', '.join(changes)})" if changes else "")
+
+
+def nearest(study: Study) -> tuple[str, list[str]]:
     told = study["settings"]
-    changes: dict[str, dict[str, Any]] = {}
+    changes = dict[str, list[str]]()
     for name, preset in METHODS[study["method"]].presets().items():
         plain = preset.as_dict()
-        changes[name] = {k: v for k, v in told.items() if k not in plain or plain[k] != v}
+        changes[name] = [f"{k} {v}" for k, v in told.items() if k not in plain or plain[k] != v]
     name = min(changes, key=lambda preset: len(changes[preset]))
-    return f"preset `{name}`" + "".join(f", {k} {v}" for k, v in changes[name].items())
+    return name, changes[name]
 
 
 def machine(told: dict[str, Any]) -> str:

@@ -92,7 +92,7 @@ def compared(paper: str, number: str, claimed: Sequence[tuple[Study, Direction]]
         own = (theirs, *seeds(study, d.place, d.component, d.figure))
         mark = Cell(f"{SHAPES[d.mark]} {d.mark}", own, of, f"mark {d.mark.partition(' ')[0]}")
         rows.append([
-            d.place, d.component, FIGURES[d.figure], mark, Cell(ablate.ours(d), own, of),
+            page.where(study, d.place), d.component, FIGURES[d.figure], mark, Cell(ablate.ours(d), own, of),
             Cell(ablate.theirs(d.claim), (theirs,), 0), str(d.seeds), d.claim.where,
         ])  # fmt: skip
         claim = [d.claim.full, d.claim.off, d.claim.delta, d.claim.where]
