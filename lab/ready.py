@@ -34,7 +34,7 @@ from .parts import features
 log = logging.getLogger("lab.ready")
 
 CATEGORIES = ("washer", "cloth")  # of the samples: an object, a texture
-KINDS = {"rb_ae": "texture", "local_occ": "object"}  # what a paper is for: its components are switched off there alone
+OBJECTS = ("local_occ",)  # methods whose components are switched off on objects alone, which their paper is for
 LEFT_OUT = ("cloth/local_occ",)  # no pose fits a texture, so fewer bits move its scores; whole it has 5.8 MB
 SEED = 0
 BITS = (11, 12, 13, 14, 15, 16)  # of a stored value: the fewest by which no score moves by more than
@@ -120,16 +120,15 @@ class Plan(NamedTuple):
 def plans() -> dict[str, Plan]:
     """By name: on each category every method that trains, as `live` has it and without each component that it has on.
 
-    Of a method that is for one kind of surface the components are off on that kind alone (KINDS): with the others the
-    folder would pass 40 MB, and so it would with LEFT_OUT. What changes only scoring needs no file of its own:
-    `Detector.rescored`.
+    With those of OBJECTS on the texture, and with LEFT_OUT, the folder would pass 40 MB. What changes only scoring
+    needs no file of its own: `Detector.rescored`.
     """
     found = []
     for category in CATEGORIES:
         for method, kind in METHODS.items():
             live = kind.presets()["live"]
             on = [n for n, f in live.fields().items() if f.metadata["component"] and getattr(live, n) is True]
-            if samples.CATEGORIES[category].kind not in KINDS.get(method, ("object", "texture")):
+            if method in OBJECTS and samples.CATEGORIES[category].kind != "object":
                 on = []
             if kind.trains:
                 found += [Plan(category, method, off) for off in ("", *on)]

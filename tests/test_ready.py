@@ -60,7 +60,7 @@ def test_every_method_that_trains_is_ready_with_each_component_that_it_has_on_of
                 continue
             live = kind.presets()["live"]
             on = [row for row in kind.ablations(live) if row.endswith(" off")]
-            if samples.CATEGORIES[category].kind != ready.KINDS.get(method, samples.CATEGORIES[category].kind):
+            if method == "local_occ" and category == "cloth":
                 on = []
             wanted = [live, *(kind.ablations(live)[row] for row in on)]
             assert [p.settings for p in own] == ([] if f"{category}/{method}" in ready.LEFT_OUT else wanted)
