@@ -82,6 +82,12 @@ def test_a_shift_of_two_pixels_reads_two_to_the_right() -> None:
     assert align.seen(m, 8)[0, 3].tolist() == [True] * 6 + [False] * 2
 
 
+def test_cover_falls_within_a_pixel() -> None:
+    # a quarter pixel further, the sixth pixel reads at 7.25: three quarters of 7, the last, a quarter of nothing
+    m = align.matrix(torch.tensor([[2.25 * 2 / 8, 0.0, 0.0]]))
+    assert torch.allclose(align.cover(m, 8)[0, 3], torch.tensor([1.0, 1, 1, 1, 1, 0.75, 0, 0]), atol=1e-6)
+
+
 def test_warping_in_turn_is_warping_by_the_composition() -> None:
     picture = part(96)[None]
     a, b = (align.matrix(torch.tensor([p])) for p in ([0.05, -0.1, 0.2], [-0.1, 0.0, 0.3]))
@@ -94,10 +100,20 @@ def test_unwarping_brings_a_map_home() -> None:
     m = align.matrix(torch.tensor([[0.2, 0.0, 0.3]]))
     there = align.warp(home[:, None], m)[:, 0]
     back = align.unwarp(there, m)
-    looked = align.seen(align.inverse(m), 96)
+    cover = align.cover(align.inverse(m), 96)
+    looked = cover == 1
     assert 0.6 < looked.float().mean() < 0.95
-    assert (back[~looked] == there.min()).all()  # unseen pixels get the minimum
+    assert (back[cover == 0] == there.min()).all()  # unseen pixels get the minimum
+    assert (back >= there.min()).all() and (back <= there.max()).all()
     assert float((back - home)[looked].abs().mean()) < 0.01 < float((there - home).abs().mean())
+
+
+def test_no_pixel_jumps_as_the_pose_moves() -> None:
+    heat = torch.ones(1, 32, 32)
+    heat[:, 16, 16] = 0
+    poses = torch.linspace(0, 2 * 2 / 32, 81)[:, None] * torch.tensor([[1.0, 0.5, 0.0]])  # two pixels in 80 steps
+    maps = align.unwarp(heat.expand(81, 32, 32), align.matrix(poses))
+    assert float((maps[1:] - maps[:-1]).abs().max()) < 0.05 < float((maps[-1] - maps[0]).abs().max())
 
 
 # IMM -------------------------------------------------------------------------------------------------------------
@@ -282,7 +298,7 @@ def test_heat_lies_in_the_pictures_frame(good: Pictures, full: LocalOCC) -> None
     assert set(scores.views) == {"template", "aligned picture", "aligned heat"}
     assert torch.equal(scores.pixel, align.unwarp(scores.views["aligned heat"], M))
     assert torch.equal(scores.image, scores.pixel.amax((1, 2)))
-    assert (scores.views["aligned heat"][~align.seen(M, 64)] == 0).all()
+    assert (scores.views["aligned heat"][align.cover(M, 64) == 0] == 0).all()
     other = LocalOCC(**(SMALL | {"aligned": True})).restore(full.state()).score(good[:3])
     assert torch.equal(other.pixel, scores.views["aligned heat"])
 

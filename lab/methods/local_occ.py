@@ -18,6 +18,7 @@ Differs: F_C is reduced by a truncated SVD without centring | no method is named
 Differs: replaced regions show procedural textures, or LAB_TEXTURES | the paper cuts them from VOC
 Differs: what a made defect leaves unchanged is not in M_s | black darkened is still normal
 Differs: heat is turned back into the picture's own frame | the paper warps the masks (Fig. 10); `aligned` does so
+Differs: beyond the picture's rim heat fades within a pixel | cut off where V < 0.5, it jumps with the last bit of T
 Differs: the heat is smoothed | the paper does not say; `smooth` switches it
 Differs: theta reaches twice the set's turn | two pictures of the set, template and input, may be turned apart so far
 Differs: in `live` the IMM sees 64 px, also learns known warps and more poses, and its rate falls | 500 epochs take
@@ -77,6 +78,7 @@ class LocalOCC(Method):
     )
     family = "representation"
     trains = True
+    edition = 2
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Settings(BaseSettings):
@@ -257,7 +259,7 @@ class LocalOCC(Method):
 
     @torch.no_grad()
     def score(self, pictures: Tensor) -> Scores:
-        """Heat of I_M, zero where V is false; then back in the picture's frame, its minimum where I_M did not look."""
+        """Heat of I_M, zero beyond the picture; then back in the picture's frame, its minimum where I_M did not look."""
         s, size = self.settings, pictures.shape[-1]
         I_M, M = self.laid(pictures)
         cells = self.distances(I_M)
@@ -265,7 +267,7 @@ class LocalOCC(Method):
         heat = maps.smooth(heat, maps.sigma_for(size)) if s.smooth else heat
         if not s.imm:
             return Scores(heat, maps.maximum(heat), {"distance to the centres": cells})
-        heat = heat * align.seen(M, size)
+        heat = heat * align.cover(M, size)
         pixel = heat if s.aligned else align.unwarp(heat, M)
         template = self.template.expand_as(pictures)
         return Scores(pixel, maps.maximum(pixel), {"template": template, "aligned picture": I_M, "aligned heat": heat})

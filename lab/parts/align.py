@@ -42,14 +42,23 @@ def warp(pictures: Tensor, matrices: Tensor, padding: str = "border") -> Tensor:
     return F.grid_sample(pictures, grid, padding_mode=padding, align_corners=False)
 
 
-def seen(matrices: Tensor, size: int) -> Tensor:
-    """V: bool (B, size, size), True where `warp` reads from inside the picture: a warped field of ones >= 0.5."""
+def cover(matrices: Tensor, size: int) -> Tensor:
+    """(B, size, size) in [0, 1]: how much of each pixel that `warp` makes lies inside the picture: a warped field of
+    ones. Across the rim it falls from 1 to 0 within a pixel."""
     ones = torch.ones(len(matrices), 1, size, size, dtype=matrices.dtype, device=matrices.device)
-    return warp(ones, matrices, "zeros")[:, 0] >= 0.5
+    return warp(ones, matrices, "zeros")[:, 0]
+
+
+def seen(matrices: Tensor, size: int) -> Tensor:
+    """V: bool (B, size, size), True where `warp` reads from inside the picture: `cover` of a half or more."""
+    return cover(matrices, size) >= 0.5
 
 
 def unwarp(maps: Tensor, matrices: Tensor) -> Tensor:
-    """Maps (B, S, S) of warped pictures, back in the frame of the pictures; what the warp left out gets the minimum."""
+    """Maps (B, S, S) of warped pictures, back in the frame of the pictures; what the warp left out gets the minimum.
+
+    It fades there with `cover`: cut off by a threshold, the values of a rim would jump with the last bit of a matrix.
+    """
     back = inverse(matrices)
     found = warp(maps[:, None], back)[:, 0]
-    return torch.where(seen(back, maps.shape[-1]), found, maps.amin((1, 2), keepdim=True))
+    return torch.lerp(maps.amin((1, 2), keepdim=True), found, cover(back, maps.shape[-1]))
