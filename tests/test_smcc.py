@@ -12,8 +12,9 @@ from conftest import stripes
 from sklearn.mixture import GaussianMixture
 
 from lab import LabError
-from lab.methods.smcc import SMCC, center_distances, loss_c, loss_o, patch_scores, smcc_loss
+from lab.methods.smcc import SMCC
 from lab.parts import collapse, features, gmm, maps, memory
+from lab.parts.centers import center_distances, loss_c, loss_o, patch_scores, smcc_loss
 from lab.parts.train import Pictures
 
 G = torch.Generator

@@ -20,8 +20,9 @@ import torch
 from show import code, compared, covered, distributions, heat, measured, pixels, raw_maps, row, symbols, table
 
 from lab import Detector, ablate, data, metrics
-from lab.methods.smcc import SMCC, center_distances, loss_c, loss_o, patch_scores, smcc_loss
+from lab.methods.smcc import SMCC
 from lab.parts import collapse, features, gmm, memory
+from lab.parts.centers import center_distances, loss_c, loss_o, patch_scores, smcc_loss
 from lab.plots import BLUE, INK, ORANGE
 
 symbols(SMCC)
