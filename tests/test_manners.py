@@ -57,6 +57,11 @@ def filled(visit: Visit, tab: str) -> None:
         visit.page.locator(".js-plotly-plot .main-svg").first.wait_for()
 
 
+CUT = """() => [...document.querySelectorAll("input[role=combobox]")]
+  .filter(box => box.offsetParent && box.value && box.scrollWidth > 2 * box.clientWidth).map(box => box.value)"""
+"""choices of which less than half is seen"""
+
+
 @pytest.mark.parametrize("tab", TABS)
 def test_nothing_moves_once_it_is_there(browser: Any, address: str, tab: str) -> None:
     seen = Visit(browser, f"{address}?tab={tab}", SHIFTS, viewport={"width": 1280, "height": 900})
@@ -133,6 +138,7 @@ def test_everybody_can_use_it(visit: Visit, address: str, tmp_path: Path, name: 
         page.mouse.move(0, 0)
         page.evaluate("() => Promise.all(document.getAnimations().map(one => one.finished.catch(() => 0)))")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(CUT) == []
         page.screenshot(path=SCREENSHOTS / f"{name.lower().replace(' ', '-')}-{mode}.png", full_page=True)
         for fault in axe.Axe().run(page).response["violations"]:
             for node in fault["nodes"]:

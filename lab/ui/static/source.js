@@ -43,7 +43,7 @@ const sourceCard = () => {
 const STRETCHED = "Each map has a scale of its own: colours can no longer be compared between pictures or methods, and "
   + "say nothing about good or bad. Lines, outlines and verdicts are as before.";
 const stretchSwitch = (tools, redraw) => {
-  const box = tools.querySelector(".stretch input"), warning = tools.querySelector(".warning");
+  const box = tools.querySelector(".own-range input"), warning = tools.querySelector(".warning");
   box.addEventListener("change", () => {
     write(warning, box.checked ? STRETCHED : "");
     redraw();
