@@ -18,7 +18,7 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# The ready detectors that are missing or stale: some twenty minutes for all of them, on two cores
+# The ready detectors that are missing or stale: twenty minutes for all thirty, on two cores
 weights: $(READY)
 	$(BIN)/python -m lab weights
 

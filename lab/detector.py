@@ -20,7 +20,7 @@ from .parts import maps
 from .parts.features import Backbone
 from .parts.train import Pictures, batches, device
 
-FORMAT = 2  # of the file; raised when an older reader could no longer understand it
+FORMAT = 3  # of the file; raised when an older reader could no longer understand it
 FEWEST = 6  # good pictures below which nothing honest can be said
 PIXELS = 4096  # sampled per held-out picture for the heat's zero and unit
 
@@ -63,7 +63,7 @@ class Detector:
         self.fingerprint = ""  # of all pictures given to fit
         self.origin: dict[str, str] = {}  # Dataset.origin of what it learned from: kept with the file
         self.key = ""  # `ready.key` of what it was asked for as, where somebody will look for it again
-        self.bits = stored.FULL  # of a learned value, in its file
+        self.bits: stored.Bits = {}  # of the values of each part, in its file; none named: as they were learned
 
     @property
     def settings(self) -> BaseSettings:
@@ -132,7 +132,7 @@ class Detector:
             raise LabError(f"the setting {needy[0]} changes more than scoring: fit again")
         return self._again(good, self.method.state(), report, **changes)
 
-    def packed(self, bits: int, good: Iterable[np.ndarray], report: Report = silent) -> Detector:
+    def packed(self, bits: stored.Bits, good: Iterable[np.ndarray], report: Report = silent) -> Detector:
         """The same fit in values of so many bits (`stored.rounded`), calibrated on the pictures `fit` calibrates on."""
         other = self._again(good, stored.rounded(self.method.state(), bits, self.method.near()), report)
         other.bits = bits
@@ -232,7 +232,7 @@ class Detector:
             detector.method.restore(stored.unpacked(told, held, detector.method.near()))
             detector.calibration = Calibration.from_dict(told["calibration"])
             detector.method.history, detector.method.notes = told["history"], told["notes"]
-            detector.seed, detector.count, detector.bits = told["seed"], told["count"], told["bits"]
+            detector.seed, detector.count, detector.bits = told["seed"], told["count"], dict(told["bits"])
             detector.fingerprint, detector.origin, detector.key = told["fingerprint"], told["origin"], told["key"]
         except LabError as error:
             raise LabError(f"{path}: {error}") from None

@@ -34,10 +34,8 @@ from .parts import features
 log = logging.getLogger("lab.ready")
 
 CATEGORIES = ("washer", "cloth")  # of the samples: an object, a texture
-OBJECTS = ("local_occ",)  # methods whose components are switched off on objects alone, which their paper is for
-LEFT_OUT = ("cloth/local_occ",)  # no pose fits a texture, so fewer bits move its scores; whole it has 5.8 MB
 SEED = 0
-BITS = (11, 12, 13, 14, 15, 16)  # of a stored value: the fewest by which no score moves by more than
+BITS = range(8, 17)  # of a stored value (a template is looked at too): the fewest by which no score moves by more than
 LIMIT = 1e-3  # of the range of scores
 JUDGED = 5  # one in so many test pictures tells that
 STORED = "stored"  # the note that tells what came of it
@@ -120,19 +118,15 @@ class Plan(NamedTuple):
 def plans() -> dict[str, Plan]:
     """By name: on each category every method that trains, as `live` has it and without each component that it has on.
 
-    With those of OBJECTS on the texture, and with LEFT_OUT, the folder would pass 40 MB. What changes only scoring
-    needs no file of its own: `Detector.rescored`.
+    What changes only scoring needs no file of its own: `Detector.rescored`.
     """
     found = []
-    for category in CATEGORIES:
-        for method, kind in METHODS.items():
-            live = kind.presets()["live"]
-            on = [n for n, f in live.fields().items() if f.metadata["component"] and getattr(live, n) is True]
-            if method in OBJECTS and samples.CATEGORIES[category].kind != "object":
-                on = []
-            if kind.trains:
-                found += [Plan(category, method, off) for off in ("", *on)]
-    return {plan.name: plan for plan in found if plan.name not in LEFT_OUT}
+    for method, kind in METHODS.items():
+        live = kind.presets()["live"]
+        on = [n for n, f in live.fields().items() if f.metadata["component"] and getattr(live, n) is True]
+        if kind.trains:
+            found += [Plan(category, method, off) for category in CATEGORIES for off in ("", *on)]
+    return {plan.name: plan for plan in found}
 
 
 def make(name: str, folder: Path, report: Report = silent) -> Path:
@@ -140,19 +134,46 @@ def make(name: str, folder: Path, report: Report = silent) -> Path:
     plan = plans()[name]
     dataset = samples.load(plan.category)
     good = [item.picture() for item in dataset.train]
-    judged = [item.picture() for item in dataset.test[::JUDGED]]
     learned = Detector(plan.method, **plan.settings.as_dict()).fit(good, seed=SEED, report=report)
-    before, made = [learned.raw(picture) for picture in judged], learned
-    for bits in BITS:
-        packed = learned.packed(bits, good)
-        if (shift := moved(before, [packed.raw(picture) for picture in judged])) <= LIMIT:
-            made = packed
-            made.method.notes[STORED] = f"{bits} bits a value, which moves scores by {shift:.1e} of their range at most"
-            break
+    bits, shift = fewest(learned, [item.picture() for item in dataset.test[::JUDGED]])
+    made = learned.packed(bits, good)
+    if bits:
+        told = f"{_span(bits)} bits a value, which moves scores by {shift:.1e} of their range at most"
+        made.method.notes[STORED] = told
     made.origin, made.key = dataset.origin, plan.key
     path = folder / f"{name}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     return made.save(path)
+
+
+def fewest(learned: Detector, judged: Sequence[np.ndarray]) -> tuple[dict[str, int], float]:
+    """The bits of each part by which no score of the pictures moves by more than LIMIT, and by how much one then does.
+
+    At first as many for all parts; then in turn, the largest first, as many fewer as each allows. ({}, 0) where none
+    of BITS are enough.
+    """
+    state, near = learned.method.state(), learned.method.near()
+    before = [learned.raw(picture) for picture in judged]
+    other = Detector(learned.id, **learned.settings.as_dict())
+
+    def shift(bits: stored.Bits) -> float:
+        other.method.restore(stored.rounded(state, bits, near))
+        return moved(before, [other.raw(picture) for picture in judged])
+
+    parts = stored.parts(state)
+    least = next((bits for count in BITS if shift(bits := dict.fromkeys(parts, count)) <= LIMIT), None)
+    if least is None:
+        return {}, 0.0
+    for part in parts:
+        while least[part] > BITS[0] and shift(fewer := least | {part: least[part] - 1}) <= LIMIT:
+            least = fewer
+    return least, shift(least)
+
+
+def _span(bits: stored.Bits) -> str:
+    """"11", or "9 to 12"; of none "32"."""
+    least, most = min(bits.values(), default=32), max(bits.values(), default=32)
+    return str(most) if least == most else f"{least} to {most}"
 
 
 def moved(before: Sequence[Scores], after: Sequence[Scores]) -> float:
@@ -198,7 +219,7 @@ def table(folder: Path) -> str:
             shift = re.search(r"by (\S+) of", told["notes"].get(STORED, "")) or ("", "0")
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             size = round(path.stat().st_size / 1000)
-            lines.append(f"| `{name}` | {title} | {told['bits']} | {shift[1]} | {size} | `{digest}` |")
+            lines.append(f"| `{name}` | {title} | {_span(told['bits'])} | {shift[1]} | {size} | `{digest}` |")
     return "\n".join(lines) + "\n"
 
 

@@ -2,15 +2,17 @@
 
 Values may be kept in fewer bits than float32 has: those of a row of a matrix (an output of a convolution, a patch of a
 bank) then share one exponent, x = q 2^e with whole |q| < 2^(bits - 1), and the q are deflated. Of a tensor that
-learning has moved little only the difference to where it began is kept. Vectors and integers stay as they are.
+learning has moved little only the difference to where it began is kept. Vectors and integers stay as they are. How many
+bits is told of each part, by which a tensor's name begins: {"matcher": 12, "N_M": 11}.
 """
 
 from __future__ import annotations
 
+import collections
 import json
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,33 +25,40 @@ from torch import Tensor
 from .errors import LabError
 
 MOST = 2**28  # values of a packed tensor: what a file says of itself is not believed beyond it
-FULL = 32  # bits of a value as it was learned
+LESS = 4  # fewer bits for a difference: an error of its network's small change weighs less than one of a whole value
 EXPONENTS = ":exponents"  # behind a packed tensor's name: those of its rows
 Tensors = Mapping[str, Tensor]
+Bits = Mapping[str, int]
 
 
-def rounded(tensors: Tensors, bits: int, near: Tensors) -> dict[str, Tensor]:
-    """The values that a file of `bits` bits holds instead of these; rounding them again changes nothing.
+def parts(tensors: Tensors) -> list[str]:
+    """The parts that may be kept in fewer bits, those of most values first."""
+    sizes = collections.Counter[str]()
+    for name, x in tensors.items():
+        sizes[_part(name)] += x.numel() if _packable(x) else 0
+    return [part for part, size in sizes.most_common() if size]
 
-    bits  2 to 16, or FULL: as they are
-    near  name -> where a tensor began, for those of which the difference is kept
+
+def rounded(tensors: Tensors, bits: Bits, near: Tensors) -> dict[str, Tensor]:
+    """The values that a file of so many bits holds instead of these; rounding them again changes nothing.
+
+    bits  of a part, 6 to 16; of one that is not named values stay as they are
+    near  name -> where a tensor began, for those of which the difference is kept, in LESS bits fewer
     """
     found = dict(tensors)
-    for name in _packable(tensors, bits):
-        q, e = _whole(tensors[name], bits, near.get(name))
+    for name, q, e in _packed(tensors, bits, near):
         found[name] = _value(q, e, near.get(name), tensors[name].shape)
     return found
 
 
-def write(path: Path, tensors: Tensors, told: Mapping[str, Any], bits: int, near: Tensors) -> None:
+def write(path: Path, tensors: Tensors, told: Mapping[str, Any], bits: Bits, near: Tensors) -> None:
     """Writes the file whole or not at all; equal tensors and words give equal bytes. `bits`, `near` as in `rounded`."""
     held, packed = {name: x.contiguous().clone() for name, x in tensors.items()}, dict[str, list[int]]()
-    for name in _packable(tensors, bits):
-        q, e = _whole(tensors[name], bits, near.get(name))
+    for name, q, e in _packed(tensors, bits, near):
         held |= {name: _deflated(q), name + EXPONENTS: e}
         packed[name] = list(tensors[name].shape)
     part = path.with_name(path.name + ".part")
-    words = json.dumps({**told, "bits": bits, "packed": packed}, sort_keys=True)
+    words = json.dumps({**told, "bits": dict(bits), "packed": packed}, sort_keys=True)
     try:
         safetensors.torch.save_file(held, part, {"lab": words})
     except safetensors.SafetensorError as error:  # of a full disk, say
@@ -109,19 +118,33 @@ def _pickled(path: Path) -> bool:
 # --- fewer bits ---------------------------------------------------------------------------------------------------
 
 
-def _packable(tensors: Tensors, bits: int) -> list[str]:
-    if bits >= FULL:
-        return []
-    return [name for name, x in tensors.items() if x.ndim > 1 and x.dtype == torch.float32 and x.numel()]
+def _part(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _packable(x: Tensor) -> bool:
+    return x.ndim > 1 and x.dtype == torch.float32 and x.numel() > 0
+
+
+def _packed(tensors: Tensors, bits: Bits, near: Tensors) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """(name, q, e) of those that are kept in fewer bits."""
+    for name, x in tensors.items():
+        if _packable(x) and (count := bits.get(_part(name))) is not None:
+            yield name, *_whole(x, count, near.get(name))
 
 
 def _whole(x: Tensor, bits: int, near: Tensor | None) -> tuple[Tensor, Tensor]:
-    """(R, ...) -> q int32 (R, n), the rows' exponents int8 (R,): the least by which x itself, and what is kept of it,
-    has |q| < 2^(bits - 1)."""
-    rows, most = x.flatten(1), 2 ** (bits - 1) - 1
-    kept = rows if near is None else rows - near.flatten(1)
-    mantissa, e = torch.frexp(torch.maximum(rows.abs(), kept.abs()).amax(1) / most)
-    e = torch.where(mantissa == 0.5, e - 1, e).clamp(-126, 126)
+    """(R, ...) -> q int32 (R, n), the rows' exponents int8 (R,): the least by which |q| < 2^(bits - 1).
+
+    A quarter of a step beyond the largest q is still rounded to it, and a step is twice what float32 resolves in the
+    row: adding the difference to `near` is not exact, and would otherwise choose another exponent the next time.
+    """
+    rows, kept, finest = x.flatten(1), x.flatten(1), torch.tensor(-126)
+    if near is not None:
+        kept, bits = rows - near.flatten(1), bits - LESS
+        finest = torch.frexp(torch.maximum(rows.abs(), near.flatten(1).abs()).amax(1)).exponent - 23
+    mantissa, e = torch.frexp(kept.abs().amax(1) / (2 ** (bits - 1) - 0.75))
+    e = torch.maximum(torch.where(mantissa == 0.5, e - 1, e), finest).clamp(-126, 126)
     return torch.round(torch.ldexp(kept, -e[:, None])).int(), e.to(torch.int8)
 
 

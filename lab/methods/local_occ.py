@@ -259,7 +259,7 @@ class LocalOCC(Method):
 
     @torch.no_grad()
     def score(self, pictures: Tensor) -> Scores:
-        """Heat of I_M, zero beyond the picture; then back in the picture's frame, its minimum where I_M did not look."""
+        """Heat of I_M, zero beyond the picture; then in the picture's frame, its minimum where I_M did not look."""
         s, size = self.settings, pictures.shape[-1]
         I_M, M = self.laid(pictures)
         cells = self.distances(I_M)
