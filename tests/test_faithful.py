@@ -20,7 +20,7 @@ from lab.parts import features, maps
 # within (14) and (17) (RB-AE's (12), (15), (16)), or computes nothing.
 EQUATIONS = dict(
     cdo=(["methods/cdo", "parts/discrepancy"], {3, 6, 7, 8, 10}),
-    smcc=(["methods/smcc", "parts/gmm"], {3, 4, 5, 6, 7, 8}),
+    smcc=(["methods/smcc", "parts/centers", "parts/gmm"], {3, 4, 5, 6, 7, 8}),
     rb_ae=(
         ["methods/rb_ae", "parts/autoencoding", "parts/perceptual", "parts/perlin"],
         {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 17},
