@@ -67,7 +67,7 @@ row({"aligned heat": scores.views["aligned heat"][0].numpy(), "heat": scores.pix
 # *input* to read. No scale and no shear. Lengths are in half sides of the picture.
 
 # %%
-code(align.matrix, align.warp, align.seen)
+code(align.matrix, align.warp, align.cover, align.seen)
 
 # %% [markdown]
 # **By hand.** A row of eight pixels 0, 1, ..., 7 and $T_x = 0.5$, a quarter of the side, two pixels: each output pixel
