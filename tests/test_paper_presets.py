@@ -59,7 +59,7 @@ def test_it_fits_scores_and_is_kept(name: str, preset: str, tmp_path: Path) -> N
     if name == "smcc":
         width = 1792 if len(whole.as_dict()["layers"]) == 3 else 3840
         assert detector.method.state()["embedding.bank"].shape == (50_176, width)  # 16 pictures of 56 x 56 patches
-    picture = next(item for item in dataset.test if item.defect).picture()
+    picture = next(item for item in dataset.test if item.bad).picture()
     finding = detector.detect(picture)
     assert finding.heat.shape == picture.shape[:2] and np.isfinite(finding.heat).all() and finding.heat.std() > 0
     again = Detector.load(detector.save(tmp_path / "d.safetensors")).detect(picture)
