@@ -11,7 +11,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Starts the page.")
     parser.add_argument(
         "--mcp", action="store_true",
-        help="serve its endpoints, but for those of *Your pictures*, as tools of the Model Context Protocol",
+        help="serve its endpoints, but for those of *Your images*, as tools of the Model Context Protocol",
     )  # fmt: skip
     mcp = parser.parse_args().mcp
     if mcp and not importlib.util.find_spec("mcp"):

@@ -1,15 +1,14 @@
-"""Annotation-Free Anomaly Lab: industrial visual anomaly detection from good pictures alone."""
+"""Annotation-Free Anomaly Lab: industrial visual anomaly detection from good images alone."""
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
-
-from .calibrate import Calibration
-from .data import Dataset, Item
+from .calibration import Calibration
+from .data.dataset import Dataset, Item
 from .detector import Detector, Finding
 from .errors import Cancelled, LabError
 from .method import BaseSettings, Method, Scores, setting
 from .methods import METHODS
+from .version import __version__
 
 __all__ = [
     "METHODS",
@@ -23,5 +22,6 @@ __all__ = [
     "LabError",
     "Method",
     "Scores",
+    "__version__",
     "setting",
 ]

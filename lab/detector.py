@@ -1,4 +1,4 @@
-"""The image world above the tensor world: uint8 pictures in, findings out; fit, calibrate, save, load."""
+"""The image world above the tensor world: uint8 images in, findings out; fit, calibrate, save, load."""
 
 from __future__ import annotations
 
@@ -11,33 +11,34 @@ from typing import Any
 import numpy as np
 import torch
 
-from . import images, stored
-from .calibrate import Calibration
+from . import image_files, quantized_safetensors
+from .calibration import MIN_IMAGES, Calibration
+from .device import device
 from .errors import LabError
-from .method import BaseSettings, Method, Report, Scores, share, silent
+from .image_stack import ImageStack, batches
+from .method import BaseSettings, Method, Scores
 from .methods import METHODS
 from .parts import maps
 from .parts.features import Backbone
-from .parts.train import Pictures, batches, device
+from .progress import Report, no_report, part_of
 
-FORMAT = 3  # of the file; raised when an older reader could no longer understand it
-FEWEST = 6  # good pictures below which nothing honest can be said
-PIXELS = 4096  # sampled per held-out picture for the heat's zero and unit
+FILE_FORMAT = 4  # of the file; raised when an older reader could no longer understand it
+PIXELS_PER_IMAGE = 4096  # sampled per held-out image for the heat's zero and unit
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """What a detector says of one picture of height H and width W.
+    """What a detector says of one image of height H and width W.
 
     heat     float32 (H, W), σ: (raw - median) / (1.4826 MAD) of held-out good pixels
-    score    σ of held-out good pictures' scores
+    score    σ of held-out good images' scores
     verdict  good, look (look at it) or bad
     mask     bool (H, W): heat above the detector's upper threshold
-    views    name -> float32 (h, w) or (h, w, 3): the method's own intermediate pictures, in its own frame
+    views    name -> float32 (h, w) or (h, w, 3): the method's own intermediate images, in its own frame
     scale    what the numbers mean, in words
     """
 
-    heat: np.ndarray
+    anomaly_map: np.ndarray
     score: float
     verdict: str
     mask: np.ndarray
@@ -46,9 +47,9 @@ class Finding:
 
 
 class Detector:
-    """A method, fitted and calibrated: `Detector("patchcore").fit(good).detect(picture)`.
+    """A method, fitted and calibrated: `Detector("patchcore").fit(good).detect(image)`.
 
-    Pictures are uint8 (H, W, 3) RGB of any size; they are resized to `settings.size` and the heat back.
+    Images are uint8 (H, W, 3) RGB of any size; they are resized to `settings.size` and the heat back.
     Raises LabError for an unknown method, TypeError for an unknown setting.
     """
 
@@ -59,71 +60,73 @@ class Detector:
         self.method: Method = METHODS[method](**settings)
         self.calibration: Calibration | None = None
         self.seed = 0
-        self.count = 0  # pictures it learned from
-        self.fingerprint = ""  # of all pictures given to fit
+        self.count = 0  # images it learned from
+        self.fingerprint = ""  # of all images given to fit
         self.origin: dict[str, str] = {}  # Dataset.origin of what it learned from: kept with the file
         self.key = ""  # `ready.key` of what it was asked for as, where somebody will look for it again
-        self.bits: stored.Bits = {}  # of the values of each part, in its file; none named: as they were learned
+        self.bits: quantized_safetensors.Bits = {}  # of the values of each part, in its file; none named: as they were learned
 
     @property
     def settings(self) -> BaseSettings:
         return self.method.settings
 
-    def pictures(self, pictures: Iterable[np.ndarray]) -> Pictures:
-        """uint8 (H, W, 3) pictures, resized and held as uint8: never the data set in float."""
+    def images(self, images: Iterable[np.ndarray]) -> ImageStack:
+        """uint8 (H, W, 3) images, resized and held as uint8: never the data set in float."""
         size = self.settings.size
-        held = [torch.from_numpy(images.resize(_checked(p), size)).permute(2, 0, 1) for p in pictures]
-        if len(held) < FEWEST:
-            raise LabError(f"{len(held)} good pictures are too few: at least {FEWEST} are needed, 20 are a good start")
-        return Pictures(torch.stack(held))
+        held = [torch.from_numpy(image_files.resize(_checked(p), size)).permute(2, 0, 1) for p in images]
+        if len(held) < MIN_IMAGES:
+            raise LabError(
+                f"{len(held)} good images are too few: at least {MIN_IMAGES} are needed, 20 are a good start"
+            )
+        return ImageStack(torch.stack(held))
 
     def fit(
         self,
         good: Iterable[np.ndarray],
         *,
         seed: int = 0,
-        report: Report = silent,
+        report: Report = no_report,
         folds: int | None = None,
         resume: Path | None = None,
     ) -> Detector:
-        """Learns from good pictures and calibrates on good pictures that the method did not learn from.
+        """Learns from good images and calibrates on good images that the method did not learn from.
 
-        Methods that only store (a bank, statistics) learn from all and leave each picture's own part out in turn;
-        methods that train hold max(4, 20 %) of the pictures out. `folds` instead makes a trained method learn from all
+        Methods that only store (a bank, statistics) learn from all and leave each image's own part out in turn;
+        methods that train hold max(4, 20 %) of the images out. `folds` instead makes a trained method learn from all
         and calibrates on as many further fits, each without its fold; 0 leaves it uncalibrated, for ranking alone.
         """
-        given = self.pictures(good)
+        given = self.images(good)
         self.seed, self.calibration = seed, None
         self.fingerprint = hashlib.sha256("".join(map(given.digest, range(len(given)))).encode()).hexdigest()
         if not self.method.trains:
-            self.method.fit(given, seed=seed, report=share(report, 0, 0.7), resume=resume)
-            self._calibrate([(self.method, given)], "each left out in turn", share(report, 0.7, 1))
+            self.method.fit(given, seed=seed, report=part_of(report, 0, 0.7), resume=resume)
+            self._calibrate([(self.method, given)], "each left out in turn", part_of(report, 0.7, 1))
         elif folds is None:
             out, rest = held_out(len(given), seed)
             if len(rest) < 4:
-                raise LabError(f"{len(given)} good pictures are too few for {self.method.title}: it needs at least 8")
+                raise LabError(f"{len(given)} good images are too few for {self.method.title}: it needs at least 8")
             held, given = given.subset(out), given.subset(rest)
-            self.method.fit(given, seed=seed, report=share(report, 0, 0.95), resume=resume)
-            self._calibrate([(self.method, held)], "held out of the training", share(report, 0.95, 1))
+            self.method.fit(given, seed=seed, report=part_of(report, 0, 0.95), resume=resume)
+            self._calibrate([(self.method, held)], "held out of the training", part_of(report, 0.95, 1))
         else:
             step = 1 / (1 + folds)
-            self.method.fit(given, seed=seed, report=share(report, 0, step), resume=resume)
+            self.method.fit(given, seed=seed, report=part_of(report, 0, step), resume=resume)
             parts, order = [], _shuffled(len(given), seed)
             for number, fold in enumerate(order.chunk(folds) if folds else []):
                 rest = torch.ones(len(given), dtype=torch.bool)
                 rest[fold] = False
                 other = type(self.method)(**dataclasses.asdict(self.settings))
-                part = share(report, step * (1 + number), step * (2 + number))
+                part = part_of(report, step * (1 + number), step * (2 + number))
                 other.fit(given.subset(rest.nonzero()[:, 0]), seed=seed, report=part)
                 parts.append((other, given.subset(fold)))
             if parts:
-                self._calibrate(parts, f"each in one of {folds} folds left out of a training", silent)
+                self._calibrate(parts, f"each in one of {folds} folds left out of a training", no_report)
         self.count = len(given)
         report(1.0, "fitted")
         return self
 
-    def rescored(self, good: Iterable[np.ndarray], report: Report = silent, **changes: Any) -> Detector:
-        """The same fit under settings that change only `score`, calibrated on the pictures `fit` calibrates on.
+    def with_scoring(self, good: Iterable[np.ndarray], report: Report = no_report, **changes: Any) -> Detector:
+        """The same fit under settings that change only `score`, calibrated on the images `fit` calibrates on.
 
         good   what `fit` was given. LabError for a setting that needs a new fit.
         """
@@ -132,9 +135,11 @@ class Detector:
             raise LabError(f"the setting {needy[0]} changes more than scoring: fit again")
         return self._again(good, self.method.state(), report, **changes)
 
-    def packed(self, bits: stored.Bits, good: Iterable[np.ndarray], report: Report = silent) -> Detector:
-        """The same fit in values of so many bits (`stored.rounded`), calibrated on the pictures `fit` calibrates on."""
-        other = self._again(good, stored.rounded(self.method.state(), bits, self.method.near()), report)
+    def packed(
+        self, bits: quantized_safetensors.Bits, good: Iterable[np.ndarray], report: Report = no_report
+    ) -> Detector:
+        """The same fit in values of so many bits (`stored.rounded`), calibrated on the images `fit` calibrates on."""
+        other = self._again(good, quantized_safetensors.quantize(self.method.state(), bits, self.method.near()), report)
         other.bits = bits
         return other
 
@@ -146,7 +151,7 @@ class Detector:
         other.method.history, other.method.notes = self.method.history, dict(self.method.notes)
         other.seed, other.count, other.fingerprint, other.origin = self.seed, self.count, self.fingerprint, self.origin
         other.bits = self.bits
-        given = self.pictures(good)
+        given = self.images(good)
         if other.method.trains:
             held = given.subset(held_out(len(given), self.seed)[0])
             other._calibrate([(other.method, held)], "held out of the training", report)
@@ -154,43 +159,47 @@ class Detector:
             other._calibrate([(other.method, given)], "each left out in turn", report)
         return other
 
-    def _calibrate(self, parts: list[tuple[Method, Pictures]], how: str, report: Report) -> None:
+    def _calibrate(self, parts: list[tuple[Method, ImageStack]], how: str, report: Report) -> None:
         pixels, scores, peaks = [], [], []
         for method, held in parts:
             for part in batches(len(held), 4):
                 found = None if method.trains else method.score_left_out(held[part], part)
                 found = found or method.score(held[part])
-                flat = found.pixel.flatten(1).cpu()
-                pixels.append(flat[:, :: max(1, flat.shape[1] // PIXELS)])
+                flat = found.anomaly_map.flatten(1).cpu()
+                pixels.append(flat[:, :: max(1, flat.shape[1] // PIXELS_PER_IMAGE)])
                 peaks.append(flat.amax(1))
-                scores.append(found.image.cpu())
-                report((int(part[-1]) + 1) / len(held), f"calibrating on {int(part[-1]) + 1} of {len(held)} pictures")
+                scores.append(found.image_score.cpu())
+                report((int(part[-1]) + 1) / len(held), f"calibrating on {int(part[-1]) + 1} of {len(held)} images")
         raw = [torch.cat(found).double().numpy() for found in (pixels, scores, peaks)]
         self.calibration = Calibration.of(raw[0], raw[1], raw[2], how)
 
-    def raw(self, picture: np.ndarray) -> Scores:
-        """The method's own numbers for one picture, at settings.size."""
-        small = torch.from_numpy(images.resize(_checked(picture), self.settings.size)).permute(2, 0, 1)
+    def raw(self, image: np.ndarray) -> Scores:
+        """The method's own numbers for one image, at settings.size."""
+        small = torch.from_numpy(image_files.resize(_checked(image), self.settings.size)).permute(2, 0, 1)
         # in the layout of training and calibration: another changes the bits, and slows the first convolution
         return self.method.score((small[None].contiguous().float() / 255).to(device()))
 
-    def detect(self, picture: np.ndarray) -> Finding:
-        """picture uint8 (H, W, 3) RGB -> Finding of the same height and width."""
+    def detect(self, image: np.ndarray) -> Finding:
+        """image uint8 (H, W, 3) RGB -> Finding of the same height and width."""
         if self.calibration is None:
             raise LabError("this detector is not calibrated; fit it without folds=0")
-        return self.finding(self.raw(picture), picture.shape[:2])
+        return self.finding(self.raw(image), image.shape[:2])
 
     def finding(self, raw: Scores, shape: tuple[int, ...]) -> Finding:
-        """Raw numbers of one picture -> its Finding at (H, W)."""
+        """Raw numbers of one image -> its Finding at (H, W)."""
         c = self.calibration
         assert c is not None
-        full = maps.upsample(raw.pixel, (shape[0], shape[1]))[0] if raw.pixel.shape[1:] != shape else raw.pixel[0]
-        heat = ((full - c.pixel[0]) / c.pixel[1]).cpu().numpy()
-        score = (float(raw.image[0]) - c.score[0]) / c.score[1]
+        full = (
+            maps.upsample(raw.anomaly_map, (shape[0], shape[1]))[0]
+            if raw.anomaly_map.shape[1:] != shape
+            else raw.anomaly_map[0]
+        )
+        anomaly_map = ((full - c.pixel[0]) / c.pixel[1]).cpu().numpy()
+        score = (float(raw.image_score[0]) - c.score[0]) / c.score[1]
         views = {k: _view(v[0].detach().cpu()) for k, v in raw.views.items()}
         # a float64 threshold: numpy would round a plain one to the heat's float32
-        mask = heat > np.float64(c.pixel_bad)
-        return Finding(heat, score, c.verdict(score), mask, views, c.words())
+        mask = anomaly_map > np.float64(c.pixel_bad)
+        return Finding(anomaly_map, score, c.verdict(score), mask, views, c.words())
 
     def backbone(self) -> Backbone | None:
         """The frozen network the method stands on, if any."""
@@ -203,17 +212,17 @@ class Detector:
 
     def save(self, path: str | Path) -> Path:
         """Writes one safetensors file; equal fits give equal bytes (no date, path or timing goes in)."""
-        from . import __version__
+        from .version import __version__
 
         if self.calibration is None:
             raise LabError("a detector that is not calibrated cannot be saved; fit it without folds=0")
         told = dict(
-            format=FORMAT, version=__version__, method=self.id, settings=self.settings.as_dict(), seed=self.seed,
+            format=FILE_FORMAT, version=__version__, method=self.id, settings=self.settings.as_dict(), seed=self.seed,
             backbone=self.weights(), calibration=self.calibration.as_dict(), history=self.method.history,
             notes=self.method.notes, count=self.count, fingerprint=self.fingerprint, origin=self.origin, key=self.key,
         )  # fmt: skip
         path = Path(path)
-        stored.write(path, self.method.state(), told, self.bits, self.method.near())
+        quantized_safetensors.write(path, self.method.state(), told, self.bits, self.method.near())
         return path
 
     @classmethod
@@ -221,15 +230,15 @@ class Detector:
         """The inverse of `save`. LabError for a file that is missing, cut off, of another kind, of another version of
         the format, or whose backbone is missing or has other weights."""
         path = Path(path)
-        told, held = stored.read(path)
-        if told.get("format") != FORMAT:
+        told, held = quantized_safetensors.read(path)
+        if told.get("format") != FILE_FORMAT:
             raise LabError(
                 f"{path} has format {told.get('format')} (written by version {told.get('version')}), this version "
-                f"reads format {FORMAT}; fit it again"
+                f"reads format {FILE_FORMAT}; fit it again"
             )
         try:
             detector = cls(told["method"], **told["settings"])
-            detector.method.restore(stored.unpacked(told, held, detector.method.near()))
+            detector.method.restore(quantized_safetensors.dequantize(told, held, detector.method.near()))
             detector.calibration = Calibration.from_dict(told["calibration"])
             detector.method.history, detector.method.notes = told["history"], told["notes"]
             detector.seed, detector.count, detector.bits = told["seed"], told["count"], dict(told["bits"])
@@ -251,13 +260,13 @@ class Detector:
 
         LabError for a repository that is not there, gated, out of reach or without a detector, and as `load`.
         """
-        from . import publish
+        from .hub import publishing
 
-        return publish.load(repository)
+        return publishing.load(repository)
 
 
 def held_out(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Numbers of the n good pictures that a method that trains is calibrated on, and of those it learns from."""
+    """Numbers of the n good images that a method that trains is calibrated on, and of those it learns from."""
     order, out = _shuffled(n, seed), max(4, round(0.2 * n))
     return order[:out], order[out:].sort().values
 
@@ -270,7 +279,7 @@ def _view(view: torch.Tensor) -> np.ndarray:
     return (view.permute(1, 2, 0) if view.ndim == 3 else view).numpy()
 
 
-def _checked(picture: np.ndarray) -> np.ndarray:
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-        raise LabError(f"a picture must be uint8 (H, W, 3) RGB, not {picture.dtype} {picture.shape}: lab.images.read")
-    return picture
+def _checked(image: np.ndarray) -> np.ndarray:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise LabError(f"an image must be uint8 (H, W, 3) RGB, not {image.dtype} {image.shape}: lab.images.read")
+    return image

@@ -1,4 +1,4 @@
-"""The contract every method fulfils: settings declared once, `fit` on normal pictures, `score` any picture."""
+"""The contract every method fulfils: settings declared once, `fit` on normal images, `score` any image."""
 
 from __future__ import annotations
 
@@ -7,29 +7,17 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
+from .device import device, seeded
 from .errors import LabError
-
-if TYPE_CHECKING:
-    from .parts.train import Pictures
-
-Report = Callable[[float, str], None]
-"""report(fraction in [0, 1], words): called often during long work; may raise Cancelled."""
-
-
-def silent(fraction: float, words: str) -> None:
-    """The report that says nothing."""
-
-
-def share(report: Report, low: float, high: float) -> Report:
-    """What tells of the part of a job between two fractions of the whole."""
-    return lambda fraction, words: report(low + fraction * (high - low), words)
+from .image_stack import ImageStack
+from .progress import Report, no_report
 
 
 def setting(
@@ -66,7 +54,7 @@ class BaseSettings:
     Raises LabError naming the setting, the value and what is allowed.
     """
 
-    size: int = setting(256, "side of the square every picture is resized to, pixels", low=64, high=1024, step=32)
+    size: int = setting(256, "side of the square every image is resized to, pixels", low=64, high=1024, step=32)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -100,28 +88,30 @@ class BaseSettings:
 
 
 class Scores(NamedTuple):
-    """What `Method.score` returns for B pictures; raw numbers, comparable within one fitted method only."""
+    """What `Method.score` returns for B images; raw numbers, comparable within one fitted method only."""
 
-    pixel: Tensor  # (B, H, W) float32, the anomaly map, higher = more anomalous
-    image: Tensor  # (B,) float32
-    views: dict[str, Tensor] = {}  # name -> (B, H, W) or (B, 3, H, W): the intermediate pictures worth showing
+    anomaly_map: Tensor  # (B, H, W) float32, the anomaly map, higher = more anomalous
+    image_score: Tensor  # (B,) float32
+    views: dict[str, Tensor] = {}  # name -> (B, H, W) or (B, 3, H, W): the intermediate images worth showing
 
 
 class Method(nn.Module):
-    """A way to detect anomalies learned from normal pictures alone.
+    """A way to detect anomalies learned from normal images alone.
 
     A subclass names itself (`title`, `paper`, `family`), declares `Settings`, and writes `build`, `learn` and `score`.
     Learned tensors are parameters or buffers (a buffer may start as `torch.empty(0)`), so that `state` finds them; the
     frozen network, if any, is the submodule `backbone` and is never stored.
-    Pictures are float32 RGB in [0, 1], (B, 3, size, size).
+    ImageStack are float32 RGB in [0, 1], (B, 3, size, size).
     """
 
     title: ClassVar[str] = ""
     paper: ClassVar[str] = ""
     family: ClassVar[str] = ""  # of the survey: reconstruction, normalizing flow, representation, data augmentation
     Settings: ClassVar[type[BaseSettings]] = BaseSettings
-    edition: ClassVar[int] = 1  # raised when equal settings, pictures and seed give other scores: see `ready.key`
-    trains: ClassVar[bool] = False  # True: gradient descent, slow to fit, and calibrated on pictures held out of it
+    algorithm_version: ClassVar[int] = (
+        1  # raised when equal settings, images and seed give other scores: see `ready.key`
+    )
+    trains: ClassVar[bool] = False  # True: gradient descent, slow to fit, and calibrated on images held out of it
 
     def __init__(self, **settings: Any):
         super().__init__()
@@ -137,42 +127,41 @@ class Method(nn.Module):
     def build(self) -> None:
         """Makes the networks that the settings name, trained parts at their random start; forgets what was learned."""
 
-    def learn(self, pictures: Pictures, generator: torch.Generator, report: Report) -> None:
+    def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
         """The visible training loop; `generator` is the only source of chance."""
         raise NotImplementedError
 
-    def score(self, pictures: Tensor) -> Scores:
-        """pictures (B, 3, H, W) in [0, 1] -> Scores; needs `fit` or `restore` first."""
+    def score(self, images: Tensor) -> Scores:
+        """images (B, 3, H, W) in [0, 1] -> Scores; needs `fit` or `restore` first."""
         raise NotImplementedError
 
-    def score_left_out(self, pictures: Tensor, index: Tensor) -> Scores | None:
-        """Scores training pictures `index` as if each had not been learned from, without refitting.
+    def score_left_out(self, images: Tensor, index: Tensor) -> Scores | None:
+        """Scores training images `index` as if each had not been learned from, without refitting.
 
-        None (the default) where that is impossible: the detector then holds pictures out of the fit.
+        None (the default) where that is impossible: the detector then holds images out of the fit.
         """
         return None
 
-    def fit(self, pictures: Any, *, seed: int = 0, report: Report = silent, resume: Path | None = None) -> Self:
-        """Learns from normal pictures: a tensor (N, 3, H, W), or anything that yields such batches; see Pictures.
+    def fit(self, images: Any, *, seed: int = 0, report: Report = no_report, resume: Path | None = None) -> Self:
+        """Learns from normal images: a tensor (N, 3, H, W), or anything that yields such batches; see ImageStack.
 
-        Same seed, same pictures, same machine: same state bit for bit. A second fit forgets the first.
+        Same seed, same images, same machine: same state bit for bit. A second fit forgets the first.
         `resume` is a checkpoint file: continued from where it exists, rewritten after every epoch, gone at the end.
         Methods that learn in one go ignore it.
         """
-        from .parts.train import Pictures, device, seeded
 
-        pictures = Pictures.of(pictures)
+        images = ImageStack.of(images)
         with seeded(seed) as generator:
             self.history, self.notes = {}, {}
             self.build()
             self.to(device())
             self.checkpoint = resume
-            self.learn(pictures, generator, report)
+            self.learn(images, generator, report)
         return self.eval()
 
-    def fit_key(self, pictures: Pictures) -> str:
-        """Names a training for its checkpoint: method, settings and pictures."""
-        told = [type(self).__name__, self.settings.as_dict(), [pictures.digest(i) for i in range(len(pictures))]]
+    def fit_key(self, images: ImageStack) -> str:
+        """Names a training for its checkpoint: method, settings and images."""
+        told = [type(self).__name__, self.settings.as_dict(), [images.digest(i) for i in range(len(images))]]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
     def state(self) -> dict[str, Tensor]:
@@ -185,7 +174,6 @@ class Method(nn.Module):
 
     def restore(self, state: Mapping[str, Tensor]) -> Self:
         """The inverse of `state`; raises LabError when names or shapes are not this method's."""
-        from .parts.train import device
 
         self.build()
         wanted = [k for k in self.state_dict() if not k.startswith("backbone.")]

@@ -1,10 +1,10 @@
 """How well scores separate bad from good: AUROC, AP, F1-max, AU-PRO, margin, overlap, intervals, rates.
 
-Scores are compared over the whole test set on one axis, never stretched per picture. A figure that is undefined (one
+Scores are compared over the whole test set on one axis, never stretched per image. A figure that is undefined (one
 class missing, nothing anomalous, nothing at all) is None, never 0; a score that is not a finite number is a LabError.
 
-`masks` and `maps` are sequences of (H, W) arrays, one pair per picture, sizes free to differ from pair to pair: mask
-nonzero = defective, None = no pixel truth (the picture is left out of pixel figures); map higher = more anomalous.
+`masks` and `maps` are sequences of (H, W) arrays, one pair per image, sizes free to differ from pair to pair: mask
+nonzero = defective, None = no pixel truth (the image is left out of pixel figures); map higher = more anomalous.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ Masks = Sequence[np.ndarray | None] | np.ndarray
 Maps = Sequence[np.ndarray] | np.ndarray
 
 FEWEST = 2
-"""Fewer bad (or good) pictures than this give no interval, and their AUROC is not to be shown as a number."""
+"""Fewer bad (or good) images than this give no interval, and their AUROC is not to be shown as a number."""
 
 _EIGHT = np.ones((3, 3), bool)  # 8-connectivity
 
 
-# --- whole pictures ---------------------------------------------------------------------------------------------------
+# --- whole images ---------------------------------------------------------------------------------------------------
 
 
 def image_auroc(bad: ArrayLike, scores: ArrayLike) -> float | None:
-    """Area under the ROC curve of N pictures in [0, 1]; bad (N,) bool, scores (N,). None unless both classes occur."""
-    bad, scores = _pictures(bad, scores)
+    """Area under the ROC curve of N images in [0, 1]; bad (N,) bool, scores (N,). None unless both classes occur."""
+    bad, scores = _images(bad, scores)
     return float(roc_auc_score(bad, scores)) if 0 < bad.sum() < len(bad) else None
 
 
 def auroc_interval(bad: ArrayLike, scores: ArrayLike, level: float = 0.95) -> tuple[float, float] | None:
-    """Confidence interval of the image AUROC; None with fewer than two bad or two good pictures."""
-    bad, scores = _pictures(bad, scores)
+    """Confidence interval of the image AUROC; None with fewer than two bad or two good images."""
+    bad, scores = _images(bad, scores)
     auroc = image_auroc(bad, scores)
     return None if auroc is None else newcombe(auroc, int(bad.sum()), int((~bad).sum()), level)
 
 
 def newcombe(auroc: float, m: int, n: int, level: float = 0.95) -> tuple[float, float] | None:
-    """Confidence interval of an AUROC measured on m bad and n good pictures; None with fewer than two of either.
+    """Confidence interval of an AUROC measured on m bad and n good images; None with fewer than two of either.
 
     Score-type interval of Newcombe (Statistics in Medicine 25, 2006, part 2, method 5): the values θ with
     |θ̂ - θ| <= z √V(θ), V = θ(1-θ)/(mn) · [1 + ((m+n)/2 - 1)((1-θ)/(2-θ) + θ/(1+θ))]. It is deterministic and keeps a
@@ -67,7 +67,7 @@ def newcombe(auroc: float, m: int, n: int, level: float = 0.95) -> tuple[float, 
 
 
 class Rates(NamedTuple):
-    """What a threshold does to a set of pictures: `missed` of `bads`, `false_alarms` on `goods`."""
+    """What a threshold does to a set of images: `missed` of `bads`, `false_alarms` on `goods`."""
 
     missed: int
     bads: int
@@ -77,7 +77,7 @@ class Rates(NamedTuple):
 
 def rates(bad: ArrayLike, scores: ArrayLike, threshold: float) -> Rates:
     """Counts errors; a score above the threshold is an alarm, as the conformal promise has it."""
-    bad, scores = _pictures(bad, scores)
+    bad, scores = _images(bad, scores)
     alarm = scores > threshold
     return Rates(int((bad & ~alarm).sum()), int(bad.sum()), int((~bad & alarm).sum()), int((~bad).sum()))
 
@@ -106,7 +106,7 @@ def pixel_report(masks: Masks, maps: Maps) -> dict[str, float | None]:
 
 
 def pixel_auroc(masks: Masks, maps: Maps) -> float | None:
-    """Area under the ROC curve over all pixels of all pictures, good pictures included."""
+    """Area under the ROC curve over all pixels of all images, good images included."""
     ranking = _ranking(_pixels(masks, maps))
     return _auroc(ranking) if ranking else None
 
@@ -143,7 +143,7 @@ def aupro_cdo200(masks: Masks, maps: Maps, limit: float = 0.3, steps: int = 200)
     pixels = _pixels(masks, maps, filled=True)
     if not (len(pixels.normal) and len(pixels.abnormal)):
         return None
-    low = min(np.min(heat) for mask, heat in zip(masks, maps, strict=True) if mask is not None)
+    low = min(np.min(anomaly_map) for mask, anomaly_map in zip(masks, maps, strict=True) if mask is not None)
     high = max(pixels.normal[-1], pixels.abnormal[-1])
     thresholds = high - np.arange(steps) * (high - low) / steps
     x = 1 - np.searchsorted(pixels.normal, thresholds, "right") / len(pixels.normal)
@@ -214,20 +214,22 @@ def _pixels(masks: Masks, maps: Maps, filled: bool = False) -> _Pixels:
     if len(masks) != len(maps):
         raise LabError(f"{len(masks)} masks for {len(maps)} maps: give one mask, or None, per map")
     normal, abnormal, share, regions = [np.empty(0, np.float32)], [np.empty(0, np.float32)], [np.empty(0)], 0
-    for i, (mask, heat) in enumerate(zip(masks, maps, strict=True)):
-        heat = np.asarray(heat)
-        if not np.isfinite(heat).all():
+    for i, (mask, anomaly_map) in enumerate(zip(masks, maps, strict=True)):
+        anomaly_map = np.asarray(anomaly_map)
+        if not np.isfinite(anomaly_map).all():
             raise LabError(f"map {i} holds values that are not finite numbers: the method that made it has failed")
         if mask is None:
             continue
         mask = np.asarray(mask) != 0
-        if mask.shape != heat.shape or mask.ndim != 2:
-            raise LabError(f"mask {i} is {mask.shape} and its map {heat.shape}: resize one to (H, W) of the other")
-        normal.append(heat[~mask])
+        if mask.shape != anomaly_map.shape or mask.ndim != 2:
+            raise LabError(
+                f"mask {i} is {mask.shape} and its map {anomaly_map.shape}: resize one to (H, W) of the other"
+            )
+        normal.append(anomaly_map[~mask])
         labels, _ = ndimage.label(mask, _EIGHT)
         for k, box in enumerate(ndimage.find_objects(labels), start=1):
             region = labels[box] == k
-            hits = heat[box][ndimage.binary_fill_holes(region, _EIGHT) if filled else region]
+            hits = anomaly_map[box][ndimage.binary_fill_holes(region, _EIGHT) if filled else region]
             abnormal.append(hits)
             share.append(np.full(len(hits), 1 / region.sum()))
             regions += 1
@@ -275,8 +277,8 @@ def _flat(values: ArrayLike) -> NDArray:
     return flat
 
 
-def _pictures(bad: ArrayLike, scores: ArrayLike) -> tuple[NDArray, NDArray]:
+def _images(bad: ArrayLike, scores: ArrayLike) -> tuple[NDArray, NDArray]:
     truth, values = np.asarray(bad, bool).ravel(), _flat(np.asarray(scores, np.float64))
     if truth.shape != values.shape:
-        raise LabError(f"{len(truth)} labels for {len(values)} scores: give one per picture")
+        raise LabError(f"{len(truth)} labels for {len(values)} scores: give one per image")
     return truth, values

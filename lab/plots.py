@@ -1,6 +1,6 @@
 """Arrays in, figures and heat overlays out; nothing here knows a method or the page.
 
-Heat is in robust σ of good pixels and is painted on an absolute scale low..high, never stretched per picture.
+Heat is in robust σ of good pixels and is painted on an absolute scale low..high, never stretched per image.
 Figures have a transparent ground and mid-grey text, so that they read on light and dark pages and on a phone.
 """
 
@@ -23,7 +23,7 @@ CYAN = (0, 229, 255)  # the hue the heat colours never take
 BINS = 72
 REACH = 30  # robust σ of the normal values beyond which everything shares the last bar
 
-# Inferno without its black end, which would vanish on dark pictures; its stops are equally spaced.
+# Inferno without its black end, which would vanish on dark images; its stops are equally spaced.
 _STOPS = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in sequential.Inferno[2:]], float)
 _RAMP = 0.2  # of the scale, over which heat fades in
 
@@ -126,35 +126,35 @@ def curves(history: Mapping[str, Sequence[float]], *, title: str = "", step: str
 # --- heat -------------------------------------------------------------------------------------------------------------
 
 
-def heat_overlay(picture: NDArray, heat: NDArray, *, low: float, high: float, blend: float = 0.6) -> NDArray:
-    """Heat in colour over the greyed picture.
+def overlay(image: NDArray, anomaly_map: NDArray, *, low: float, high: float, blend: float = 0.6) -> NDArray:
+    """Heat in colour over the greyed image.
 
-    picture uint8 (H, W, 3), heat float (H, W) in σ -> uint8 (H, W, 3). Grey shows through fully below `low`; colours
+    image uint8 (H, W, 3), heat float (H, W) in σ -> uint8 (H, W, 3). Grey shows through fully below `low`; colours
     end at `high`; `blend` in [0, 1] is the opacity of full heat. Raises LabError when sizes differ.
     """
-    _same_size(picture, heat)
-    rgba = _colours(heat, low, high)
-    grey = picture.astype(np.float64) @ (0.299, 0.587, 0.114)
+    _same_size(image, anomaly_map)
+    rgba = _colours(anomaly_map, low, high)
+    grey = image.astype(np.float64) @ (0.299, 0.587, 0.114)
     alpha = blend * rgba[..., 3:]
     return np.rint(grey[..., None] * (1 - alpha) + rgba[..., :3] * alpha).astype(np.uint8)
 
 
-def heat_png8(heat: NDArray, top: float) -> NDArray:
+def to_levels(anomaly_map: NDArray, top: float) -> NDArray:
     """float (H, W) in σ -> uint8 (H, W): the number of the highest of `levels(top)` that the heat reaches.
 
     So `heat >= levels(top)[k]` exactly where the result is >= k, for k from 1 to 255.
     """
-    return np.searchsorted(levels(top)[1:], heat, side="right").astype(np.uint8)
+    return np.searchsorted(level_values(top)[1:], anomaly_map, side="right").astype(np.uint8)
 
 
-def levels(top: float) -> NDArray:
+def level_values(top: float) -> NDArray:
     """(256,) float64, the heat in σ at which each level of `heat_png8` begins: 0..top, the lowest open downwards."""
     return np.arange(256) * (top / 255)
 
 
-def heat_table(low: float, high: float, top: float) -> NDArray:
+def color_table(low: float, high: float, top: float) -> NDArray:
     """(256, 4) uint8 RGBA, the colours of `heat_overlay` (before `blend`) for the levels of `heat_png8`."""
-    rgba = _colours(levels(top), low, high)
+    rgba = _colours(level_values(top), low, high)
     return np.rint(rgba * (1, 1, 1, 255)).astype(np.uint8)
 
 
@@ -180,50 +180,50 @@ def legend(low: float, high: float, *, unit: str = "σ") -> str:
     )
 
 
-def outline(picture: NDArray, mask: NDArray, colour: tuple[int, int, int] = CYAN) -> NDArray:
+def outline(image: NDArray, mask: NDArray, colour: tuple[int, int, int] = CYAN) -> NDArray:
     """uint8 (H, W, 3) with the contour of mask (H, W) drawn just outside it, so that a small defect stays visible."""
-    _same_size(picture, mask)
+    _same_size(image, mask)
     mask = np.asarray(mask) != 0
     width = max(1, round(max(mask.shape) / 200))
     square = np.ones((3, 3), bool)
     line = ndimage.binary_dilation(mask, square, iterations=width) & ~mask
     halo = ndimage.binary_dilation(line, square, iterations=max(1, width // 2)) & ~mask & ~line
-    drawn = picture.copy()
-    drawn[halo] = drawn[halo] // 3  # a dark rim keeps the line readable on bright pictures
+    drawn = image.copy()
+    drawn[halo] = drawn[halo] // 3  # a dark rim keeps the line readable on bright images
     drawn[line] = colour
     return drawn
 
 
-def describe(heat: NDArray, score: float, verdict: str) -> str:
+def describe(anomaly_map: NDArray, score: float, verdict: str) -> str:
     """Alternative text of a heat map: "bad, 6.1 σ, upper left", the place being that of the greatest heat."""
-    return ", ".join(filter(None, (verdict, f"{score:.1f} σ", place(heat))))
+    return ", ".join(filter(None, (verdict, f"{score:.1f} σ", peak_location(anomaly_map))))
 
 
-def place(heat: NDArray) -> str:
+def peak_location(anomaly_map: NDArray) -> str:
     """Where the greatest heat is, "upper left" to "lower right"; "" when it is even, and so nowhere in particular."""
-    if heat.size == 0 or heat.max() == heat.min():
+    if anomaly_map.size == 0 or anomaly_map.max() == anomaly_map.min():
         return ""
-    row, column = np.unravel_index(np.argmax(heat), heat.shape)
-    down = ("upper", "middle", "lower")[3 * row // heat.shape[0]]
-    across = ("left", "centre", "right")[3 * column // heat.shape[1]]
+    row, column = np.unravel_index(np.argmax(anomaly_map), anomaly_map.shape)
+    down = ("upper", "middle", "lower")[3 * row // anomaly_map.shape[0]]
+    across = ("left", "centre", "right")[3 * column // anomaly_map.shape[1]]
     return "centre" if (down, across) == ("middle", "centre") else f"{down} {across}"
 
 
 # --- shared -----------------------------------------------------------------------------------------------------------
 
 
-def _colours(heat: NDArray, low: float, high: float) -> NDArray:
+def _colours(anomaly_map: NDArray, low: float, high: float) -> NDArray:
     """(...) -> (..., 4) float: red, green, blue in 0..255, opacity in 0..1 (0 up to `low`)."""
     if not high > low:
         raise LabError(f"the heat scale {low:g} to {high:g} is empty: its upper end must be above its lower end")
-    t = np.clip((np.asarray(heat, np.float64) - low) / (high - low), 0, 1)
+    t = np.clip((np.asarray(anomaly_map, np.float64) - low) / (high - low), 0, 1)
     at = np.linspace(0, 1, len(_STOPS))
     return np.stack([*(np.interp(t, at, stop) for stop in _STOPS.T), np.minimum(t / _RAMP, 1)], -1)
 
 
-def _same_size(picture: NDArray, plane: NDArray) -> None:
-    if picture.shape[:2] != plane.shape:
-        raise LabError(f"the picture is {picture.shape[:2]} and what is drawn on it {plane.shape}: give equal sizes")
+def _same_size(image: NDArray, plane: NDArray) -> None:
+    if image.shape[:2] != plane.shape:
+        raise LabError(f"the image is {image.shape[:2]} and what is drawn on it {plane.shape}: give equal sizes")
 
 
 def _span(sides: Sequence[NDArray], marks: Sequence[float]) -> tuple[float, float]:

@@ -120,8 +120,8 @@ def _tidied(output: NotebookNode, count: int) -> NotebookNode:
 
 def _shrunk(png: str) -> str:
     """A base64 PNG in 256 colours of its own: a third of the size, and hardly to be told from the first."""
-    picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGBA")
-    few = picture.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGBA")
+    few = image.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     file = io.BytesIO()
     few.save(file, "PNG", optimize=True)
     return base64.b64encode(file.getvalue()).decode()

@@ -1,4 +1,4 @@
-"""What the notebooks show alike: the source of a function, pictures and maps in a row, two distributions, and what
+"""What the notebooks show alike: the source of a function, images and maps in a row, two distributions, and what
 switching components off changed.
 
 Figures have a transparent ground and mid-grey ink, so that they read on light and dark pages; blue and orange stay
@@ -18,8 +18,8 @@ from IPython.display import display
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from lab import Detector, Method, ablate, metrics, plots
-from lab.papers import page
+from lab import Detector, Method, metrics, plots
+from lab.bench import ablation, study_page
 from lab.parts.maps import upsample
 from lab.plots import BLUE, INK, ORANGE
 
@@ -37,9 +37,9 @@ def code(*functions: Callable) -> None:
         display({"text/markdown": f"```python\n{text}\n```", "text/plain": text}, raw=True)
 
 
-def tensor(picture: NDArray) -> Tensor:
+def tensor(image: NDArray) -> Tensor:
     """uint8 (H, W, 3) -> float32 (1, 3, H, W) in [0, 1], as methods take it."""
-    return torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+    return torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
 
 
 def pixels(batch: Tensor) -> NDArray:
@@ -47,10 +47,10 @@ def pixels(batch: Tensor) -> NDArray:
     return batch[0].detach().permute(1, 2, 0).mul(255).round().to(torch.uint8).numpy()
 
 
-def raw_maps(detector: Detector, pictures: Sequence[NDArray]) -> NDArray:
-    """The method's own map of each picture, in the method's own unit: N of uint8 (H, W, 3) -> float32 (N, H, W)."""
-    raw = torch.cat([detector.raw(picture).pixel for picture in pictures])
-    return upsample(raw, pictures[0].shape[:2]).numpy()
+def raw_maps(detector: Detector, images: Sequence[NDArray]) -> NDArray:
+    """The method's own map of each image, in the method's own unit: N of uint8 (H, W, 3) -> float32 (N, H, W)."""
+    raw = torch.cat([detector.raw(image).anomaly_map for image in images])
+    return upsample(raw, images[0].shape[:2]).numpy()
 
 
 def covered(masks: NDArray, side: int) -> Tensor:
@@ -64,7 +64,7 @@ def symbols(method: type[Method]) -> None:
 
 
 def table(head: list[str], rows: list[list[str]]) -> None:
-    text = page.table(head, rows)
+    text = study_page.table(head, rows)
     display({"text/markdown": text, "text/plain": text}, raw=True)
 
 
@@ -89,10 +89,10 @@ def measured(method: str, figures: tuple[str, ...] = ("pixel_auroc", "margin", "
     """What switching components off changed on real sets (full minus altered, three seeds), beside the paper: the
     committed measurements of `lab/papers`."""
     rows = [
-        [page.where(study, d.place), d.component, d.figure, ablate.theirs(d.claim), ablate.ours(d), d.mark]
-        for study in page.read()
+        [study_page.where(study, d.place), d.component, d.figure, ablation.theirs(d.claim), ablation.ours(d), d.mark]
+        for study in study_page.read()
         if study["method"] == method
-        for d in ablate.directions(study)
+        for d in ablation.directions(study)
         if d.claim and d.figure in figures
     ]
     table(["set", "off", "figure", "paper", "ours", "mark"], rows)
@@ -120,11 +120,11 @@ def row(images: Mapping[str, ArrayLike], *, unit: str = "", span: tuple[float, f
     plt.show()
 
 
-def heat(detector: Detector, picture: NDArray, mask: NDArray | None = None) -> NDArray:
-    """The picture under the detector's heat, uint8 (H, W, 3), on the detector's own scale; the true defect outlined."""
+def anomaly_map(detector: Detector, image: NDArray, mask: NDArray | None = None) -> NDArray:
+    """The image under the detector's heat, uint8 (H, W, 3), on the detector's own scale; the true defect outlined."""
     assert detector.calibration is not None
     low, high = detector.calibration.span
-    over = plots.heat_overlay(picture, detector.detect(picture).heat, low=low, high=high)
+    over = plots.overlay(image, detector.detect(image).anomaly_map, low=low, high=high)
     return over if mask is None else plots.outline(over, mask)
 
 

@@ -1,4 +1,4 @@
-"""What tests share: small pictures, and the real data and weights where they are at hand."""
+"""What tests share: small images, and the real data and weights where they are at hand."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     path = shared("LAB_DATA", "data")
-    return path if path else pytest.skip("no real pictures at hand: set LAB_DATA to a folder of data sets")
+    return path if path else pytest.skip("no real images at hand: set LAB_DATA to a folder of data sets")
 
 
 @pytest.fixture(scope="session")
@@ -51,11 +51,11 @@ def stripes(number: int, *, defect: bool = False, size: int = 96) -> np.ndarray:
     rng = np.random.default_rng(number)
     x = np.arange(size)
     wave = 128 + 40 * np.sin((x[None] + x[:, None] * 0.3) * 0.5 + rng.uniform(0, 6))
-    picture = wave[..., None] * np.array([1.0, 0.9, 0.8]) + rng.normal(0, 4, (size, size, 3))
+    image = wave[..., None] * np.array([1.0, 0.9, 0.8]) + rng.normal(0, 4, (size, size, 3))
     if defect:
         row, column = rng.integers(size // 4, size // 2, 2)
-        picture[row : row + size // 5, column : column + size // 5] = rng.uniform(10, 50)
-    return picture.clip(0, 255).astype(np.uint8)
+        image[row : row + size // 5, column : column + size // 5] = rng.uniform(10, 50)
+    return image.clip(0, 255).astype(np.uint8)
 
 
 @pytest.fixture(scope="session")

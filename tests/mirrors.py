@@ -1,4 +1,4 @@
-"""Small mirrors of the known sets on a loopback Hub: a few pictures of the samples, as rows of parquet or as files."""
+"""Small mirrors of the known sets on a loopback Hub: a few images of the samples, as rows of parquet or as files."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 from hub_server import Hub
 from PIL import Image
 
-from lab import hub
 from lab.data import samples
-from lab.data.known import KNOWN, Counts, Known
+from lab.data.known_sets import KNOWN, Counts, Known
+from lab.hub import downloads
 
 TRAIN, GOOD, BAD = 6, 2, 3
 Tree = dict[str, bytes]
@@ -24,11 +24,11 @@ Tree = dict[str, bytes]
 
 
 def tree() -> Tree:
-    """A few pictures of the samples with their masks, as files."""
+    """A few images of the samples with their masks, as files."""
     washer, found = samples.load("washer"), {}
     bad = [item for item in washer.test if item.bad][:: samples.BAD // BAD][:BAD]
     for item in [*washer.train[:TRAIN], *washer.test[:GOOD], *bad]:
-        found[f"{item.name}.png"] = png(item.picture())
+        found[f"{item.name}.png"] = png(item.image())
         if item.bad and item.mask:
             found[f"{item.name.replace('test', 'ground_truth', 1)}_mask.png"] = png(item.mask())
     return found
@@ -36,13 +36,13 @@ def tree() -> Tree:
 
 @contextlib.contextmanager
 def serving(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Hub]:
-    """A Hub of one's own, an empty cache, and known sets as small as the pictures above."""
+    """A Hub of one's own, an empty cache, and known sets as small as the images above."""
     small = {category: Counts(TRAIN, GOOD, BAD) for category in ("bottle", "01", "pcb1")}
     for name, category in {"mvtec": "bottle", "btad": "01", "visa": "pcb1"}.items():
         told = KNOWN[name]
         monkeypatch.setitem(KNOWN, name, Known(told.licence, told.sources, {category: small[category]}))
     monkeypatch.setenv("LAB_CACHE", str(cache))
-    monkeypatch.setattr(hub, "PAUSE", 0.0)
+    monkeypatch.setattr(downloads, "PAUSE", 0.0)
     for name in ("LAB_DATA", "LAB_BTAD_REPO", "HF_HUB_OFFLINE", "HF_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     with Hub() as server:
@@ -57,18 +57,18 @@ def png(array: np.ndarray) -> bytes:
 
 
 Row = Callable[[str, str, bytes, bytes | None], dict[str, Any]]
-"""(path, kind, picture, mask) -> a row"""
+"""(path, kind, image, mask) -> a row"""
 
 
 def table(tree: Tree, split: str, *columns: Row) -> bytes:
-    """Parquet with a row per picture of a split, as the Hub's own library writes it; several `columns` one after the
+    """Parquet with a row per image of a split, as the Hub's own library writes it; several `columns` one after the
     other."""
     rows = []
     for row in columns:
-        for path, picture in tree.items():
+        for path, image in tree.items():
             part, kind, name = path.split("/")
             if part == split:
-                rows.append(row(path, kind, picture, tree.get(f"ground_truth/{kind}/{name[:-4]}_mask.png")))
+                rows.append(row(path, kind, image, tree.get(f"ground_truth/{kind}/{name[:-4]}_mask.png")))
     images = {name for row in rows for name, value in row.items() if isinstance(value, dict)}
     made = datasets.Dataset.from_dict({name: [row[name] for row in rows] for name in rows[0]})
     for name in images:
@@ -78,21 +78,21 @@ def table(tree: Tree, split: str, *columns: Row) -> bytes:
     return out.getvalue()
 
 
-def mvtec_row(path: str, kind: str, picture: bytes, mask: bytes | None) -> dict[str, Any]:
+def mvtec_row(path: str, kind: str, image: bytes, mask: bytes | None) -> dict[str, Any]:
     """A row of the MVTec mirror."""
     split, name = path.split("/")[0], path.rsplit("/", 1)[1]
     return {
         "object": "bottle", "split": split, "defect": kind, "label": int(kind != "good"),
-        "image_path": {"bytes": picture, "path": name},
+        "image_path": {"bytes": image, "path": name},
         "mask_path": {"bytes": mask, "path": name} if mask else None,
     }  # fmt: skip
 
 
-def visa_row(path: str, kind: str, picture: bytes, mask: bytes | None) -> dict[str, Any]:
-    """A row of the VisA mirror: no kinds of defects, a black mask for a sound picture, no names."""
+def visa_row(path: str, kind: str, image: bytes, mask: bytes | None) -> dict[str, Any]:
+    """A row of the VisA mirror: no kinds of defects, a black mask for a sound image, no names."""
     black = png(np.zeros((256, 256), bool))
     return {
-        "image": {"bytes": picture, "path": None}, "label": int(kind != "good"),
+        "image": {"bytes": image, "path": None}, "label": int(kind != "good"),
         "mask": {"bytes": mask or black, "path": None},
     }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What the tests of the page share: a service on small pictures, the page as a process of its own, and a browser's
+"""What the tests of the page share: a service on small images, the page as a process of its own, and a browser's
 page that remembers what happened."""
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ import pytest
 from conftest import stripes
 
 from lab import METHODS, ui
-from lab.data import Dataset, Item, samples
-from lab.ui.service import Service
+from lab.data import samples
+from lab.data.dataset import Dataset, Item
+from lab.ui.detector_service import DetectorService
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 ARGS = [
@@ -39,16 +40,16 @@ def item(number: int, defect: str = "good", strength: float = 1.0) -> Item:
     blot = np.zeros((96, 96), bool)
     blot[30:50, 30:50] = defect != "good"
 
-    def picture() -> np.ndarray:
+    def image() -> np.ndarray:
         sound, spoilt = stripes(number), stripes(number, defect=defect != "good")
         return (sound + strength * (spoilt.astype(float) - sound)).astype(np.uint8)
 
-    return Item(f"test/{defect}/{number:03d}", defect, picture, lambda: blot)
+    return Item(f"test/{defect}/{number:03d}", defect, image, lambda: blot)
 
 
-def small(folder: Path, strengths: tuple[float, ...] = (1.0, 1.0, 1.0)) -> Service:
-    """Twelve good pictures to learn from, three good ones and some bad ones to judge."""
-    made = Service(folder=folder, backbone=None)
+def small(folder: Path, strengths: tuple[float, ...] = (1.0, 1.0, 1.0)) -> DetectorService:
+    """Twelve good images to learn from, three good ones and some bad ones to judge."""
+    made = DetectorService(folder=folder, backbone=None)
     bad = (item(60 + n, "blot", strength) for n, strength in enumerate(strengths))
     test = (*(item(50 + n) for n in range(3)), *bad)
     made.datasets.put(PLACE, Dataset(*PLACE, "made for this test", tuple(item(n) for n in range(12)), test))
@@ -82,10 +83,10 @@ def served(folder: Path, log: Path, python: str | Path = sys.executable, **told:
 
 
 SMALL = {
-    "cdo": dict(size=64, epochs=3, batch=4),
+    "cdo": dict(size=64, epochs=3, batch_size=4),
     "smcc": dict(size=64, epochs=1),
     "rb_ae": dict(size=64, epochs_1=1, epochs_2=2),
-    "local_occ": dict(size=64, epochs=2, epochs_matching=2),
+    "local_occ": dict(size=64, epochs=2, matching_epochs=2),
 }
 
 
@@ -97,9 +98,9 @@ def tiny(patch: pytest.MonkeyPatch, only: Mapping[str, Mapping[str, Any]] = SMAL
         patch.setattr(METHODS[method], "presets", classmethod(lambda cls, known=known: known))
 
 
-def washers(folder: Path, good: int = 12) -> Service:
+def washers(folder: Path, good: int = 12) -> DetectorService:
     """The samples' washers, few of them: what the page opens with, in a moment."""
-    made, whole = Service(folder=folder, backbone=None), samples.load("washer")
+    made, whole = DetectorService(folder=folder, backbone=None), samples.load("washer")
     test = [item for item in whole.test if not item.bad][:4] + [item for item in whole.test if item.bad][8:16]
     made.datasets.put(("samples", "washer"), dataclasses.replace(whole, train=whole.train[:good], test=tuple(test)))
     return made
@@ -145,7 +146,7 @@ class Visit:
         self.page.wait_for_function(script, arg=argument)
 
     def finished(self, count: int) -> None:
-        """`count` maps are shown and their test pictures judged."""
+        """`count` maps are shown and their test images judged."""
         self.until("n => document.querySelectorAll('.card.done').length >= n", count)
         self.until("n => document.querySelectorAll('.area.shared').length >= n", count)
 
@@ -164,7 +165,7 @@ class Visit:
         self.page.keyboard.press("Escape")
 
     def give(self, number: int, files: Iterable[Path]) -> None:
-        """Into one of the drop zones of *Your pictures*, until they are seen."""
+        """Into one of the drop zones of *Your images*, until they are seen."""
         names = sorted(map(str, files))
         self.page.locator("#yours input[type=file]").nth(number).set_input_files(names)
         self.until(f"() => document.querySelectorAll('#yours .pile')[{number}]?.children.length == {len(names)}")

@@ -15,7 +15,7 @@ import pytest
 from conftest import ROOT, stripes
 from PIL import Image
 
-from lab import METHODS, images
+from lab import METHODS, image_files
 from lab.__main__ import main
 
 QUICK = ["--size", "96", "--candidates", "600"]
@@ -23,17 +23,19 @@ QUICK = ["--size", "96", "--candidates", "600"]
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small set in the MVTec layout: 10 training pictures, 3 good and 3 bad test pictures with masks."""
+    """A small set in the MVTec layout: 10 training images, 3 good and 3 bad test images with masks."""
     root = tmp_path_factory.mktemp("sets") / "stripes"
     for folder, count, defect in (("train/good", 10, False), ("test/good", 3, False), ("test/blot", 3, True)):
         (root / folder).mkdir(parents=True)
         for i in range(count):
-            images.write_png(root / folder / f"{i:03}.png", stripes(i + 50 * (folder != "train/good"), defect=defect))
+            image_files.write_png(
+                root / folder / f"{i:03}.png", stripes(i + 50 * (folder != "train/good"), defect=defect)
+            )
     (root / "ground_truth/blot").mkdir(parents=True)
     for i in range(3):
         clean, blot = stripes(i + 50), np.asarray(Image.open(root / f"test/blot/{i:03}.png"))
         changed = np.abs(blot.astype(int) - clean.astype(int)).max(2) > 40
-        images.write_png(root / f"ground_truth/blot/{i:03}_mask.png", changed)
+        image_files.write_png(root / f"ground_truth/blot/{i:03}_mask.png", changed)
     return root
 
 
@@ -68,36 +70,36 @@ def test_fit_then_detect_in_two_processes(data: Path, tmp_path: Path) -> None:
     fit = ["fit", "--method", "patchcore", "--data", str(data), *QUICK, "-o"]
     done = shell(*fit, str(one))
     assert done.returncode == 0, done.stderr
-    assert "fitted on 10 pictures" in done.stdout and "1/11" in done.stdout
+    assert "fitted on 10 images" in done.stdout and "1/11" in done.stdout
     assert main([*fit, str(two)]) == 0
     assert one.read_bytes() == two.read_bytes()
     detect = ["detect", str(two), str(data / "test"), "-o"]
     done = shell(*detect, str(tmp_path / "out0"))
     assert done.returncode == 0, done.stderr
     assert main([*detect, str(tmp_path / "out1")]) == 0
-    results = [json.loads((tmp_path / f"out{i}/results.json").read_text())["pictures"] for i in (0, 1)]
+    results = [json.loads((tmp_path / f"out{i}/results.json").read_text())["images"] for i in (0, 1)]
     assert [r["score"] for r in results[0]] == [r["score"] for r in results[1]] and len(results[0]) == 6
     out = tmp_path / "out0"
     with open(out / "results.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     for row in rows:
         assert row["verdict"] in ("good", "look", "bad")
-        assert images.read(out / f"{row['file']}_heat.png").shape == (96, 96, 3)
-        assert images.read_mask(out / f"{row['file']}_mask.png").mean() == pytest.approx(float(row["marked"]))
-    blots = [float(r["score"]) for r in rows if "blot" in r["picture"]]
-    assert min(blots) > max(float(r["score"]) for r in rows if "good" in r["picture"])
+        assert image_files.read(out / f"{row['file']}_heat.png").shape == (96, 96, 3)
+        assert image_files.read_mask(out / f"{row['file']}_mask.png").mean() == pytest.approx(float(row["marked"]))
+    blots = [float(r["score"]) for r in rows if "blot" in r["image"]]
+    assert min(blots) > max(float(r["score"]) for r in rows if "good" in r["image"])
 
 
 def test_a_bad_file_does_not_stop_the_rest(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     file = tmp_path / "det.safetensors"
     assert main(["fit", "--method", "patchcore", "--data", str(data), *QUICK, "-o", str(file)]) == 0
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("no image")
     fine = data / "test/good/000.png"
     capsys.readouterr()
     assert main(["detect", str(file), str(tmp_path / "text.png"), str(fine), "-o", str(tmp_path / "out")]) == 2
     told = capsys.readouterr()
     assert told.err.count("\n") == 1 and "text.png" in told.err
-    assert len(json.loads((tmp_path / "out/results.json").read_text())["pictures"]) == 1
+    assert len(json.loads((tmp_path / "out/results.json").read_text())["images"]) == 1
 
 
 def test_bench_writes_its_rows(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -11,9 +11,9 @@ import torch
 from conftest import stripes
 
 from lab import METHODS, Cancelled, LabError
+from lab import progress as progress_module
+from lab.image_stack import ImageStack
 from lab.method import BaseSettings, Method
-from lab.parts import train
-from lab.parts.train import Pictures
 
 METHOD = pytest.mark.parametrize("name", METHODS)
 COMPONENTS = [
@@ -24,24 +24,24 @@ COMPONENTS = [
 
 
 def quick(kind: type[Method], base: BaseSettings) -> BaseSettings:
-    """Settings that fit in a second: small pictures, an epoch, a small coreset."""
-    smaller: dict[str, Any] = {"size": 96, "candidates": 400, "batch": 4}
+    """Settings that fit in a second: small images, an epoch, a small coreset."""
+    smaller: dict[str, Any] = {"size": 96, "candidates": 400, "batch_size": 4}
     known = kind.Settings.fields()
     changes = {k: v for k, v in smaller.items() if k in known}
-    changes |= {k: 1 for k in known if k.startswith("epochs")}
+    changes |= {k: 1 for k in known if "epochs" in k}
     return base.replace(**changes)
 
 
-def pictures(n: int = 8, size: int = 96) -> Pictures:
+def images(n: int = 8, size: int = 96) -> ImageStack:
     held = [torch.from_numpy(stripes(i, size=size)).permute(2, 0, 1) for i in range(n)]
-    return Pictures(torch.stack(held))
+    return ImageStack(torch.stack(held))
 
 
 def fitted(name: str, settings: BaseSettings | None = None, seed: int = 0, **more: Any) -> Method:
     kind = METHODS[name]
     settings = settings or quick(kind, kind.presets()["live"])
     own = {field: getattr(settings, field) for field in kind.Settings.fields()}
-    return kind(**own).fit(pictures(), seed=seed, **more)
+    return kind(**own).fit(images(), seed=seed, **more)
 
 
 @pytest.fixture(scope="module")
@@ -84,13 +84,13 @@ def test_refuses_what_it_does_not_know(name: str) -> None:
 @METHOD
 def test_scores_have_the_contracts_shapes(name: str, full: dict[str, Method], tested: torch.Tensor) -> None:
     scores = full[name].score(tested)
-    assert scores.pixel.shape == (2, 96, 96) and scores.pixel.dtype == torch.float32
-    assert scores.image.shape == (2,)
-    assert torch.isfinite(scores.pixel).all() and torch.isfinite(scores.image).all()
+    assert scores.anomaly_map.shape == (2, 96, 96) and scores.anomaly_map.dtype == torch.float32
+    assert scores.image_score.shape == (2,)
+    assert torch.isfinite(scores.anomaly_map).all() and torch.isfinite(scores.image_score).all()
     for view in scores.views.values():
         assert view.shape[0] == 2 and (view.ndim == 3 or view.shape[1] == 3)
-    left_out = full[name].score_left_out(pictures()[:2], torch.tensor([0, 1]))
-    assert METHODS[name].trains or (left_out is not None and left_out.pixel.shape == (2, 96, 96))
+    left_out = full[name].score_left_out(images()[:2], torch.tensor([0, 1]))
+    assert METHODS[name].trains or (left_out is not None and left_out.anomaly_map.shape == (2, 96, 96))
 
 
 @METHOD
@@ -98,7 +98,7 @@ def test_state_restores_the_same_scores(name: str, full: dict[str, Method], test
     method = full[name]
     again = METHODS[name](**{f: getattr(method.settings, f) for f in method.settings.fields()}).restore(method.state())
     before, after = method.score(tested), again.score(tested)
-    assert torch.equal(before.pixel, after.pixel) and torch.equal(before.image, after.image)
+    assert torch.equal(before.anomaly_map, after.anomaly_map) and torch.equal(before.image_score, after.image_score)
     with pytest.raises(LabError):
         METHODS[name](**{f: getattr(method.settings, f) for f in method.settings.fields()}).restore({})
 
@@ -112,7 +112,7 @@ def test_same_seed_same_state(name: str, full: dict[str, Method]) -> None:
 
 @METHOD
 def test_a_second_fit_forgets_the_first(name: str, full: dict[str, Method]) -> None:
-    method = fitted(name, seed=5).fit(pictures(), seed=0)
+    method = fitted(name, seed=5).fit(images(), seed=0)
     assert all(torch.equal(v, method.state()[k]) for k, v in full[name].state().items())
     assert method.history == full[name].history
 
@@ -131,7 +131,7 @@ def test_a_stopped_training_continues_to_the_same_end(name: str, tmp_path: Path)
     """And tells epoch, step and loss all the while."""
     kind, file, told = METHODS[name], tmp_path / "half", list[str]()
     live = quick(kind, kind.presets()["live"])
-    settings = live.replace(**{k: 2 for k in live.fields() if k.startswith("epochs")})
+    settings = live.replace(**{k: 2 for k in live.fields() if "epochs" in k})
 
     def stop(fraction: float, words: str) -> None:
         told.append(words)
@@ -151,9 +151,9 @@ def test_a_stopped_training_continues_to_the_same_end(name: str, tmp_path: Path)
 def test_progress_tells_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     # continued at step 4 of 10, half a second a step: 2.5 s left after the fifth, 0.5 s, not told, after the ninth
     clock = iter([100.0, 100.5, 101.0, 101.5, 102.0, 102.5])
-    monkeypatch.setattr(train.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: next(clock))
     told: list[tuple[float, str]] = []
-    progress = train.Progress(lambda fraction, words: told.append((fraction, words)), 10, 4)
+    progress = progress_module.Progress(lambda fraction, words: told.append((fraction, words)), 10, 4)
     for _ in range(5):
         progress.step("epoch")
     assert told[0] == (0.5, "epoch, 2 s left") and told[-1] == (0.9, "epoch")
@@ -163,6 +163,6 @@ def test_progress_tells_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_component_changes_the_map(name: str, row: str, full: dict[str, Method], tested: torch.Tensor) -> None:
     kind = METHODS[name]
     without = quick(kind, kind.ablations(kind.presets()["live"])[row])
-    other = fitted(name, without).score(tested).pixel
-    whole = full[name].score(tested).pixel
+    other = fitted(name, without).score(tested).anomaly_map
+    whole = full[name].score(tested).anomaly_map
     assert float((other - whole).abs().max()) > 1e-4 * float(whole.abs().max())

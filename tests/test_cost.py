@@ -18,12 +18,12 @@ import torch
 from conftest import ROOT, stripes
 
 from lab import METHODS, Detector
-from lab.bench import settings_for
-from lab.parts import features, memory
+from lab.bench.runs import preset_settings
+from lab.parts import features, memory_bank
 
 pytestmark = pytest.mark.slow
 
-# Trunk passes (256 x 256) per training picture that a `live` fit may take.
+# Trunk passes (256 x 256) per training image that a `live` fit may take.
 FIT_BUDGET = [
     ("padim", {}, 4), ("patchcore", {}, 4), ("smcc", {}, 30), ("cdo", {}, 60), ("stfpm", {}, 60), ("fastflow", {}, 60),
     ("autoencoder", {}, 60), ("local_occ", {"imm": False}, 60), ("local_occ", {}, 100), ("rb_ae", {}, 150),
@@ -42,7 +42,7 @@ def median_seconds(run: Callable[[], object], times: int = 30) -> float:
 
 
 def trunk_pass() -> float:
-    """Seconds of one pass of ResNet-18's layers 1-3 over one 256 x 256 picture; random weights cost the same."""
+    """Seconds of one pass of ResNet-18's layers 1-3 over one 256 x 256 image; random weights cost the same."""
     network, x = features.architecture("resnet18.tv_in1k").eval(), torch.rand(1, 3, 256, 256)
     with torch.no_grad():
         return median_seconds(lambda: network(x), 15)
@@ -64,12 +64,12 @@ def test_live_fit_stays_within_its_budget(
     detector.fit(good)
     passes = (time.process_time() - began) / unit / len(good)
     with capsys.disabled():
-        print(f"\nlive fit of {name} {changes}: {passes:.1f} passes a picture (budget {budget}; {unit:.3f} s each)")
+        print(f"\nlive fit of {name} {changes}: {passes:.1f} passes an image (budget {budget}; {unit:.3f} s each)")
     assert passes <= budget
 
 
 def bare_passes(method: Any) -> Callable[[torch.Tensor], object]:
-    """One pass of every network that scoring one picture runs, and nothing else."""
+    """One pass of every network that scoring one image runs, and nothing else."""
     name = next(name for name, kind in METHODS.items() if type(method) is kind)
     if name == "rb_ae":
         return lambda x: method.passed(x)
@@ -87,7 +87,7 @@ def bare_passes(method: Any) -> Callable[[torch.Tensor], object]:
 
 
 def search(method: Any, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """The patches of one picture and the bank in which their nearest rows are sought."""
+    """The patches of one image and the bank in which their nearest rows are sought."""
     bank = getattr(getattr(method, "embedding", method), "bank", None)
     if bank is None:
         return None
@@ -101,12 +101,12 @@ def test_detect_costs_little_beyond_its_networks(
     name: str, real_weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setenv("LAB_WEIGHTS", str(real_weights))
-    few = {k: 1 for k in METHODS[name].Settings.fields() if k.startswith("epochs")}
-    settings = settings_for(name, "live", dict(backbone="resnet18.tv_in1k") | few)
+    few = {k: 1 for k in METHODS[name].Settings.fields() if "epochs" in k}
+    settings = preset_settings(name, "live", dict(backbone="resnet18.tv_in1k") | few)
     detector = Detector(name, **settings).fit([stripes(i, size=256) for i in range(24)])
     method = detector.method
     size = detector.settings.size
-    picture, x = stripes(99, size=256), torch.rand(1, 3, size, size)
+    image, x = stripes(99, size=256), torch.rand(1, 3, size, size)
     networks, sought = bare_passes(method), search(method, x)
 
     @torch.no_grad()
@@ -117,13 +117,13 @@ def test_detect_costs_little_beyond_its_networks(
     def products() -> None:
         assert sought is not None
         queries, bank = sought
-        for block in queries.split(memory.BLOCK):
+        for block in queries.split(memory_bank.BLOCK):
             block @ bank.T
 
     # interleaved, so that a noisy machine is noisy for all of them alike
     spent: dict[str, list[float]] = {"bare": [], "products": [], "detect": []}
     for turn in range(33):
-        for key, run in (("bare", bare), ("products", products), ("detect", lambda: detector.detect(picture))):
+        for key, run in (("bare", bare), ("products", products), ("detect", lambda: detector.detect(image))):
             if key == "products" and sought is None:
                 continue
             began = time.process_time()
@@ -140,7 +140,7 @@ def test_detect_costs_little_beyond_its_networks(
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_peak_memory_of_a_thousand_pictures(name: str, capsys: pytest.CaptureFixture) -> None:
+def test_peak_memory_of_a_thousand_images(name: str, capsys: pytest.CaptureFixture) -> None:
     """Fits in a process of its own and asks the system for its peak; a few steps of a training need as much as all."""
     program = f"""
 import resource, numpy as np
@@ -149,7 +149,7 @@ from lab.bench import settings_for
 rng = np.random.default_rng(0)
 base = rng.integers(0, 200, (256, 256, 3), dtype=np.uint8)
 known = METHODS[{name!r}].Settings.fields()
-settings = settings_for({name!r}, "live", {{k: 1 for k in known if k.startswith("epochs")}})
+settings = settings_for({name!r}, "live", {{k: 1 for k in known if "epochs" in k}})
 good = (base + rng.integers(0, 50, (256, 256, 1), dtype=np.uint8) for _ in range(1000))
 Detector({name!r}, **settings).fit(good)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
@@ -158,5 +158,5 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
     assert done.returncode == 0, done.stderr
     peak = int(done.stdout.split()[-1])
     with capsys.disabled():
-        print(f"\nfit of {name} on 1,000 pictures: peak {peak} MB")
+        print(f"\nfit of {name} on 1,000 images: peak {peak} MB")
     assert peak < 3000

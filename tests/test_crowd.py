@@ -16,7 +16,7 @@ from conftest import ROOT, stripes
 from gradio_client import Client, handle_file
 from pages import served
 
-from lab import Detector, images
+from lab import Detector, image_files
 
 VISITORS, GOOD = 10, 8
 SILENCE = 60  # seconds that a visitor may at most be left without news, on a busy machine
@@ -24,7 +24,7 @@ SILENCE = 60  # seconds that a visitor may at most be left without news, on a bu
 
 @dataclass
 class Visitor:
-    """One who judges pictures of their own; what they were told, and when."""
+    """One who judges images of their own; what they were told, and when."""
 
     number: int
     told: list[tuple[float, str]] = field(default_factory=list)
@@ -32,16 +32,16 @@ class Visitor:
     compared: list[dict] = field(default_factory=list)
     failed: BaseException | None = None
 
-    def pictures(self) -> list[Any]:
+    def images(self) -> list[Any]:
         good = [stripes(1000 * self.number + i) for i in range(GOOD)]
         return [*good, stripes(1000 * self.number + 100, defect=True)]
 
     def go(self, address: str, folder: Path, together: threading.Barrier) -> None:
         try:
             files = []
-            for i, picture in enumerate(self.pictures()):
+            for i, image in enumerate(self.images()):
                 path = folder / f"{self.number}-{i}.png"
-                images.write_png(path, picture)
+                image_files.write_png(path, image)
                 files.append(handle_file(str(path)))
             client = Client(address, verbose=False)
             together.wait()
@@ -91,7 +91,7 @@ def test_ten_visitors_at_once(app: tuple[str, int], tmp_path: Path) -> None:
     places = []
     for one in crowd:
         assert one.failed is None, one.failed
-        *good, bad = one.pictures()
+        *good, bad = one.images()
         alone = Detector("padim", backbone="embedded").fit(good)
         assert one.scores[f"{one.number}-{GOOD}.png"] == pytest.approx(alone.detect(bad).score, abs=1e-4)
         assert len(one.scores) == GOOD + 1 and one.compared == first.compared

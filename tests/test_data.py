@@ -23,7 +23,7 @@ OTHER[12:15, 10:20] = True
 
 
 def put(*paths: Path, mask: np.ndarray | None = None) -> None:
-    """A picture of its own (told from the others by its grey), or a mask, at each path."""
+    """An image of its own (told from the others by its grey), or a mask, at each path."""
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         grey = np.full((H, W, 3), sum(path.stem.encode()) % 200, np.uint8)
@@ -64,7 +64,7 @@ def mvtec(tmp_path) -> Path:
         put(part / "ground_truth/scratch/001/001.png", mask=OTHER)
         put(part / "ground_truth/scratch/003_mask.png", mask=SPOT[:, :-1])
         put(part / "validation/good/000.png", part / "train/good/._000.png")
-        (part / "train/good/Thumbs.db").write_bytes(b"no picture")
+        (part / "train/good/Thumbs.db").write_bytes(b"no image")
     return root
 
 
@@ -81,7 +81,7 @@ def test_mvtec_layout(mvtec):
     assert named(nut, "test/scratch/002").mask is None  # bad, but nobody drew where
     good = named(nut, "test/good/000")
     assert good.mask().shape == (H, W) and not good.mask().any()
-    assert (good.picture() == sum(b"000") % 200).all() and good.picture().shape == (H, W, 3)
+    assert (good.image() == sum(b"000") % 200).all() and good.image().shape == (H, W, 3)
     again = data.load(str(mvtec / "nut"))
     assert (again.name, again.category) == ("mvtec", "nut")
     assert [item.name for item in again.test] == [item.name for item in nut.test]
@@ -89,18 +89,18 @@ def test_mvtec_layout(mvtec):
 
 def test_a_mask_of_another_shape_names_both_files(mvtec):
     item = named(data.load(str(mvtec), "nut"), "test/scratch/003")
-    assert item.picture().shape == (H, W, 3)
+    assert item.image().shape == (H, W, 3)
     with pytest.raises(LabError) as caught:
         item.mask()
-    mask, picture = mvtec / "nut/ground_truth/scratch/003_mask.png", mvtec / "nut/test/scratch/003.png"
-    assert str(mask) in str(caught.value) and str(picture) in str(caught.value)
+    mask, image = mvtec / "nut/ground_truth/scratch/003_mask.png", mvtec / "nut/test/scratch/003.png"
+    assert str(mask) in str(caught.value) and str(image) in str(caught.value)
 
 
-def test_pictures_are_read_when_asked_for(mvtec):
-    (mvtec / "nut/test/scratch/002.png").write_text("no picture")
+def test_images_are_read_when_asked_for(mvtec):
+    (mvtec / "nut/test/scratch/002.png").write_text("no image")
     item = named(data.load(str(mvtec), "nut"), "test/scratch/002")
-    with pytest.raises(LabError, match=r"002\.png: not a picture"):
-        item.picture()
+    with pytest.raises(LabError, match=r"002\.png: not an image"):
+        item.image()
 
 
 def test_a_category_has_to_be_named_where_there_are_several(mvtec):
@@ -150,7 +150,7 @@ def test_kolektor_layout(tmp_path):
     assert [i.name for i in found.test if not i.bad] == ["test/kos36/Part1", "test/kos40/Part0", "test/kos40/Part1"]
     assert np.array_equal(named(found, "test/kos01/Part1").mask(), SPOT)
     assert not named(found, "test/kos40/Part0").mask().any()
-    assert "Part<number>_label.bmp" in only_sentence(root / "kos01")  # its labels are no pictures to learn from
+    assert "Part<number>_label.bmp" in only_sentence(root / "kos01")  # its labels are no images to learn from
 
 
 def test_good_and_bad_folders(tmp_path):
@@ -179,12 +179,12 @@ def test_several_good_and_bad_folders_are_a_set(tmp_path):
     assert data.load(str(tmp_path / "shop"), "nut").name == "shop"
 
 
-def test_a_folder_of_pictures_is_good_ones(tmp_path):
+def test_a_folder_of_images_is_good_ones(tmp_path):
     kinds = ["PNG", "jpg", "Jpeg", "bmp", "TIF", "webp", "gif", "ppm"]
     put(*(tmp_path / "mine" / f"a.{kind}" for kind in kinds))
     found = data.load(str(tmp_path / "mine"))
     assert len(found.train) == len({item.name for item in found.train}) == len(kinds) and not found.test
-    assert found.train[0].picture().shape == (H, W, 3)
+    assert found.train[0].image().shape == (H, W, 3)
 
 
 def test_what_fits_no_layout_is_explained(tmp_path):
@@ -195,7 +195,7 @@ def test_what_fits_no_layout_is_explained(tmp_path):
     assert "neither a folder nor" in only_sentence("no-such-set")
     (tmp_path / "empty/train/good").mkdir(parents=True)
     (tmp_path / "empty/test").mkdir()
-    assert "no good pictures" in only_sentence(tmp_path / "empty")
+    assert "no good images" in only_sentence(tmp_path / "empty")
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_samples_are_a_set_like_any_other():
         data.load("samples", "nothing")
 
 
-def test_fingerprint_tells_pictures_shapes_and_order_apart():
+def test_fingerprint_tells_images_shapes_and_order_apart():
     a, b = np.zeros((2, 3, 3), np.uint8), np.ones((2, 3, 3), np.uint8)
     prints = [data.fingerprint(p) for p in ([a, b], [b, a], [a], [a.reshape(3, 2, 3)], [])]
     assert len(set(prints)) == 5 and all(len(p) == 64 for p in prints)

@@ -14,7 +14,7 @@ import torch
 from conftest import stripes
 
 from lab import Detector, LabError
-from lab.calibrate import Calibration, conformal, robust_scale
+from lab.calibration import Calibration, conformal_threshold, robust_scale
 from lab.parts import features
 
 QUICK = dict(size=96, candidates=600)
@@ -25,10 +25,10 @@ def patchcore(good: list[np.ndarray]) -> Detector:
     return Detector("patchcore", **QUICK).fit(good)
 
 
-def test_finding_is_in_the_pictures_own_frame(patchcore: Detector) -> None:
-    picture = np.asarray(stripes(100, defect=True, size=150))[:110]
-    found = patchcore.detect(picture)
-    assert found.heat.shape == (110, 150) and found.heat.dtype == np.float32
+def test_finding_is_in_the_images_own_frame(patchcore: Detector) -> None:
+    image = np.asarray(stripes(100, defect=True, size=150))[:110]
+    found = patchcore.detect(image)
+    assert found.anomaly_map.shape == (110, 150) and found.anomaly_map.dtype == np.float32
     assert found.mask.shape == (110, 150) and found.mask.dtype == bool
     assert found.verdict in ("good", "look", "bad") and "1/13" in found.scale
 
@@ -38,11 +38,11 @@ def test_good_and_bad_are_told_apart(patchcore: Detector, bad: np.ndarray) -> No
     assert found.verdict == "bad" and found.mask.any()
     quiet = patchcore.detect(stripes(50))
     assert quiet.score < found.score
-    row, column = np.unravel_index(found.heat.argmax(), found.heat.shape)
+    row, column = np.unravel_index(found.anomaly_map.argmax(), found.anomaly_map.shape)
     assert bad[max(row - 8, 0) : row + 8, max(column - 8, 0) : column + 8].min() < 60  # the blot is the dark place
 
 
-def test_scale_is_the_held_out_good_pictures(patchcore: Detector) -> None:
+def test_scale_is_the_held_out_good_images(patchcore: Detector) -> None:
     c = patchcore.calibration
     assert c is not None and len(c.scores) == 12 and list(c.scores) == sorted(c.scores)
     assert np.median(c.scores) == pytest.approx(0, abs=1e-9)
@@ -61,7 +61,11 @@ def test_hold_out_is_disjoint_and_counted(good: list[np.ndarray]) -> None:
 def test_conformal_rank() -> None:
     # n = 9, alpha = 0.2: ceil(10 * 0.8) = 8th smallest; alpha = 0.1: the 9th; below 1/10 nothing can be promised
     scores = [float(i) for i in range(1, 10)]
-    assert conformal(scores, 0.2) == 8 and conformal(scores, 0.1) == 9 and conformal(scores, 0.09) is None
+    assert (
+        conformal_threshold(scores, 0.2) == 8
+        and conformal_threshold(scores, 0.1) == 9
+        and conformal_threshold(scores, 0.09) is None
+    )
 
 
 def test_conformal_promise_holds() -> None:
@@ -70,7 +74,7 @@ def test_conformal_promise_holds() -> None:
         alarms = []
         for _ in range(4000):
             drawn = rng.exponential(size=26)
-            threshold = conformal(drawn[:25].tolist(), alpha)
+            threshold = conformal_threshold(drawn[:25].tolist(), alpha)
             assert threshold is not None
             alarms.append(drawn[25] > threshold)
         assert np.mean(alarms) <= alpha + 0.015
@@ -85,7 +89,7 @@ def test_robust_scale() -> None:
 def test_words_state_the_limit() -> None:
     values = np.arange(20.0)
     words = Calibration.of(np.arange(100.0), values, values, "held out of the training").words()
-    assert "20 good pictures" in words and "1/21 = 4.8%" in words and "\n" not in words
+    assert "20 good images" in words and "1/21 = 4.8%" in words and "\n" not in words
 
 
 def test_file_comes_back_bit_for_bit(
@@ -96,7 +100,7 @@ def test_file_comes_back_bit_for_bit(
     assert one.read_bytes() == two.read_bytes()
     again = Detector.load(one)
     before, after = patchcore.detect(bad), again.detect(bad)
-    assert before.score == after.score and np.array_equal(before.heat, after.heat)
+    assert before.score == after.score and np.array_equal(before.anomaly_map, after.anomaly_map)
     assert again.calibration == patchcore.calibration and again.settings == patchcore.settings
     assert again.fingerprint == patchcore.fingerprint and not (tmp_path / "one.safetensors.part").exists()
 
@@ -146,7 +150,7 @@ def test_missing_backbone_is_explained(patchcore: Detector, tmp_path: Path, monk
 def test_bad_input_is_one_sentence(good: list[np.ndarray]) -> None:
     with pytest.raises(LabError, match="no method is called 'magic'"):
         Detector("magic")
-    with pytest.raises(LabError, match="5 good pictures are too few"):
+    with pytest.raises(LabError, match="5 good images are too few"):
         Detector("patchcore", **QUICK).fit(good[:5])
     with pytest.raises(LabError, match="uint8"):
         Detector("patchcore", **QUICK).fit([g.astype(np.float32) for g in good])
@@ -158,7 +162,7 @@ def test_training_stops_and_continues(good: list[np.ndarray], tmp_path: Path) ->
     """Cancelled after two of four epochs and continued: the same detector as one that was never stopped."""
     from lab import Cancelled
 
-    settings = dict(size=96, epochs=4, batch=4)
+    settings = dict(size=96, epochs=4, batch_size=4)
     whole = Detector("cdo", **settings).fit(good).save(tmp_path / "whole.safetensors")
     file = tmp_path / "half.checkpoint"
 
@@ -169,7 +173,7 @@ def test_training_stops_and_continues(good: list[np.ndarray], tmp_path: Path) ->
     with pytest.raises(Cancelled):
         Detector("cdo", **settings).fit(good, resume=file, report=stop)
     assert file.exists()
-    with pytest.raises(LabError, match="other settings or pictures"):
+    with pytest.raises(LabError, match="other settings or images"):
         Detector("cdo", **(settings | dict(gamma=1.0))).fit(good, resume=file)
     parts = Detector("cdo", **settings).fit(good, resume=file).save(tmp_path / "parts.safetensors")
     assert parts.read_bytes() == whole.read_bytes() and not file.exists()

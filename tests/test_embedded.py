@@ -15,13 +15,13 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from lab.distill import FLOOR, Targets, distill, error, rate
+from lab.distill.distillation_data import Lessons
+from lab.distill.muon import Muon, orthogonal
+from lab.distill.pruning import narrow, settle
+from lab.distill.recipe import FLOOR, Targets, distill, error, rate
 from lab.errors import LabError
 from lab.parts.embedded import Embedded
 from lab.parts.features import architecture, imagenet_norm
-from lab.parts.lessons import Lessons
-from lab.parts.muon import Muon, orthogonal
-from lab.parts.narrow import narrow, settle
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 FILE = WEIGHTS / "embedded.safetensors"
@@ -93,7 +93,7 @@ def test_targets_keep_distances_and_are_centred() -> None:
 
 
 def test_errors_by_hand() -> None:
-    """Each is 0 for the teacher; the picture's own mean gets v / (v + ε) of its variance v, no change at all gets 1."""
+    """Each is 0 for the teacher; the image's own mean gets v / (v + ε) of its variance v, no change at all gets 1."""
     torch.manual_seed(0)
     maps = [torch.randn(6, c, n, n) for c, n in ((8, 16), (12, 8), (16, 4))]
     targets = Targets(maps, (8, 12, 16), power=0)
@@ -108,8 +108,8 @@ def test_errors_by_hand() -> None:
     assert float(change) == pytest.approx(1, abs=1e-2)
 
 
-def test_what_is_faint_in_its_picture_counts_like_what_is_loud() -> None:
-    """A picture a hundredth as varied, learned as badly, is no smaller part of the error than ε makes it."""
+def test_what_is_faint_in_its_image_counts_like_what_is_loud() -> None:
+    """An image a hundredth as varied, learned as badly, is no smaller part of the error than ε makes it."""
     torch.manual_seed(0)
     maps = [torch.randn(4, 8, 8, 8) * 3]
     targets = Targets(maps, (8,), power=0)
@@ -205,8 +205,8 @@ def test_narrowing_nothing_away_is_folding_batchnorm(monkeypatch: pytest.MonkeyP
 
 
 def test_distilling_lowers_the_error_and_repeats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.distill.SIDE", 64)
-    monkeypatch.setattr("lab.distill.FIRST", 4)
+    monkeypatch.setattr("lab.distill.recipe.SIDE", 64)
+    monkeypatch.setattr("lab.distill.recipe.FIRST", 4)
     said: list[float] = []
     course = distill(Tiny(), None, tmp_path / "a.safetensors", crops=800, report=lambda f, words: said.append(f))
     assert course[-1][0] < 0.95 * course[0][0] and course[-1][1] < course[0][1]
@@ -220,7 +220,7 @@ def test_distilling_lowers_the_error_and_repeats(tmp_path: Path, monkeypatch: py
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="nothing.safetensors"):
         distill(tmp_path / "nothing.safetensors", None, tmp_path / "out.safetensors")
-    with pytest.raises(LabError, match="holds no pictures"):
+    with pytest.raises(LabError, match="holds no images"):
         distill(Tiny(), tmp_path, tmp_path / "out.safetensors")
 
 
@@ -239,7 +239,7 @@ def scratched(seed: int) -> Tensor:
 
 
 def test_finds_defects_that_random_weights_miss(embedded: Embedded) -> None:
-    """Nearest-neighbour distance to patches of twelve sound pictures, image AUROC over three draws; random: the mean of
+    """Nearest-neighbour distance to patches of twelve sound images, image AUROC over three draws; random: the mean of
     three networks."""
     nets = [embedded]
     for seed in range(3):
@@ -259,7 +259,7 @@ def test_finds_defects_that_random_weights_miss(embedded: Embedded) -> None:
 
 
 @pytest.mark.slow
-def test_time_per_picture(embedded: Embedded, capsys: pytest.CaptureFixture) -> None:
+def test_time_per_image(embedded: Embedded, capsys: pytest.CaptureFixture) -> None:
     """Median processor time of one thread, turn by turn in one process; random weights cost the teacher's time."""
     pytest.importorskip("timm")
     nets = {"embedded": embedded, "teacher": architecture("resnet18.tv_in1k").eval()}

@@ -23,9 +23,10 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from pages import serve, tiny, washers
 
-from lab import Detector, images, trial, ui
+from lab import Detector, image_files, ui
 from lab.errors import LabError
-from lab.method import silent
+from lab.inspection import ranking
+from lab.progress import no_report
 from lab.ui import gpu
 
 START = ui.View("samples", "washer", ("padim",))
@@ -61,16 +62,16 @@ def test_a_program_compares_takes_apart_and_judges_its_own(served: tuple[str, gr
     assert "PaDiM finds" in client.predict("samples", "washer", ["padim"], api_name="/compare")[0]
     with pytest.raises(AppError, match="no method 'magic'"):
         client.predict("samples", "washer", ["magic"], api_name="/compare_scores")
-    assert padim["method"] == "padim" and len(padim["pictures"]) == 12 and 0 <= padim["auroc"] <= 1
-    assert all((p["score"] > padim["bad"]) == (p["verdict"] == "bad") for p in padim["pictures"])
+    assert padim["method"] == "padim" and len(padim["images"]) == 12 and 0 <= padim["auroc"] <= 1
+    assert all((p["score"] > padim["bad"]) == (p["verdict"] == "bad") for p in padim["images"])
 
     client.predict("samples", "washer", True, False, 2, True, "max", api_name="/take_apart_cdo")
     figures = {row["figure"]: row for row in client.predict(api_name="/take_apart_figures")}
     assert figures["pixel_auroc"]["paper"] == "+0.0031" and isinstance(figures["aupro"]["difference"], float)
 
     good = [stripes(i) for i in range(8)]
-    for i, picture in enumerate([*good, stripes(100, defect=True)]):
-        images.write_png(tmp_path / f"{i}.png", picture)
+    for i, image in enumerate([*good, stripes(100, defect=True)]):
+        image_files.write_png(tmp_path / f"{i}.png", image)
     files = [handle_file(str(tmp_path / f"{i}.png")) for i in range(9)]
     client.predict(files[:8], api_name="/yours_good")
     client.predict(files[8:], api_name="/yours_bad")
@@ -146,10 +147,12 @@ def test_a_fit_goes_where_a_gpu_is_lent(good: list[np.ndarray], bad: np.ndarray,
         told = []
         away = gpu.fit(Detector("padim", size=64), good, 0, lambda fraction, words: told.append((fraction, words)))
         with pytest.raises(LabError, match="too few"):
-            gpu.fit(Detector("padim", size=64), good[:2], 0, silent)
+            gpu.fit(Detector("padim", size=64), good[:2], 0, no_report)
     importlib.reload(gpu)
     here = Detector("padim", size=64)
-    assert gpu.fit(here, good, 0, silent) is here and away.detect(bad).score == here.detect(bad).score and told
-    assert asked[0] == gpu.LEAST + int(np.ceil(trial.expected("padim", len(good), trial.UNIT) / gpu.FASTER))
+    assert gpu.fit(here, good, 0, no_report) is here and away.detect(bad).score == here.detect(bad).score and told
+    assert asked[0] == gpu.LEAST + int(
+        np.ceil(ranking.expected_seconds("padim", len(good), ranking.DEFAULT_PASS_SECONDS) / gpu.FASTER)
+    )
     many = gpu.Job("local_occ", {}, [bad] * 500, 0, "")
     assert asked[0] < gpu.duration(many) <= gpu.MOST

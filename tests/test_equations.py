@@ -13,9 +13,9 @@ from lab.methods.cdo import cdo_loss, oom_weights
 from lab.methods.padim import left_out, mahalanobis_squared
 from lab.methods.patchcore import reweighted
 from lab.methods.stfpm import pyramid_loss
-from lab.parts import maps, memory
-from lab.parts.defects import background, squares
+from lab.parts import maps, memory_bank
 from lab.parts.discrepancy import discrepancy, resized
+from lab.parts.noise_squares import background, squares
 
 G = torch.Generator
 
@@ -93,9 +93,9 @@ def test_squares_are_cdos() -> None:
 
 
 def test_background_is_black_or_white_surroundings() -> None:
-    picture = torch.full((1, 3, 96, 96), 0.5)
-    picture[..., :40] = 0.95
-    found = background(picture)[0]
+    image = torch.full((1, 3, 96, 96), 0.5)
+    image[..., :40] = 0.95
+    found = background(image)[0]
     assert found[:, :40].all() and found[:, 44].all() and not found[:, 55:].any()  # dilated by 9
 
 
@@ -123,30 +123,30 @@ def test_patchcore_reweighting() -> None:
 def test_nearest_is_exact() -> None:
     queries, bank = torch.randn(700, 8, generator=G().manual_seed(0)), torch.randn(90, 8, generator=G().manual_seed(1))
     truth = torch.cdist(queries, bank).topk(3, largest=False)
-    assert torch.allclose(memory.nearest(queries, bank, 3), truth.values, atol=1e-4)
-    assert torch.allclose(memory.nearest(queries, bank), truth.values[:, :1], atol=1e-4)
-    assert torch.equal(memory.nearest_index(queries, bank, 3), truth.indices)
+    assert torch.allclose(memory_bank.nearest(queries, bank, 3), truth.values, atol=1e-4)
+    assert torch.allclose(memory_bank.nearest(queries, bank), truth.values[:, :1], atol=1e-4)
+    assert torch.equal(memory_bank.nearest_index(queries, bank, 3), truth.indices)
     own = (torch.arange(700) % 2, torch.arange(90) % 2)
     other = torch.cdist(queries, bank).masked_fill(own[0][:, None] == own[1], torch.inf).amin(1)
-    assert torch.allclose(memory.nearest(queries, bank, own=own)[:, 0], other, atol=1e-4)
+    assert torch.allclose(memory_bank.nearest(queries, bank, own=own)[:, 0], other, atol=1e-4)
 
 
 def test_k_center_takes_the_farthest() -> None:
     # on the line 0, 1, 2, 10, 11 the first three of any start hold one of each end and no two neighbours
     rows = torch.tensor([[0.0], [1.0], [2.0], [10.0], [11.0]])
     for seed in range(5):
-        chosen = memory.k_center(rows, 3, G().manual_seed(seed))
+        chosen = memory_bank.k_center(rows, 3, G().manual_seed(seed))
         values = rows[chosen, 0]
         assert values.min() <= 1 and values.max() >= 10 and len(set(chosen.tolist())) == 3
         radius = (rows - values).abs().amin(1).max()
         assert radius <= 2  # twice the best possible radius, 1
-    assert sorted(memory.k_center(torch.zeros(4, 2), 4, G().manual_seed(0)).tolist()) == [0, 1, 2, 3]
+    assert sorted(memory_bank.k_center(torch.zeros(4, 2), 4, G().manual_seed(0)).tolist()) == [0, 1, 2, 3]
 
 
 def test_kmeans_pp_spreads_its_seeds() -> None:
     rows = torch.cat([torch.randn(50, 2, generator=G().manual_seed(i)) * 0.01 + 10 * i for i in range(3)])
     for seed in range(5):
-        assert sorted(i // 50 for i in memory.kmeans_pp(rows, 3, G().manual_seed(seed)).tolist()) == [0, 1, 2]
+        assert sorted(i // 50 for i in memory_bank.kmeans_pp(rows, 3, G().manual_seed(seed)).tolist()) == [0, 1, 2]
 
 
 def test_smoothing_is_scipys() -> None:

@@ -16,27 +16,28 @@ import pytest
 import torch
 from conftest import ROOT, stripes
 
-from lab import METHODS, Detector, LabError, export, images
+from lab import METHODS, Detector, LabError, image_files
 from lab.__main__ import main
-from lab.bench import settings_for
+from lab.bench.runs import preset_settings
+from lab.export import exporting
 
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """det.safetensors and, beside it, a folder of good and bad pictures, the last of another size."""
+    """det.safetensors and, beside it, a folder of good and bad images, the last of another size."""
     folder = tmp_path_factory.mktemp("export")
     detector = Detector("patchcore", size=96, candidates=400).fit([stripes(i) for i in range(10)])
     detector.save(folder / "det.safetensors")
-    (folder / "pictures").mkdir()
+    (folder / "images").mkdir()
     for i in range(8):
-        images.write_png(folder / f"pictures/{i}.png", stripes(50 + i, defect=i % 2 == 1, size=96 if i < 7 else 120))
+        image_files.write_png(folder / f"images/{i}.png", stripes(50 + i, defect=i % 2 == 1, size=96 if i < 7 else 120))
     return folder
 
 
 @pytest.fixture(scope="module")
 def onnx(fitted: Path) -> Path:
     words = ["export", str(fitted / "det.safetensors"), "-o", str(fitted / "det.onnx")]
-    assert main([*words, "--pictures", str(fitted / "pictures")]) == 0
+    assert main([*words, "--images", str(fitted / "images")]) == 0
     return fitted / "det.onnx"
 
 
@@ -51,7 +52,7 @@ def test_onnx_holds_the_scale_and_nothing_of_this_machine(onnx: Path) -> None:
     assert [tuple(found.shape) for found in session.get_outputs()] == [(1, 96, 96), (1,)]
     held = onnx.read_bytes()
     assert str(ROOT).encode() not in held and b".py" not in held
-    assert sorted(path.name for path in onnx.parent.iterdir()) == ["det.onnx", "det.safetensors", "pictures"]
+    assert sorted(path.name for path in onnx.parent.iterdir()) == ["det.onnx", "det.safetensors", "images"]
 
 
 def test_the_readmes_example_says_what_detect_says(onnx: Path, tmp_path: Path) -> None:
@@ -59,16 +60,16 @@ def test_the_readmes_example_says_what_detect_says(onnx: Path, tmp_path: Path) -
     example = re.search(r"```python\n(import json.*?onnxruntime.*?)```", text, re.DOTALL)
     assert example and "lab." not in example[1]
     (tmp_path / "example.py").write_text(example[1])
-    pictures = sorted((onnx.parent / "pictures").iterdir())
-    command = [sys.executable, "-I", tmp_path / "example.py", onnx, *pictures]
+    images = sorted((onnx.parent / "images").iterdir())
+    command = [sys.executable, "-I", tmp_path / "example.py", onnx, *images]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     detector = Detector.load(onnx.with_name("det.safetensors"))
     lines = done.stdout.splitlines()
-    assert len(lines) == len(pictures)
+    assert len(lines) == len(images)
     verdicts = set()
-    for path, line in zip(pictures, lines):
-        found = detector.detect(images.read(path))
+    for path, line in zip(images, lines):
+        found = detector.detect(image_files.read(path))
         score, marked = re.fullmatch(rf"{path}  {found.verdict}  (\S+) σ, (\S+)% of the surface marked", line).groups()
         assert float(score) == pytest.approx(found.score, abs=0.011)
         coarse = 0.011 if found.mask.shape == (96, 96) else 2  # the example marks at the detector's own size
@@ -79,15 +80,15 @@ def test_the_readmes_example_says_what_detect_says(onnx: Path, tmp_path: Path) -
 
 def test_torch_export_comes_back_without_a_pickle(fitted: Path, tmp_path: Path) -> None:
     detector, file = Detector.load(fitted / "det.safetensors"), tmp_path / "det.pt2"
-    parity = export.export(detector, file, "torch-export", [stripes(60), stripes(61, defect=True)])
-    assert parity is not None and parity.pictures == 2 and parity.score == 0 and parity.verdicts == 0
+    parity = exporting.export(detector, file, "torch-export", [stripes(60), stripes(61, defect=True)])
+    assert parity is not None and parity.images == 2 and parity.score == 0 and parity.verdicts == 0
     extra = {"lab.json": ""}
     program = torch.export.load(file, extra_files=extra).module()
-    assert json.loads(extra["lab.json"]) == export.scale(detector)
-    picture = stripes(62, defect=True)
-    pixel, score = program(torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255)
-    own = detector.raw(picture)
-    assert torch.equal(score, own.image) and torch.equal(pixel, own.pixel)
+    assert json.loads(extra["lab.json"]) == exporting.export_metadata(detector)
+    image = stripes(62, defect=True)
+    pixel, score = program(torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255)
+    own = detector.raw(image)
+    assert torch.equal(score, own.image_score) and torch.equal(pixel, own.anomaly_map)
     with zipfile.ZipFile(file) as archive:
         held = {name: archive.read(name) for name in archive.namelist()}
     assert not any(data[:2] in (b"PK", b"\x80\x02") for data in held.values())
@@ -97,10 +98,10 @@ def test_torch_export_comes_back_without_a_pickle(fitted: Path, tmp_path: Path) 
 def test_a_departure_leaves_no_file(fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     detector = Detector.load(fitted / "det.safetensors")
     monkeypatch.setattr(
-        export, "_archive", lambda program, *_: lambda x: [1.001 * found for found in program.module()(x)]
+        exporting, "_archive", lambda program, *_: lambda x: [1.001 * found for found in program.module()(x)]
     )
     with pytest.raises(LabError, match=r"score 1\.0e-03 \(.* σ\), of a map 1\.0e-03; "):
-        export.export(detector, tmp_path / "det.pt2", "torch-export", [stripes(60)])
+        exporting.export(detector, tmp_path / "det.pt2", "torch-export", [stripes(60)])
     assert not list(tmp_path.iterdir())
 
 
@@ -122,19 +123,19 @@ def test_what_cannot_be_exported_is_one_sentence(
     assert error.startswith("error: PatchCore cannot be exported: its score is no fixed graph")
     assert error.count("\n") == 1 and not list(tmp_path.iterdir())
     with pytest.raises(LabError, match="not calibrated"):
-        export.export(Detector("patchcore"), tmp_path / "det.pt2", "torch-export")
+        exporting.export(Detector("patchcore"), tmp_path / "det.pt2", "torch-export")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_scores_alike_on_20_pictures(name: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_every_method_scores_alike_on_20_images(name: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     """At the sizes of `live`, one epoch."""
-    few = {k: 1 for k in METHODS[name].Settings.fields() if k.startswith("epochs")}
-    detector = Detector(name, **settings_for(name, "live", few)).fit([stripes(i, size=256) for i in range(12)])
-    pictures = [stripes(100 + i, defect=i % 2 == 1, size=256) for i in range(20)]
-    for kind in export.FORMATS:
-        parity = export.export(detector, tmp_path / f"det.{kind}", kind, pictures)
+    few = {k: 1 for k in METHODS[name].Settings.fields() if "epochs" in k}
+    detector = Detector(name, **preset_settings(name, "live", few)).fit([stripes(i, size=256) for i in range(12)])
+    images = [stripes(100 + i, defect=i % 2 == 1, size=256) for i in range(20)]
+    for kind in exporting.FORMATS:
+        parity = exporting.export(detector, tmp_path / f"det.{kind}", kind, images)
         assert parity is not None and parity.score < 1e-4 and parity.sigma < 0.1
         with capsys.disabled():
             print(f"\n{name}, {kind}: {parity.words()}")
-    assert np.isfinite(detector.detect(pictures[1]).heat).all()
+    assert np.isfinite(detector.detect(images[1]).anomaly_map).all()

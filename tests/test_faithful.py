@@ -68,27 +68,27 @@ def plain_functions(file: str) -> set[str]:
 
 
 def test_cdos_map_is_the_sum_over_hierarchies(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Eq. (10): hierarchies of 1, 2 and 0.5 everywhere add up to 3.5, at every pixel and as the picture's score
+    # Eq. (10): hierarchies of 1, 2 and 0.5 everywhere add up to 3.5, at every pixel and as the image's score
     levels = [torch.full((2, 16, 16), value) for value in (1.0, 2.0, 0.5)]
-    monkeypatch.setattr(CDO, "discrepancies", lambda self, pictures, resize: levels)
+    monkeypatch.setattr(CDO, "discrepancies", lambda self, images, resize: levels)
     scores = CDO(size=64).score(torch.rand(2, 3, 64, 64))
-    assert torch.allclose(scores.pixel, torch.full((2, 64, 64), 3.5))
-    assert scores.image.tolist() == pytest.approx([3.5, 3.5])
+    assert torch.allclose(scores.anomaly_map, torch.full((2, 64, 64), 3.5))
+    assert scores.image_score.tolist() == pytest.approx([3.5, 3.5])
     # a cell of 4 x 4 pixels is brought up before it is smoothed, sigma 1 at 64 pixels
     levels[1] = torch.zeros(2, 16, 16)
     levels[1][:, 5, 9] = 1
     wanted = 1.5 + maps.smooth(maps.upsample(levels[1], 64), 1.0)
-    assert torch.allclose(CDO(size=64).score(torch.rand(2, 3, 64, 64)).pixel, wanted, atol=1e-6)
+    assert torch.allclose(CDO(size=64).score(torch.rand(2, 3, 64, 64)).anomaly_map, wanted, atol=1e-6)
 
 
 def test_cdos_curves_are_kept_with_the_detector(tmp_path: Path) -> None:
     """The paper's Fig. 5b: the mean discrepancies of normal and of synthetic pixels, one pair an epoch."""
     good = [stripes(i) for i in range(12)]
-    trained = Detector("cdo", size=96, epochs=4, batch=4).fit(good, folds=0)
+    trained = Detector("cdo", size=96, epochs=4, batch_size=4).fit(good, folds=0)
     normal, synthetic = (trained.method.history[f"d, {kind} pixels"] for kind in ("normal", "synthetic"))
     assert len(normal) == len(synthetic) == 4 and all(0 < value < 4 for value in normal + synthetic)
     assert synthetic[-1] - normal[-1] > synthetic[0] - normal[0]  # the two part
-    trained = Detector("cdo", size=96, epochs=1, batch=4).fit(good)
+    trained = Detector("cdo", size=96, epochs=1, batch_size=4).fit(good)
     kept = Detector.load(trained.save(tmp_path / "cdo.safetensors")).method.history
     assert kept == trained.method.history and "d, synthetic pixels" in kept
     without = Detector("cdo", size=96, epochs=1, mom=False).fit(good, folds=0).method.history
@@ -116,10 +116,10 @@ def test_a_papers_backbone_carries_its_method(tag: str, tmp_path: Path, monkeypa
     shapes = [tuple(level.shape) for level in expert(torch.rand(2, 3, 64, 64))]
     assert shapes == [(2, c, 64 // s, 64 // s) for c, s in zip(CHANNELS[tag], (4, 8, 16), strict=True)]
     assert expert.channels == CHANNELS[tag] and expert.tag == tag
-    pictures = torch.stack([torch.from_numpy(stripes(i, size=64)).permute(2, 0, 1) for i in range(4)])
-    method = METHODS["cdo"](backbone=tag, size=64, epochs=1, batch=2).fit(pictures)
-    scores = method.score(pictures[:2].float() / 255)
-    assert scores.pixel.shape == (2, 64, 64) and torch.isfinite(scores.pixel).all()
+    images = torch.stack([torch.from_numpy(stripes(i, size=64)).permute(2, 0, 1) for i in range(4)])
+    method = METHODS["cdo"](backbone=tag, size=64, epochs=1, batch_size=2).fit(images)
+    scores = method.score(images[:2].float() / 255)
+    assert scores.anomaly_map.shape == (2, 64, 64) and torch.isfinite(scores.anomaly_map).all()
     assert method.apprentice is not method.backbone
     assert all(torch.equal(v, stored[k]) for k, v in expert.network.state_dict().items())  # frozen, BatchNorm too
     features._backbone.cache_clear()

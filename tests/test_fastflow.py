@@ -8,10 +8,10 @@ import pytest
 import torch
 from conftest import stripes
 
+from lab.image_stack import ImageStack
 from lab.methods.fastflow import CLAMP, FastFlow, Flow, Step, flow_loss, likelihood_map
-from lab.parts.train import Pictures
 
-SMALL = dict(size=64, steps=2, epochs=3, batch=4)
+SMALL = dict(size=64, steps=2, epochs=3, batch_size=4)
 
 
 def stirred(flow: torch.nn.Module) -> torch.nn.Module:
@@ -24,8 +24,8 @@ def stirred(flow: torch.nn.Module) -> torch.nn.Module:
 
 
 @pytest.fixture(scope="module")
-def good() -> Pictures:
-    return Pictures(torch.stack([torch.from_numpy(stripes(i, size=64)).permute(2, 0, 1) for i in range(8)]))
+def good() -> ImageStack:
+    return ImageStack(torch.stack([torch.from_numpy(stripes(i, size=64)).permute(2, 0, 1) for i in range(8)]))
 
 
 @pytest.mark.parametrize("channels", [4, 5])
@@ -74,11 +74,11 @@ def test_likelihood_map() -> None:
     assert likelihood_map(z).flatten().tolist() == pytest.approx([-math.exp(-1), -1])
 
 
-def test_it_learns_and_finds_a_blot(good: Pictures) -> None:
+def test_it_learns_and_finds_a_blot(good: ImageStack) -> None:
     method = FastFlow(**(SMALL | {"epochs": 12, "size": 64})).fit(good)
     loss = method.history["loss"]
     assert loss[-1] < loss[0]
     bad = torch.stack([torch.from_numpy(stripes(50 + i, defect=i > 0, size=64)).permute(2, 0, 1) for i in range(4)])
     scores = method.score(bad.float() / 255)
-    assert scores.pixel.shape == (4, 64, 64) and scores.pixel.min() >= -1 and scores.pixel.max() <= 0
-    assert scores.image[1:].min() > scores.image[0]
+    assert scores.anomaly_map.shape == (4, 64, 64) and scores.anomaly_map.min() >= -1 and scores.anomaly_map.max() <= 0
+    assert scores.image_score[1:].min() > scores.image_score[0]

@@ -22,13 +22,14 @@ import torch
 from hub_server import Hub
 from mirrors import BAD, GOOD, TRAIN, Tree, mvtec_row, table, tables, visa_row
 
-from lab import data, hub
+from lab import data
 from lab.__main__ import main
-from lab.data import hub as sets
-from lab.data import sources
-from lab.data.known import KNOWN, SHA256, Known
+from lab.data import download_sources
+from lab.data import pull as sets
+from lab.data.known_sets import KNOWN, SHA256, Known
 from lab.errors import Cancelled, LabError
-from lab.parts import features, pretrained
+from lab.hub import downloads
+from lab.parts import features, pretrained_weights
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +64,7 @@ def sized(path: str, content: bytes) -> tarfile.TarInfo:
 
 
 def btad(tree: Tree, category: str = "01") -> Tree:
-    """The same in BTAD's layout: ok and ko, pictures and masks of one name."""
+    """The same in BTAD's layout: ok and ko, images and masks of one name."""
     found, number = {}, 0
     for path, content in tree.items():
         part, kind, _ = path.split("/")
@@ -77,18 +78,18 @@ def btad(tree: Tree, category: str = "01") -> Tree:
 
 
 def shown(dataset: data.Dataset, names: bool = True) -> set[tuple[str, str, str]]:
-    """(name, hash of the picture, hash of the mask) of every item; without names only the split and good or not."""
+    """(name, hash of the image, hash of the mask) of every item; without names only the split and good or not."""
     found = set()
     for item in (*dataset.train, *dataset.test):
         mask = item.mask() if item.mask and item.bad else np.zeros(0)
         name = item.name if names else f"{item.name.split('/')[0]} {item.bad}"
-        found.add((name, data.fingerprint([item.picture()]), data.fingerprint([mask])))
+        found.add((name, data.fingerprint([item.image()]), data.fingerprint([mask])))
     return found
 
 
 @pytest.fixture(scope="session")
 def original(tree: Tree, tmp_path_factory: pytest.TempPathFactory) -> data.Dataset:
-    """The pictures as they lie in a folder."""
+    """The images as they lie in a folder."""
     return data.load(str(laid(tmp_path_factory.mktemp("source") / "bottle", tree)))
 
 
@@ -115,20 +116,20 @@ def sentence(name: str, category: str | None = None, **more: Any) -> str:
 def serve(server: Hub, form: str, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> str:
     """Puts the set where one of its sources has it, and nowhere else; the source."""
     parquet, folders, packed = KNOWN["mvtec"].sources
-    if form == "rows with pictures":
+    if form == "rows with images":
         server.repo("datasets", parquet, tables(tree, "bottle", mvtec_row))
         return parquet
     if form == "rows with paths":
         names = {path: "files/" + path.replace("/", "_", 1) for path in tree}
 
-        def row(path: str, kind: str, picture: bytes, mask: bytes | None) -> dict[str, Any]:
+        def row(path: str, kind: str, image: bytes, mask: bytes | None) -> dict[str, Any]:
             drawn = f"ground_truth/{path.split('/', 1)[1][:-4]}_mask.png"
-            return mvtec_row(path, kind, picture, mask) | {
+            return mvtec_row(path, kind, image, mask) | {
                 "image_path": names[path], "mask_path": names[drawn] if mask else None,
             }  # fmt: skip
 
-        pictures = {names[path]: content for path, content in tree.items()}
-        server.repo("datasets", parquet, tables(tree, "bottle", row) | pictures)
+        images = {names[path]: content for path, content in tree.items()}
+        server.repo("datasets", parquet, tables(tree, "bottle", row) | images)
         return parquet
     if form == "folders":
         both = {f"{category}/{path}": content for category in ("bottle", "cable") for path, content in tree.items()}
@@ -141,12 +142,12 @@ def serve(server: Hub, form: str, tree: Tree, monkeypatch: pytest.MonkeyPatch) -
     return packed
 
 
-@pytest.mark.parametrize("form", ["rows with pictures", "rows with paths", "folders", "archive"])
+@pytest.mark.parametrize("form", ["rows with images", "rows with paths", "folders", "archive"])
 def test_mvtec_from_each_of_its_forms(
     form: str, server: Hub, tree: Tree, original: data.Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = serve(server, form, tree, monkeypatch)
-    offers: list[sources.Offer] = []
+    offers: list[download_sources.Offer] = []
     told: list[tuple[float, str]] = []
     folder = sets.pull("mvtec", "bottle", announce=offers.append, report=lambda *words: told.append(words))
     assert folder == sets.pulled() / "mvtec" / "bottle"
@@ -163,8 +164,8 @@ def test_mvtec_from_each_of_its_forms(
     assert {path.relative_to(folder).as_posix() for path in files_in(folder)} == {*tree, "LICENCE.txt"}
     assert all((folder / path).read_bytes() == content for path, content in tree.items())
     licence, origin, counted = (folder / "LICENCE.txt").read_text().splitlines()
-    assert licence == KNOWN["mvtec"].licence and source in origin and "6 pictures to learn from" in counted
-    kept = [path.name for path in files_in(hub.cache() / "downloads")]
+    assert licence == KNOWN["mvtec"].licence and source in origin and "6 images to learn from" in counted
+    kept = [path.name for path in files_in(downloads.cache_folder() / "downloads")]
     assert kept == ([".lock"] if form != "archive" else [".lock", SHA256["mvtec_anomaly_detection.tar.xz"]])
 
     asked = len(server.log)
@@ -190,7 +191,11 @@ def test_a_download_that_broke_off_is_continued(server: Hub, tree: Tree, origina
     server.repo("datasets", KNOWN["mvtec"].sources[0], packs)
     server.cut("bottle.train-00000-of-00001.parquet", 70_000, 0, 0, 0, 0)
     assert "run the same again" in sentence("mvtec", "bottle")
-    place = hub.cache() / "downloads" / hashlib.sha256(packs["data/bottle.train-00000-of-00001.parquet"]).hexdigest()
+    place = (
+        downloads.cache_folder()
+        / "downloads"
+        / hashlib.sha256(packs["data/bottle.train-00000-of-00001.parquet"]).hexdigest()
+    )
     assert place.with_suffix(".part").stat().st_size == 70_000 and not place.exists()
     before = len(server.asked("GET", place.name))
     sets.pull("mvtec", "bottle")
@@ -227,7 +232,9 @@ def test_another_hash_is_refused_and_thrown_away(server: Hub, tree: Tree) -> Non
     repo = server.repo("datasets", "BrachioLab/visa", packs, swapped={path: wrong})
     told = sentence("visa", "pcb1")
     assert path in told and "not those its hash was made of" in told and "try again" in told
-    assert hashlib.sha256(packs[path]).hexdigest() not in {p.stem for p in files_in(hub.cache() / "downloads")}
+    assert hashlib.sha256(packs[path]).hexdigest() not in {
+        p.stem for p in files_in(downloads.cache_folder() / "downloads")
+    }
     repo.swapped.clear()
     assert sets.pull("visa", "pcb1").is_dir()
 
@@ -246,9 +253,9 @@ def test_every_source_that_fails_is_named(server: Hub, tree: Tree) -> None:
 @pytest.mark.parametrize(
     ("columns", "told"),
     [
-        ({"image_path": None, "text": "x"}, "none of them pictures"),
-        ({"label": None, "defect": None}, "none says which pictures are good"),
-        ({"image_path": {"bytes": b"GIF", "path": "000.png"}}, "a row has no picture in image_path"),
+        ({"image_path": None, "text": "x"}, "none of them images"),
+        ({"label": None, "defect": None}, "none says which images are good"),
+        ({"image_path": {"bytes": b"GIF", "path": "000.png"}}, "a row has no image in image_path"),
     ],
 )
 def test_a_changed_schema_is_explained(columns: dict[str, Any], told: str, server: Hub, tree: Tree) -> None:
@@ -260,11 +267,11 @@ def test_a_changed_schema_is_explained(columns: dict[str, Any], told: str, serve
     assert told in words and "has changed" in words and "some/set" in words
 
 
-def test_missing_pictures_are_counted(server: Hub, tree: Tree) -> None:
+def test_missing_images_are_counted(server: Hub, tree: Tree) -> None:
     fewer = {path: content for path, content in tree.items() if path != "train/good/002.png"}
     server.repo("datasets", "BrachioLab/visa", tables(fewer, "pcb1", visa_row))
     told = sentence("visa", "pcb1")
-    assert "holds 5 pictures to learn from" in told and "official set 6 pictures to learn from" in told
+    assert "holds 5 images to learn from" in told and "official set 6 images to learn from" in told
     masks = {path: content for path, content in tree.items() if "ground_truth" not in path}
     server.repo("datasets", "BrachioLab/visa", tables(masks, "pcb1", visa_row))
     assert "3 bad to test, 0 masks" in sentence("visa", "pcb1")
@@ -324,7 +331,7 @@ def test_a_full_disk(server: Hub, tree: Tree, monkeypatch: pytest.MonkeyPatch) -
 def test_what_is_declined_is_not_fetched(server: Hub, tree: Tree) -> None:
     server.repo("datasets", "BrachioLab/visa", tables(tree, "pcb1", visa_row))
 
-    def decline(offer: sources.Offer) -> None:
+    def decline(offer: download_sources.Offer) -> None:
         assert offer.size == sum(map(len, server.repos["datasets", "BrachioLab/visa"].files.values()))
         raise Cancelled
 
@@ -377,8 +384,8 @@ def test_btad(
     if form == "folders":
         server.repo("datasets", "some/btad", {f"BTech_Dataset_transformed/{path}": own[path] for path in own})
     elif form == "parquet":
-        row = lambda path, kind, picture, mask: {
-            "image": {"bytes": picture, "path": path.rsplit("/", 1)[1]}, "label": "ok" if kind == "good" else "ko",
+        row = lambda path, kind, image, mask: {
+            "image": {"bytes": image, "path": path.rsplit("/", 1)[1]}, "label": "ok" if kind == "good" else "ko",
             "mask": {"bytes": mask, "path": None} if mask else None,
         }  # fmt: skip
         server.repo(
@@ -440,8 +447,8 @@ def test_any_parquet(server: Hub, tree: Tree) -> None:
     everything = {path.replace("test/", "train/"): content for path, content in tree.items()}
     everything = {path.replace("good/0", "good/t0", path.startswith("train/good")): c for path, c in everything.items()}
     everything |= {f"train/good/u{n}.png": tree[f"test/good/00{n}.png"] for n in range(GOOD)}
-    row = lambda path, kind, picture, mask: {
-        "image": {"bytes": picture, "path": path.rsplit("/", 1)[1]}, "label": "normal" if kind == "good" else "defect",
+    row = lambda path, kind, image, mask: {
+        "image": {"bytes": image, "path": path.rsplit("/", 1)[1]}, "label": "normal" if kind == "good" else "defect",
     }  # fmt: skip
     server.repo("datasets", "some/parts", {"data/train-00000-of-00001.parquet": table(everything, "train", row)})
     sets.pull("some/parts")
@@ -486,10 +493,10 @@ def test_the_command_says_licence_and_size_first(
     assert main(words) == 0
     passed, licence, size, done, use = capsys.readouterr().out.splitlines()
     assert passed.startswith("not taken: TheoM55/") and licence == KNOWN["mvtec"].licence
-    total = hub.megabytes(sum(map(len, tree.values())))
+    total = downloads.megabytes(sum(map(len, tree.values())))
     assert size.endswith(f": {len(tree)} files, {total} to download")
     folder = tmp_path / "mine" / "mvtec" / "bottle"
-    assert done.startswith(f"{folder}: 6 good pictures to learn from, 5 to test") and licence in done
+    assert done.startswith(f"{folder}: 6 good images to learn from, 5 to test") and licence in done
     assert use == f"at hand, asked for as --data {folder}"
     assert main(words) == 0 and len(capsys.readouterr().out.splitlines()) == 2
     assert main(["pull", "mvtec", "bottle"]) == 2 and "--category" in capsys.readouterr().err
@@ -528,18 +535,18 @@ def test_a_backbone_is_pulled_once(
     weights = safetensors.torch.save({"conv1.weight": torch.rand(64, 3, 7, 7)})
     card = {"license": "bsd-3-clause"}
     server.repo("models", f"timm/{TAG}", {"model.safetensors": weights, "config.json": b"{}"}, card=card)
-    assert features.at_hand(TAG) is None and pretrained.offer(TAG).size == len(weights)
+    assert features.at_hand(TAG) is None and pretrained_weights.offer(TAG).size == len(weights)
     server.cut("model.safetensors", len(weights) // 2)
     assert main(["pull", "backbone", TAG]) == 0
     size, done = capsys.readouterr().out.splitlines()
-    assert size == f"{TAG}, licence bsd-3-clause: {hub.megabytes(len(weights))} to download"
+    assert size == f"{TAG}, licence bsd-3-clause: {downloads.megabytes(len(weights))} to download"
     assert f"--backbone {TAG}" in done
     assert f"bytes={len(weights) // 2}-" in [request.headers.get("Range") for request in server.log]
     asked = len(server.log)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert main(["pull", "backbone", TAG]) == 0 and len(server.log) == asked
     held = features.at_hand(TAG)
-    assert held and held.read_bytes() == weights and held.parent == pretrained.pulled()
+    assert held and held.read_bytes() == weights and held.parent == pretrained_weights.pulled()
     assert features.find_weights(TAG) == held
 
 
@@ -551,7 +558,7 @@ def test_another_backbone_is_never_taken(nowhere: None, server: Hub, capsys: pyt
         with pytest.raises(LabError, match=f"backbone {tag} is not at hand.*{told}.*LAB_WEIGHTS"):
             features.find_weights(tag)
     assert main(["pull", "backbone"]) == 2 and TAG in capsys.readouterr().err
-    assert not files_in(pretrained.pulled())
+    assert not files_in(pretrained_weights.pulled())
 
 
 def test_a_transformer_gives_a_pyramid(nowhere: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -566,21 +573,21 @@ def test_a_transformer_gives_a_pyramid(nowhere: None, tmp_path: Path, monkeypatc
     network = features.Backbone(tag)
     assert torch.equal(network.network.state_dict()["network.model.pos_embed"], stored["pos_embed"])
     assert network.channels == (384, 384, 384)
-    picture = torch.rand(1, 3, 64, 64)
-    changed = picture.clone()
+    image = torch.rand(1, 3, 64, 64)
+    changed = image.clone()
     changed[..., :14, :14] = 0
     with torch.no_grad():
-        maps, others = network(picture), network(changed)
+        maps, others = network(image), network(changed)
     assert [tuple(found.shape) for found in maps] == [(1, 384, 16, 16), (1, 384, 8, 8), (1, 384, 4, 4)]
     moved = (maps[0] - others[0]).abs().sum(1)[0]
-    assert moved[:3, :3].mean() > 3 * moved[8:, 8:].mean()  # the tokens lie where the picture was changed
+    assert moved[:3, :3].mean() > 3 * moved[8:, 8:].mean()  # the tokens lie where the image was changed
 
 
-# Real pictures -----------------------------------------------------------------------------------------------------
+# Real images -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", ["rows with pictures", "folders", "archive"])
-def test_real_pictures_come_through_unchanged(
+@pytest.mark.parametrize("form", ["rows with images", "folders", "archive"])
+def test_real_images_come_through_unchanged(
     form: str, real_data: Path, server: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     source = real_data / "mvtec" / "bottle"
@@ -599,7 +606,7 @@ def test_real_pictures_come_through_unchanged(
 
 
 def test_official_counts() -> None:
-    """Those of the papers: 3,629 + 1,725 pictures of MVTec AD, 1,799 + 741 of BTAD, 10,821 of VisA."""
+    """Those of the papers: 3,629 + 1,725 images of MVTec AD, 1,799 + 741 of BTAD, 10,821 of VisA."""
     totals = {name: tuple(map(sum, zip(*known.counts.values()))) for name, known in KNOWN.items()}
     assert totals["mvtec"] == (3629, 467, 1258) and len(KNOWN["mvtec"].counts) == 15
     assert totals["btad"] == (1799, 451, 290)

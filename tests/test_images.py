@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from lab import images
+from lab import image_files
 from lab.errors import LabError
 
 RNG = np.random.default_rng(0)
@@ -22,13 +22,13 @@ PHOTO = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 
 
-def encoded(picture: Image.Image | np.ndarray, kind: str = "PNG", **options: object) -> bytes:
+def encoded(image: Image.Image | np.ndarray, kind: str = "PNG", **options: object) -> bytes:
     file = io.BytesIO()
-    (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).save(file, kind, **options)
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(file, kind, **options)
     return file.getvalue()
 
 
-def refused(source: images.Source, name: str | None = None, door=images.read) -> str:
+def refused(source: image_files.Source, name: str | None = None, door=image_files.read) -> str:
     """The one sentence with which `door` refuses the source."""
     with pytest.raises(LabError) as caught:
         door(source, name)
@@ -44,12 +44,12 @@ def flat(colour: object, mode: str) -> Image.Image:
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM"])
 def test_lossless_formats_give_their_pixels_whatever_they_are_called(kind, tmp_path):
-    path = tmp_path / "picture.jpg"
+    path = tmp_path / "image.jpg"
     path.write_bytes(encoded(PHOTO, kind))
     for source in (path, str(path), path.read_bytes(), io.BytesIO(path.read_bytes())):
-        picture = images.read(source)
-        assert picture.dtype == np.uint8 and np.array_equal(picture, PHOTO)
-    picture[:] = 0  # an array of its own, free to be drawn on
+        image = image_files.read(source)
+        assert image.dtype == np.uint8 and np.array_equal(image, PHOTO)
+    image[:] = 0  # an array of its own, free to be drawn on
 
 
 @pytest.mark.parametrize(
@@ -75,9 +75,9 @@ def test_lossless_formats_give_their_pixels_whatever_they_are_called(kind, tmp_p
     ],
 )
 def test_every_kind_of_pixel_becomes_rgb(data, wanted):
-    picture = images.read(data)
-    assert picture.shape == (20, 30, 3)
-    assert np.abs(picture.astype(int) - wanted).max() <= (2 if data[:2] == b"\xff\xd8" else 0)
+    image = image_files.read(data)
+    assert image.shape == (20, 30, 3)
+    assert np.abs(image.astype(int) - wanted).max() <= (2 if data[:2] == b"\xff\xd8" else 0)
 
 
 def test_a_tiff_of_12_bits_is_scaled_by_the_range_it_states():
@@ -86,14 +86,14 @@ def test_a_tiff_of_12_bits_is_scaled_by_the_range_it_states():
     tags[273] = 8 + 2 + 12 * len(tags) + 4
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
     data = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + row * 20
-    assert images.read(data)[0, :2, 0].tolist() == [255, 128]
+    assert image_files.read(data)[0, :2, 0].tolist() == [255, 128]
 
 
-def test_scaling_does_not_depend_on_the_picture():
+def test_scaling_does_not_depend_on_the_image():
     dim = np.full((20, 20), 0x2000, np.uint16)
     bright = dim.copy()
     bright[0, 0] = 0xFFFF
-    assert np.array_equal(images.read(encoded(dim))[1:], images.read(encoded(bright))[1:])
+    assert np.array_equal(image_files.read(encoded(dim))[1:], image_files.read(encoded(bright))[1:])
 
 
 @pytest.mark.parametrize("mode", ["F", "I"])
@@ -108,14 +108,14 @@ def test_the_cameras_rotation_is_applied_once(kind, orientation, turn):
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"lossless": True} if kind == "WEBP" else {}
-    assert np.array_equal(images.read(encoded(PHOTO, kind, exif=exif, **options)), np.rot90(PHOTO, turn))
+    assert np.array_equal(image_files.read(encoded(PHOTO, kind, exif=exif, **options)), np.rot90(PHOTO, turn))
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
 def test_of_several_frames_the_first_counts(kind):
     options = {"lossless": True} if kind == "WEBP" else {}
     data = encoded(flat(RED, "RGB"), kind, save_all=True, append_images=[flat((0, 0, 255), "RGB")], **options)
-    assert (images.read(data) == RED).all()
+    assert (image_files.read(data) == RED).all()
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM"])
@@ -125,7 +125,7 @@ def test_a_file_cut_off_is_refused(kind):
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"hello, I am no picture\n" * 20, b"BM is how this begins", b"P5 and so on", b"%!PS-Adobe", b"RIFFx"]
+    "data", [b"", b"hello, I am no image\n" * 20, b"BM is how this begins", b"P5 and so on", b"%!PS-Adobe", b"RIFFx"]
 )
 def test_foreign_files_are_refused_with_one_sentence(data, tmp_path):
     path = tmp_path / "part.png"
@@ -167,7 +167,7 @@ def test_a_bomb_is_refused_before_it_is_decoded_and_without_a_warning(monkeypatc
 
 def test_a_file_too_large_is_refused(monkeypatch):
     data = encoded(PHOTO)
-    monkeypatch.setattr(images, "MAX_BYTES", len(data) - 1)
+    monkeypatch.setattr(image_files, "MAX_BYTES", len(data) - 1)
     for source in (data, io.BytesIO(data)):
         assert "over" in refused(source, "large.png")
 
@@ -182,8 +182,8 @@ def test_random_damage_never_escapes_as_anything_else(kind):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                picture = images.read(data.tobytes(), "odd.bin")
-                assert picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3
+                image = image_files.read(data.tobytes(), "odd.bin")
+                assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
             except LabError as error:
                 assert str(error).startswith("odd.bin: ") and str(error).isprintable()
 
@@ -196,32 +196,34 @@ def test_masks_are_what_is_not_black():
     palette = Image.fromarray(grey)
     palette.putpalette([0, 0, 0, 0, 0, 1])
     blue = grey[..., None] * np.array([0, 0, 1], np.uint8)
-    for picture in (grey, truth, grey.astype(np.uint16), clear, blue, palette):
-        mask = images.read_mask(encoded(picture))
+    for image in (grey, truth, grey.astype(np.uint16), clear, blue, palette):
+        mask = image_files.read_mask(encoded(image))
         assert mask.dtype == bool and np.array_equal(mask, truth)
-    assert "JPEG" in refused(encoded(grey, "JPEG"), "mask.jpg", images.read_mask)
+    assert "JPEG" in refused(encoded(grey, "JPEG"), "mask.jpg", image_files.read_mask)
 
 
 def test_resize_averages():
     stripes = np.zeros((64, 96, 3), np.uint8)
     stripes[:, ::2] = 200
-    small = images.resize(stripes, 32)
+    small = image_files.resize(stripes, 32)
     assert small.shape == (32, 32, 3) and small.dtype == np.uint8
     assert np.abs(small[:, 2:-2].astype(int) - 100).max() < 20
 
 
 def test_png_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     path, mask = tmp_path / "out.png", PHOTO[..., 0] > 100
-    images.write_png(path, mask)
-    assert np.array_equal(images.read_mask(path), mask) and images.read(path).max() == 255
-    images.write_png(path, PHOTO)
+    image_files.write_png(path, mask)
+    assert np.array_equal(image_files.read_mask(path), mask) and image_files.read(path).max() == 255
+    image_files.write_png(path, PHOTO)
     with monkeypatch.context() as patch:
-        patch.setattr(images.os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        patch.setattr(
+            image_files.os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+        )
         with pytest.raises(LabError, match=r"out\.png: cannot be written: No space left"):
-            images.write_png(path, PHOTO * 0)
-    assert np.array_equal(images.read(path), PHOTO) and [p.name for p in tmp_path.iterdir()] == ["out.png"]
+            image_files.write_png(path, PHOTO * 0)
+    assert np.array_equal(image_files.read(path), PHOTO) and [p.name for p in tmp_path.iterdir()] == ["out.png"]
     with pytest.raises(LabError, match="cannot be written"):
-        images.write_png(tmp_path / "nowhere" / "out.png", PHOTO)
+        image_files.write_png(tmp_path / "nowhere" / "out.png", PHOTO)
 
 
 def zipped(*entries: tuple[str | zipfile.ZipInfo, bytes], kind: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -244,15 +246,15 @@ def patched(data: bytes, old: bytes, new: bytes) -> bytes:
     return data.replace(old, new)
 
 
-def test_a_zip_gives_its_pictures_and_nothing_hidden(tmp_path):
+def test_a_zip_gives_its_images_and_nothing_hidden(tmp_path):
     good = encoded(PHOTO)
     hidden = [("__MACOSX/good/._a.png", b"x"), ("good/.DS_Store", b"x"), (".git/a.png", b"x"), ("good/", b"")]
     path = tmp_path / "parts.zip"
     path.write_bytes(zipped(("good/a.png", good), *hidden, ("b.png", good)))
     for source in (path, path.read_bytes()):
-        files = list(images.read_zip(source))
+        files = list(image_files.read_zip(source))
         assert [name for name, _ in files] == ["good/a.png", "b.png"]
-        assert all(np.array_equal(images.read(data, name), PHOTO) for name, data in files)
+        assert all(np.array_equal(image_files.read(data, name), PHOTO) for name, data in files)
 
 
 @pytest.mark.parametrize(
@@ -280,23 +282,25 @@ def test_a_zip_gives_its_pictures_and_nothing_hidden(tmp_path):
     ],
 )
 def test_hostile_zips_are_refused(data, words):
-    assert words in refused(data, "parts.zip", lambda *given: list(images.read_zip(*given)))
+    assert words in refused(data, "parts.zip", lambda *given: list(image_files.read_zip(*given)))
 
 
 def test_a_zip_that_lies_about_a_size_is_refused():
     data = zipped(("a.bmp", bytes(100_000)))
     packed = struct.pack("<I", 100_000)
-    refused(patched(data, packed, struct.pack("<I", 1_000)), "liar.zip", lambda *given: list(images.read_zip(*given)))
+    refused(
+        patched(data, packed, struct.pack("<I", 1_000)), "liar.zip", lambda *given: list(image_files.read_zip(*given))
+    )
 
 
 def test_a_zip_too_large_in_all_is_refused_before_the_first_file(monkeypatch):
-    monkeypatch.setattr(images, "MAX_UNPACKED", 2**20)
+    monkeypatch.setattr(image_files, "MAX_UNPACKED", 2**20)
     data = zipped(*((f"{n}.png", RNG.bytes(400_000)) for n in range(3)))
-    assert "more than 1 MiB" in refused(data, "parts.zip", images.read_zip)
+    assert "more than 1 MiB" in refused(data, "parts.zip", image_files.read_zip)
 
 
 def test_nothing_of_pillows_is_changed(tmp_path):
     from PIL import ImageFile
 
     assert ImageFile.LOAD_TRUNCATED_IMAGES is False and Image.MAX_IMAGE_PIXELS == 89_478_485
-    assert Path(images.__file__).read_text(encoding="utf-8").count("MAX_IMAGE_PIXELS") == 0
+    assert Path(image_files.__file__).read_text(encoding="utf-8").count("MAX_IMAGE_PIXELS") == 0

@@ -1,4 +1,4 @@
-"""Official layouts of public sets, each from a small tree: the split as stated, every mask beside its own picture."""
+"""Official layouts of public sets, each from a small tree: the split as stated, every mask beside its own image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def no_sets_at_hand(monkeypatch):
 
 
 def put(*paths: Path) -> None:
-    """A picture at each path, its grey drawn from the path's name."""
+    """An image at each path, its grey drawn from the path's name."""
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((H, W, 3), sum(path.stem.encode()) % 200, np.uint8)).save(path)
@@ -40,13 +40,13 @@ def draw(path: Path, number: int, value: int = 255) -> None:
 
 
 def check(dataset: data.Dataset, train: list[str], sound: list[str], bad: dict[str, np.ndarray | None]) -> None:
-    """The names of each side, and picture by picture the mask that belongs to it; sound pictures have empty ones."""
+    """The names of each side, and image by image the mask that belongs to it; sound images have empty ones."""
     assert [item.name for item in dataset.train] == train and not any(item.bad for item in dataset.train)
     assert [item.name for item in dataset.test if not item.bad] == sound
     assert [item.name for item in dataset.test if item.bad] == list(bad)
     for item in dataset.test:
         grey = sum(item.name.split("/")[-1].encode()) % 200
-        assert (item.picture() == grey).all(), item.name
+        assert (item.image() == grey).all(), item.name
         if item.bad and bad[item.name] is None:
             assert item.mask is None, item.name
         elif item.bad or item.mask:
@@ -85,7 +85,7 @@ def test_mvtec_3d(tmp_path):
             for n in range(count):
                 put(part / kind / "rgb" / f"{n:03}.png")
                 (part / kind / "xyz").mkdir(exist_ok=True)
-                (part / kind / "xyz" / f"{n:03}.tiff").write_bytes(b"positions, not a picture")
+                (part / kind / "xyz" / f"{n:03}.tiff").write_bytes(b"positions, not an image")
         draw(part / "test/good/gt/000.png", 0, value=0)
         for n in range(2):
             draw(part / "test/hole/gt" / f"{n:03}.png", n + (10 if category == "rope" else 0))
@@ -124,7 +124,7 @@ def test_visa_with_its_own_split(visa):
     assert found.licence == "VisA: CC BY 4.0 (Zou et al. 2022)"
     check(found, [f"train/good/000{n}" for n in (1, 3, 6)], [f"test/good/000{n}" for n in (0, 2, 4, 5)], masks)
     assert [item.name for item in data.load(str(visa / "pcb1")).train] == ["train/good/0002"]
-    table.write_text("picture\nx\n")
+    table.write_text("image\nx\n")
     assert "columns object, split and image" in refused(visa, "pcb1")
 
 

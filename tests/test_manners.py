@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 from pages import Visit, serve, tiny, washers
 
-from lab import images, ui
+from lab import image_files, ui
 
 SCREENSHOTS = ROOT / "tests" / "screenshots"
 PLACE = ("samples", "washer")
@@ -97,7 +97,7 @@ def answered(visit: Visit, folder: Path) -> None:
     washer = washers(folder).datasets.get(PLACE)
     assert washer
     for item in (*washer.train[:10], *[item for item in washer.test if item.bad][:3]):
-        images.write_png(folder / f"{item.defect}-{item.name[-3:]}.png", item.picture())
+        image_files.write_png(folder / f"{item.defect}-{item.name[-3:]}.png", item.image())
     for number, pattern in enumerate(("good-*.png", "[!g]*-*.png")):
         visit.give(number, folder.glob(pattern))
     visit.told("Data check of 10")
@@ -121,7 +121,7 @@ def unfolded(visit: Visit, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "fill"), [
-    ("Compare", compared), ("Take apart", taken_apart), ("Your pictures", answered), ("Papers and ours", provenance),
+    ("Compare", compared), ("Take apart", taken_apart), ("Your images", answered), ("Papers and ours", provenance),
     ("The field", unfolded),
 ])  # fmt: skip
 def test_everybody_can_use_it(visit: Visit, address: str, tmp_path: Path, name: str, fill: Any) -> None:

@@ -13,8 +13,8 @@ from lab.errors import LabError
 PIXEL = ("pixel_auroc", "pixel_ap", "f1_max_oracle", "aupro")
 
 
-def pictures(seed: int, count: int = 5, size: int = 24, levels: int | None = 12) -> tuple[list, list]:
-    """Random masks and maps of different heights; few `levels` make many ties; the last picture is good."""
+def images(seed: int, count: int = 5, size: int = 24, levels: int | None = 12) -> tuple[list, list]:
+    """Random masks and maps of different heights; few `levels` make many ties; the last image is good."""
     rng = np.random.default_rng(seed)
     masks = [rng.random((size + i, size)) < 0.06 for i in range(count)]
     masks[-1][:] = False
@@ -44,7 +44,7 @@ def aupro_by_definition(masks: list, maps: list, limit: float = 0.3) -> float:
 
 @pytest.mark.parametrize("levels", [3, 12, None])
 def test_pixel_figures_equal_scikit_learn(levels: int | None) -> None:
-    masks, maps = pictures(1, levels=levels)
+    masks, maps = images(1, levels=levels)
     truth, score = (np.concatenate([a.ravel() for a in side]) for side in (masks, maps))
     precision, recall, _ = precision_recall_curve(truth, score)
     with np.errstate(invalid="ignore"):
@@ -57,13 +57,13 @@ def test_pixel_figures_equal_scikit_learn(levels: int | None) -> None:
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("levels", [2, 10, None])
 def test_aupro_equals_its_definition(seed: int, levels: int | None) -> None:
-    masks, maps = pictures(seed, count=3, size=12, levels=levels)
+    masks, maps = images(seed, count=3, size=12, levels=levels)
     for limit in (0.05, 0.3, 1.0):
         assert metrics.aupro(masks, maps, limit) == pytest.approx(aupro_by_definition(masks, maps, limit), abs=1e-12)
 
 
 def test_aupro_check_values() -> None:
-    masks, _ = pictures(2, count=20, size=64)
+    masks, _ = images(2, count=20, size=64)
     rng = np.random.default_rng(0)
     assert metrics.aupro(masks, [m.astype(np.float32) for m in masks]) == 1.0
     assert metrics.aupro(masks, [np.ones(m.shape, np.float32) for m in masks]) == pytest.approx(0.15)
@@ -74,20 +74,20 @@ def test_aupro_check_values() -> None:
 def test_aupro_by_hand() -> None:
     # Regions {9} and {8, 5}; nine normal pixels. Curve: (0, 1/2) (0, 3/4) (2/9, 3/4) (2/9, 1) (1, 1).
     mask = np.array([[1, 0, 1, 1, 0, 0], [0, 0, 0, 0, 0, 0]], bool)
-    heat = np.array([[9, 7, 8, 5, 6, 0], [0, 0, 0, 0, 0, 0]], np.float32)
-    assert metrics.aupro([mask], [heat]) == pytest.approx((2 / 9 * 0.75 + (0.3 - 2 / 9) * 1.0) / 0.3)
+    anomaly_map = np.array([[9, 7, 8, 5, 6, 0], [0, 0, 0, 0, 0, 0]], np.float32)
+    assert metrics.aupro([mask], [anomaly_map]) == pytest.approx((2 / 9 * 0.75 + (0.3 - 2 / 9) * 1.0) / 0.3)
 
 
 def test_regions_count_the_same_whatever_their_size_and_touch_by_corners() -> None:
     mask = np.zeros((20, 20), bool)
     mask[:10, :10] = mask[15, 15] = True
-    heat = mask.astype(np.float32)
-    heat[15, 15] = -1  # the small region is found last of all
-    assert metrics.aupro([mask], [heat]) == pytest.approx(0.5)
+    anomaly_map = mask.astype(np.float32)
+    anomaly_map[15, 15] = -1  # the small region is found last of all
+    assert metrics.aupro([mask], [anomaly_map]) == pytest.approx(0.5)
     diagonal = np.eye(6, dtype=bool)
-    heat = np.where(diagonal, np.linspace(1, 2, 6)[:, None], 0)
-    heat[5, 5] = -1  # one region of six pixels, five of them found
-    assert metrics.aupro([diagonal], [heat]) == pytest.approx(5 / 6)
+    anomaly_map = np.where(diagonal, np.linspace(1, 2, 6)[:, None], 0)
+    anomaly_map[5, 5] = -1  # one region of six pixels, five of them found
+    assert metrics.aupro([diagonal], [anomaly_map]) == pytest.approx(5 / 6)
 
 
 def ring() -> np.ndarray:
@@ -101,15 +101,15 @@ def test_the_hole_of_a_ring_is_normal_except_for_cdo200() -> None:
     filled = ndimage.binary_fill_holes(mask)
     hole = filled & ~mask
     assert metrics.aupro([mask], [mask.astype(np.float32)]) == 1.0
-    heat = np.where(hole, 2.0, mask)  # the hole hottest: false positives first
+    anomaly_map = np.where(hole, 2.0, mask)  # the hole hottest: false positives first
     fpr = hole.sum() / (~mask).sum()
-    assert metrics.aupro([mask], [heat]) == pytest.approx((0.3 - fpr) / 0.3)
+    assert metrics.aupro([mask], [anomaly_map]) == pytest.approx((0.3 - fpr) / 0.3)
     outside = np.linspace(0, 0.5, mask.size).reshape(mask.shape)
     assert metrics.aupro_cdo200([mask], [2 * mask + hole + outside]) > 1  # type: ignore[operator]
 
 
 def test_cdo200_equals_its_definition() -> None:
-    masks, maps = pictures(5, count=4, size=20, levels=None)
+    masks, maps = images(5, count=4, size=20, levels=None)
     masks[0][:] = False
     masks[0][:20, :20] = ring()[:20, :20]
     low, high = min(a.min() for a in maps), max(a.max() for a in maps)
@@ -128,8 +128,8 @@ def test_cdo200_equals_its_definition() -> None:
     assert metrics.aupro_cdo200(masks, maps) == pytest.approx(expected, abs=1e-6)
 
 
-def test_report_holds_the_same_figures_and_leaves_out_pictures_without_truth() -> None:
-    masks, maps = pictures(3)
+def test_report_holds_the_same_figures_and_leaves_out_images_without_truth() -> None:
+    masks, maps = images(3)
     report = metrics.pixel_report(masks, maps)
     assert list(report) == [*PIXEL, "margin", "overlap"]
     for name in PIXEL:
@@ -144,7 +144,7 @@ def test_report_holds_the_same_figures_and_leaves_out_pictures_without_truth() -
 
 
 def test_pixel_ranking_figures_survive_any_increasing_change_of_score() -> None:
-    masks, maps = pictures(4, levels=None)
+    masks, maps = images(4, levels=None)
     before = metrics.pixel_report(masks, maps)
     after = metrics.pixel_report(masks, [np.exp(a.astype(np.float64)) for a in maps])
     for name in (*PIXEL, "overlap"):
@@ -155,7 +155,7 @@ def test_pixel_ranking_figures_survive_any_increasing_change_of_score() -> None:
 @pytest.mark.parametrize(
     "masks",
     [[np.zeros((4, 4), bool)] * 2, [np.ones((4, 4), bool)] * 2, [None, None], []],
-    ids=["nothing anomalous", "nothing normal", "no truth", "no pictures"],
+    ids=["nothing anomalous", "nothing normal", "no truth", "no images"],
 )
 def test_undefined_pixel_figures_are_none(masks: list) -> None:
     maps = [np.random.default_rng(0).random((4, 4))] * len(masks)
@@ -164,11 +164,11 @@ def test_undefined_pixel_figures_are_none(masks: list) -> None:
 
 
 def test_impossible_input_is_refused() -> None:
-    mask, heat = np.eye(4, dtype=bool), np.zeros((4, 4))
-    heat[1, 2] = np.nan
+    mask, anomaly_map = np.eye(4, dtype=bool), np.zeros((4, 4))
+    anomaly_map[1, 2] = np.nan
     for masks in ([mask], [None]):  # a broken map is an error even where it would not be counted
         with pytest.raises(LabError, match="map 0"):
-            metrics.pixel_report(masks, [heat])
+            metrics.pixel_report(masks, [anomaly_map])
     with pytest.raises(LabError, match=r"\(4, 4\).*\(4, 5\)"):
         metrics.aupro([mask], [np.zeros((4, 5))])
     with pytest.raises(LabError, match="1 masks for 2 maps"):

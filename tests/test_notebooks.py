@@ -25,7 +25,7 @@ from PIL import Image
 from lab import METHODS, Method
 
 FOLDER = ROOT / "notebooks"
-SHORT = ("5_your_own_pictures", "6_compare")  # run by the default suite
+SHORT = ("5_your_own_images", "6_compare")  # run by the default suite
 PAPERS = {"1_smcc": "smcc", "2_rb_ae": "rb_ae", "3_cdo": "cdo", "4_local_occ": "local_occ"}
 NUMBER = re.compile(r"[-+]?\d+(?:,\d{3})*(\.\d+)?(?:e[-+]?\d+)?")
 
@@ -86,7 +86,7 @@ def test_it_ran_whole(name: str) -> None:
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     assert not [output for cell in cells for output in cell.outputs if output.output_type == "error"]
     drawn = [Image.open(io.BytesIO(base64.b64decode(png))) for cell in cells for png in figures(cell)]
-    assert len(drawn) >= 3 and all(len(picture.convert("RGBA").getcolors(1 << 24)) > 8 for picture in drawn)
+    assert len(drawn) >= 3 and all(len(image.convert("RGBA").getcolors(1 << 24)) > 8 for image in drawn)
     for text in (text for cell in cells for text in texts(cell)):
         for place in (str(ROOT), str(Path.home()), tempfile.gettempdir(), "/tmp/", "/home/", "site-packages", "\r"):
             assert place not in text, text

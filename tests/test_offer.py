@@ -16,16 +16,17 @@ from hub_server import Hub
 from mirrors import Tree, tables, visa_row
 from pages import PLACE, Visit, serve, small, tiny
 
-from lab import data, hub
+from lab import data
 from lab.errors import Cancelled, LabError
-from lab.method import silent
+from lab.hub import downloads
 from lab.parts import features
-from lab.ui import wanted
-from lab.ui.compare import Compare
-from lab.ui.offer import Offer
-from lab.ui.offer import Visit as Visitor
-from lab.ui.shown import View
-from lab.ui.wanted import Wanted
+from lab.progress import no_report
+from lab.ui.compare import downloadable
+from lab.ui.compare.download_offer import Offer
+from lab.ui.compare.download_offer import Visit as Visitor
+from lab.ui.compare.downloadable import Wanted
+from lab.ui.compare.tab import Compare
+from lab.ui.view import View
 
 VISA = "BrachioLab/visa"
 TAG = "resnet18.tv_in1k"
@@ -60,29 +61,29 @@ def fetched(server: Hub) -> list[str]:
 
 
 def test_menus_say_what_would_be_downloaded(server: Hub) -> None:
-    assert wanted.sets()[0] == ("samples", "samples") and ("visa (to download)", "visa") in wanted.sets()
-    assert wanted.categories("visa") == [("pcb1 (to download)", "pcb1")]
-    assert ("washer", "washer") in wanted.categories("samples") and wanted.categories("/etc") == []
-    assert wanted.backbones("embedded")[:2] == [("embedded", "embedded"), (f"{TAG} (to download)", TAG)]
+    assert downloadable.sets()[0] == ("samples", "samples") and ("visa (to download)", "visa") in downloadable.sets()
+    assert downloadable.categories("visa") == [("pcb1 (to download)", "pcb1")]
+    assert ("washer", "washer") in downloadable.categories("samples") and downloadable.categories("/etc") == []
+    assert downloadable.backbones("embedded")[:2] == [("embedded", "embedded"), (f"{TAG} (to download)", TAG)]
     Wanted("visa", "pcb1").fetch()
     Wanted("", TAG).fetch()
-    assert ("visa", "visa") in wanted.sets() and wanted.categories("visa") == [("pcb1", "pcb1")]
-    assert (TAG, TAG) in wanted.backbones("embedded")
+    assert ("visa", "visa") in downloadable.sets() and downloadable.categories("visa") == [("pcb1", "pcb1")]
+    assert (TAG, TAG) in downloadable.backbones("embedded")
     asked = len(server.log)
-    assert wanted.missing(View("visa", "pcb1", (f"padim?backbone={TAG}",))) is None and len(server.log) == asked
+    assert downloadable.missing(View("visa", "pcb1", (f"padim?backbone={TAG}",))) is None and len(server.log) == asked
 
 
 def test_licence_and_size_come_before_the_first_byte(server: Hub) -> None:
     view = View("visa", "pcb1", (f"padim?backbone={TAG}", "rb_ae"))
-    want = wanted.missing(view)
+    want = downloadable.missing(view)
     assert want == Wanted("visa", "pcb1", "VisA: CC BY 4.0 (Zou et al. 2022)")
     assert "CC BY 4.0" in want.words(START) and "stays samples, stripes" in want.words(START) and not server.log
-    size = hub.megabytes(sum(map(len, server.repos["datasets", VISA].files.values())))
+    size = downloads.megabytes(sum(map(len, server.repos["datasets", VISA].files.values())))
     told = want.asked()
     assert told and f"{size} to download from {VISA} at " in told.words(START)
-    other = wanted.missing(View("samples", "washer", view.methods))
+    other = downloadable.missing(View("samples", "washer", view.methods))
     assert other == Wanted("", TAG)
-    size = hub.megabytes(len(server.repos["models", f"timm/{TAG}"].files["model.safetensors"]))
+    size = downloads.megabytes(len(server.repos["models", f"timm/{TAG}"].files["model.safetensors"]))
     told = other.asked()
     words = told.words(START) if told else ""
     assert f"Licence: bsd-3-clause. {size} to download from timm/{TAG} at the Hub" in words and not fetched(server)
@@ -108,7 +109,7 @@ def test_a_download_is_cancelled_and_continued(server: Hub) -> None:
 
     with pytest.raises(Cancelled):
         Wanted("visa", "pcb1").fetch(stop)
-    assert wanted.missing(View("visa", "pcb1", ("padim",))) and "visa" not in data.sets()
+    assert downloadable.missing(View("visa", "pcb1", ("padim",))) and "visa" not in data.sets()
     Wanted("visa", "pcb1").fetch()
     assert "visa" in data.sets()
 
@@ -117,7 +118,7 @@ def test_asking_waits_aloud_behind_a_download_and_can_be_cancelled(server: Hub) 
     holding, told = threading.Event(), list[str]()
 
     def hold() -> None:
-        with hub.turn():
+        with downloads.download_lock():
             holding.set()
             leave.wait(30)
 
@@ -167,7 +168,7 @@ def test_what_is_chosen_while_a_source_answers_stays_chosen(monkeypatch: pytest.
     monkeypatch.setattr(Wanted, "fetch", meanwhile)
     for job in (visit.asking, visit.fetching):
         visit.want = slow
-        job(slow, silent)
+        job(slow, no_report)
         assert visit.want is other and visit.came is None
 
 
@@ -183,7 +184,7 @@ def test_a_backbone_that_is_not_here_is_neither_fetched_nor_replaced(server: Hub
 
 @pytest.fixture
 def address(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """*Compare* alone, on small pictures as a category of the samples."""
+    """*Compare* alone, on small images as a category of the samples."""
     categories = data.categories
     tiny(monkeypatch, {"padim": dict(size=64)})
     monkeypatch.setattr(data, "categories", lambda s: [PLACE[1]] if s == "samples" else categories(s))

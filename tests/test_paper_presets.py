@@ -41,7 +41,7 @@ def at_hand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
                 state = timm.create_model(tag, pretrained=False).state_dict()
             safetensors.torch.save_file(state, weights / file)
     for number, item in enumerate(samples.load("terrazzo").train[:4]):
-        Image.fromarray(item.picture()).save(textures / f"{number}.png")
+        Image.fromarray(item.image()).save(textures / f"{number}.png")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LAB_WEIGHTS", str(weights))
         patch.setenv("LAB_TEXTURES", str(textures))
@@ -54,13 +54,17 @@ def test_it_fits_scores_and_is_kept(name: str, preset: str, tmp_path: Path) -> N
     whole = METHODS[name].presets()[preset]
     once = whole.replace(**{field: 1 for field in whole.fields() if field.startswith("epochs")})
     dataset = samples.load("washer")
-    detector = Detector(name, **once.as_dict()).fit([item.picture() for item in dataset.train[:20]])
+    detector = Detector(name, **once.as_dict()).fit([item.image() for item in dataset.train[:20]])
     assert detector.weights().get("tag", "") == getattr(whole, "backbone", "")
     if name == "smcc":
         width = 1792 if len(whole.as_dict()["layers"]) == 3 else 3840
-        assert detector.method.state()["embedding.bank"].shape == (50_176, width)  # 16 pictures of 56 x 56 patches
-    picture = next(item for item in dataset.test if item.bad).picture()
-    finding = detector.detect(picture)
-    assert finding.heat.shape == picture.shape[:2] and np.isfinite(finding.heat).all() and finding.heat.std() > 0
-    again = Detector.load(detector.save(tmp_path / "d.safetensors")).detect(picture)
-    assert np.array_equal(again.heat, finding.heat) and again.score == finding.score
+        assert detector.method.state()["embedding.bank"].shape == (50_176, width)  # 16 images of 56 x 56 patches
+    image = next(item for item in dataset.test if item.bad).image()
+    finding = detector.detect(image)
+    assert (
+        finding.anomaly_map.shape == image.shape[:2]
+        and np.isfinite(finding.anomaly_map).all()
+        and finding.anomaly_map.std() > 0
+    )
+    again = Detector.load(detector.save(tmp_path / "d.safetensors")).detect(image)
+    assert np.array_equal(again.anomaly_map, finding.anomaly_map) and again.score == finding.score

@@ -95,24 +95,24 @@ def test_curves() -> None:
 
 
 def test_heat_is_painted_on_an_absolute_scale() -> None:
-    picture = np.full((4, 6, 3), 100, np.uint8)
-    picture[0, 0] = (255, 0, 0)
-    heat = np.full((4, 6), 2.0, np.float32)
-    grey = plots.heat_overlay(picture, heat, low=2, high=10)
+    image = np.full((4, 6, 3), 100, np.uint8)
+    image[0, 0] = (255, 0, 0)
+    anomaly_map = np.full((4, 6), 2.0, np.float32)
+    grey = plots.overlay(image, anomaly_map, low=2, high=10)
     assert (grey[1:] == 100).all() and (grey[0, 0] == round(255 * 0.299)).all()  # sound surface stays as it is
-    heat[2, 3] = 6
-    one = plots.heat_overlay(picture, heat, low=2, high=10)
-    heat[3, 5] = 1000  # a hotter spot elsewhere changes nothing
-    two = plots.heat_overlay(picture, heat, low=2, high=10)
+    anomaly_map[2, 3] = 6
+    one = plots.overlay(image, anomaly_map, low=2, high=10)
+    anomaly_map[3, 5] = 1000  # a hotter spot elsewhere changes nothing
+    two = plots.overlay(image, anomaly_map, low=2, high=10)
     assert two.dtype == np.uint8 and (one[:3] == two[:3]).all() and (one[2, 3] != 100).any()
-    assert (two[3, 5] == plots.heat_overlay(picture, heat * 5, low=2, high=10)[3, 5]).all()
-    assert (plots.heat_overlay(picture, heat, low=2, high=10, blend=0)[1:] == 100).all()
+    assert (two[3, 5] == plots.overlay(image, anomaly_map * 5, low=2, high=10)[3, 5]).all()
+    assert (plots.overlay(image, anomaly_map, low=2, high=10, blend=0)[1:] == 100).all()
     assert two[3, 5] == pytest.approx(0.4 * 100 + 0.6 * np.array([252, 255, 164]), abs=1)  # inferno's upper end
 
 
 def test_heat_colours_grow_steadily_brighter() -> None:
-    table = plots.heat_table(3, 12, 15).astype(float)
-    at = plots.levels(15)
+    table = plots.color_table(3, 12, 15).astype(float)
+    at = plots.level_values(15)
     assert (table[at <= 3, 3] == 0).all() and (np.diff(table[:, 3]) >= 0).all() and table[-1, 3] == 255
     light = table[:, :3] @ (0.2126, 0.7152, 0.0722)
     assert (np.diff(light[(at > 3) & (at < 12)]) > 0).all()
@@ -122,39 +122,39 @@ def test_heat_colours_grow_steadily_brighter() -> None:
 def test_eight_bit_heat_answers_thresholds_as_the_heat_itself() -> None:
     rng = np.random.default_rng(0)
     for top in (7.3, 20.0):
-        heat = rng.normal(4, 4, size=(80, 90)).astype(np.float32)
-        heat.flat[:256] = plots.levels(top)  # right on the edges
-        level = plots.heat_png8(heat, top)
+        anomaly_map = rng.normal(4, 4, size=(80, 90)).astype(np.float32)
+        anomaly_map.flat[:256] = plots.level_values(top)  # right on the edges
+        level = plots.to_levels(anomaly_map, top)
         assert level.dtype == np.uint8 and level.min() == 0 and level.max() == 255
         for k in range(1, 256):
-            assert ((heat >= plots.levels(top)[k]) == (level >= k)).all()
-    table = plots.heat_table(2, 6, 20.0)[level].astype(float)  # what a browser paints ...
-    picture = np.full((80, 90, 3), 90, np.uint8)
+            assert ((anomaly_map >= plots.level_values(top)[k]) == (level >= k)).all()
+    table = plots.color_table(2, 6, 20.0)[level].astype(float)  # what a browser paints ...
+    image = np.full((80, 90, 3), 90, np.uint8)
     alpha = 0.6 * table[..., 3:] / 255
     painted = 90 * (1 - alpha) + table[..., :3] * alpha
-    assert np.abs(painted - plots.heat_overlay(picture, heat, low=2, high=6)).max() < 16  # ... is one level off at most
+    assert np.abs(painted - plots.overlay(image, anomaly_map, low=2, high=6)).max() < 16  # ... is one level off at most
 
 
 def test_outline_runs_around_the_defect_and_leaves_it_visible() -> None:
-    picture = np.full((60, 50, 3), 200, np.uint8)
+    image = np.full((60, 50, 3), 200, np.uint8)
     mask = np.zeros((60, 50), bool)
     mask[20:30, 10:15] = mask[0, 49] = True
-    drawn = plots.outline(picture, mask)
+    drawn = plots.outline(image, mask)
     line = (drawn == plots.CYAN).all(-1)
     assert line.sum() == 12 * 7 - 10 * 5 + 3 and not line[mask].any()
-    assert (drawn[mask] == 200).all() and (picture == 200).all()
-    assert (plots.outline(picture, np.zeros_like(mask)) == picture).all()
-    assert ((plots.outline(picture, mask.astype(np.uint8), (1, 2, 3)) == (1, 2, 3)).all(-1) == line).all()
+    assert (drawn[mask] == 200).all() and (image == 200).all()
+    assert (plots.outline(image, np.zeros_like(mask)) == image).all()
+    assert ((plots.outline(image, mask.astype(np.uint8), (1, 2, 3)) == (1, 2, 3)).all(-1) == line).all()
 
 
 def test_wrong_sizes_and_scales_are_refused() -> None:
-    picture, heat = np.zeros((4, 5, 3), np.uint8), np.zeros((5, 4))
+    image, anomaly_map = np.zeros((4, 5, 3), np.uint8), np.zeros((5, 4))
     with pytest.raises(LabError, match=r"\(4, 5\).*\(5, 4\)"):
-        plots.heat_overlay(picture, heat, low=0, high=1)
+        plots.overlay(image, anomaly_map, low=0, high=1)
     with pytest.raises(LabError, match=r"\(4, 5\).*\(5, 4\)"):
-        plots.outline(picture, heat)
+        plots.outline(image, anomaly_map)
     with pytest.raises(LabError, match="3 to 3"):
-        plots.heat_overlay(picture, heat.T, low=3, high=3)
+        plots.overlay(image, anomaly_map.T, low=3, high=3)
 
 
 def test_legend_names_its_ends_in_words() -> None:
@@ -168,7 +168,7 @@ def test_legend_names_its_ends_in_words() -> None:
     [(0, 0, "upper left"), (9, 29, "lower right"), (5, 15, "centre"), (5, 2, "middle left"), (1, 14, "upper centre")],
 )
 def test_alternative_text_says_verdict_and_place(row: int, column: int, place: str) -> None:
-    heat = np.zeros((10, 30), np.float32)
-    heat[row, column] = 6.1
-    assert plots.describe(heat, 6.14, "bad") == f"bad, 6.1 σ, {place}"
+    anomaly_map = np.zeros((10, 30), np.float32)
+    anomaly_map[row, column] = 6.1
+    assert plots.describe(anomaly_map, 6.14, "bad") == f"bad, 6.1 σ, {place}"
     assert plots.describe(np.zeros((10, 30)), 0.0, "good") == "good, 0.0 σ"

@@ -16,8 +16,10 @@ import pytest
 import yaml
 from hub_server import Hub
 
-from lab import Detector, LabError, bench, metrics, publish
+from lab import Detector, LabError, metrics
 from lab.__main__ import main
+from lab.bench import runs
+from lab.hub import publishing
 
 WRITES, READS = "hf_writes", "hf_reads"  # tokens the server knows
 MVTEC = dict(dataset="mvtec", category="metal_nut", licence="MVTec AD: CC BY-NC-SA 4.0 (Bergmann et al. 2019)")
@@ -53,7 +55,10 @@ def file(good: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Pa
 def row(detector: Detector) -> dict[str, Any]:
     """A row as the bench writes it, of figures chosen here."""
     told = dict(
-        method=detector.id, settings=detector.settings.as_dict(), weights=bench.weights(detector.settings), seed=0
+        method=detector.id,
+        settings=detector.settings.as_dict(),
+        weights=runs.backbone_weights(detector.settings),
+        seed=0,
     )
     told |= dict(dataset="mvtec", category="metal_nut", train=12, train_limit=None, folds=None, eval_size=96)
     told |= dict(good=22, bad=93, image_auroc=0.9, missed=9, false_alarms=1, version="0.1.0", pixel_auroc=0.87)
@@ -78,21 +83,25 @@ def test_what_is_pushed_comes_back_the_same(hub, file, bad, capsys):
     assert not hub.repos["models", "anna/nut"].private
     here, there = Detector.load(file), Detector.from_hub("anna/nut")
     one, two = here.detect(bad), there.detect(bad)
-    assert one.score == two.score and np.array_equal(one.heat, two.heat) and one.verdict == two.verdict == "bad"
+    assert (
+        one.score == two.score
+        and np.array_equal(one.anomaly_map, two.anomaly_map)
+        and one.verdict == two.verdict == "bad"
+    )
     assert there.calibration == here.calibration and there.origin == MVTEC
-    publish.push(file, "anna/nut")  # a second time: the same repository
+    publishing.push(file, "anna/nut")  # a second time: the same repository
     assert list(hub.repos) == [("models", "anna/nut")]
 
 
 def test_card(hub, file):
-    publish.push(file, "anna/nut")
+    publishing.push(file, "anna/nut")
     head, text = split(files(hub, "anna/nut")["README.md"].decode())
     assert head["license"] == "cc-by-nc-sa-4.0" and head["library_name"] == "annotation-free-anomaly-lab"
     assert head["pipeline_tag"] == "image-segmentation" and {"anomaly-detection", "patchcore"} <= set(head["tags"])
     assert MVTEC["licence"] in text and "no commercial use" in text and "mvtec, metal_nut" in text
     detector = Detector.load(file)
     assert detector.calibration and detector.calibration.words() in text
-    assert "bad above | " in text and "promised false alarms at most 7.7%" in text  # 12 pictures: 1/13
+    assert "bad above | " in text and "promised false alarms at most 7.7%" in text  # 12 images: 1/13
     assert "1/(12+1) = 7.7%" in text and "12 (each left out in turn)" in text
     assert detector.method.paper in text and detector.weights()["sha256"] in text and detector.fingerprint in text
     for name, field in detector.settings.fields().items():
@@ -137,12 +146,12 @@ def test_card_tells_the_figures_of_the_bench_with_intervals(hub, file, tmp_path,
         ("", "other"),
     ],
 )
-def test_the_head_of_the_card_has_the_licence_of_the_pictures(file, licence, tag):
+def test_the_head_of_the_card_has_the_licence_of_the_images(file, licence, tag):
     detector = Detector.load(file)
     detector.origin = MVTEC | dict(licence=licence)
-    head, text = split(publish.card(detector, "anna/nut"))
-    assert head["license"] == tag and (tag != "other" or head["license_name"] == "terms-of-the-pictures")
-    assert f"Licence of the pictures: {licence or 'not stated'}" in text
+    head, text = split(publishing.card(detector, "anna/nut"))
+    assert head["license"] == tag and (tag != "other" or head["license_name"] == "terms-of-the-images")
+    assert f"Licence of the images: {licence or 'not stated'}" in text
     assert ("no commercial use" in text) == ("nc" in tag.split("-"))
     assert ("no changed versions" in text) == ("nd" in tag.split("-"))
 
@@ -150,20 +159,20 @@ def test_the_head_of_the_card_has_the_licence_of_the_pictures(file, licence, tag
 def test_a_card_stands_whatever_the_names_hold(file):
     detector = Detector.load(file)
     detector.origin = dict(dataset="a\n---\nlicense: mit", category="<img src=x> | `b`", licence="own\n# Free")
-    head, text = split(publish.card(detector, "anna/nut"))
+    head, text = split(publishing.card(detector, "anna/nut"))
     assert head["license"] == "other" and "\n# Free" not in text and "\\<img src=x\\> \\| \\`b\\`" in text
     detector.origin = {}
-    head, text = split(publish.card(detector, "anna/nut"))
-    assert head["license"] == "other" and "its maker's own pictures" in text and "not stated" in text
+    head, text = split(publishing.card(detector, "anna/nut"))
+    assert head["license"] == "other" and "its maker's own images" in text and "not stated" in text
 
 
 def test_private_stays_private(hub, file, monkeypatch):
-    publish.push(file, "anna/nut", private=True)
+    publishing.push(file, "anna/nut", private=True)
     assert hub.repos["models", "anna/nut"].private
-    publish.push(file, "anna/open")
+    publishing.push(file, "anna/open")
     before = dict(files(hub, "anna/open"))
     with pytest.raises(LabError, match="anna/open is there already and public"):
-        publish.push(file, "anna/open", private=True)
+        publishing.push(file, "anna/open", private=True)
     assert files(hub, "anna/open") == before
     monkeypatch.delenv("HF_TOKEN")
     with pytest.raises(LabError, match="anna/nut: no such repository at the Hub, or a private one"):
@@ -188,7 +197,7 @@ def test_a_pickle_is_refused_and_never_opened(hub, tmp_path, monkeypatch, protoc
     assert f"eve/trap/detector.safetensors {told}" in sentence(caught) and not (tmp_path / "trapped").exists()
     (tmp_path / "own.safetensors").write_bytes(content)
     with pytest.raises(LabError, match="is a pickle|not a detector's file"):
-        publish.push("own.safetensors", "eve/more")
+        publishing.push("own.safetensors", "eve/more")
     assert list(hub.repos) == [("models", "eve/trap")] and not (tmp_path / "trapped").exists()
 
 
@@ -221,11 +230,11 @@ def test_what_goes_wrong_is_one_sentence(hub, file, monkeypatch, tmp_path):
     for token in (READS, "hf_old"):
         monkeypatch.setenv("HF_TOKEN", token)
         with pytest.raises(LabError) as caught:
-            publish.push(file, "anna/new")
+            publishing.push(file, "anna/new")
         assert "anna/new: access was refused; log in" in sentence(caught)
     monkeypatch.delenv("HF_TOKEN")
     with pytest.raises(LabError, match="no token of the Hub is at hand: log in with `hf auth login`, or set HF_TOKEN"):
-        publish.push(file, "anna/new")
+        publishing.push(file, "anna/new")
     assert ("models", "anna/new") not in hub.repos
 
 
@@ -234,12 +243,12 @@ def test_an_upload_that_fails_leaves_no_half_of_it(hub, file, monkeypatch):
     monkeypatch.setattr(hub_server, "ROUTES", [full, *hub_server.ROUTES])
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     with pytest.raises(LabError, match="anna/nut: its server answered 507"):
-        publish.push(file, "anna/nut")
+        publishing.push(file, "anna/nut")
     assert set(files(hub, "anna/nut")) == {".gitattributes"}
 
 
 def test_without_the_hub(hub, file, bad, monkeypatch):
-    publish.push(file, "anna/nut")
+    publishing.push(file, "anna/nut")
     score = Detector.from_hub("anna/nut").detect(bad).score
     monkeypatch.setattr(client, "HF_HUB_OFFLINE", True)
     assert Detector.from_hub("anna/nut").detect(bad).score == score  # it was downloaded before
@@ -250,6 +259,6 @@ def test_without_the_hub(hub, file, bad, monkeypatch):
     closed = "http://127.0.0.1:9"
     monkeypatch.setattr(client, "ENDPOINT", closed)
     monkeypatch.setattr(client, "HUGGINGFACE_CO_URL_TEMPLATE", closed + "/{repo_id}/resolve/{revision}/{filename}")
-    for act in (lambda: Detector.from_hub("anna/bolt"), lambda: publish.push(file, "anna/bolt")):
+    for act in (lambda: Detector.from_hub("anna/bolt"), lambda: publishing.push(file, "anna/bolt")):
         with pytest.raises(LabError, match="anna/bolt: its server cannot be reached"):
             act()

@@ -14,14 +14,14 @@ from PIL import Image
 from torch import Tensor
 
 from lab.errors import Cancelled, LabError
-from lab.methods import rb_ae
+from lab.image_stack import ImageStack
 from lab.methods.autoencoder import Autoencoder, residual
-from lab.methods.rb_ae import RBAE
+from lab.methods.rb_ae import perceptual, rb_ae
+from lab.methods.rb_ae.rb_ae import RBAE
 from lab.parts import autoencoding as ae
-from lab.parts import features, perceptual, perlin
-from lab.parts.train import Pictures
+from lab.parts import features, perlin
 
-TINY = dict(size=64, width=0.125, perceptual="none", epochs_1=1, epochs_2=1, batch=4)
+TINY = dict(size=64, width=0.125, perceptual="none", epochs_1=1, epochs_2=1, batch_size=4)
 
 
 def gen(seed: int = 0) -> torch.Generator:
@@ -32,8 +32,8 @@ def random(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=gen(seed))
 
 
-def surfaces(n: int = 6) -> Pictures:
-    return Pictures(torch.stack([torch.from_numpy(stripes(i, size=64)).permute(2, 0, 1) for i in range(n)]))
+def surfaces(n: int = 6) -> ImageStack:
+    return ImageStack(torch.stack([torch.from_numpy(stripes(i, size=64)).permute(2, 0, 1) for i in range(n)]))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def full() -> RBAE:
 
 
 def test_eq_1_is_a_hard_composite() -> None:
-    # inside M the texture (0.8), outside the picture (0.2); with beta 0.25 inside 0.75 * 0.8 + 0.25 * 0.2 = 0.65
+    # inside M the texture (0.8), outside the image (0.2); with beta 0.25 inside 0.75 * 0.8 + 0.25 * 0.2 = 0.65
     I_o, I_n, M = torch.full((3, 1, 2), 0.2), torch.full((3, 1, 2), 0.8), torch.tensor([[[True, False]]])
     assert perlin.composite(I_o, I_n, M)[0, 0].tolist() == pytest.approx([0.8, 0.2])
     assert perlin.composite(I_o, I_n, M, 0.25)[0, 0].tolist() == pytest.approx([0.65, 0.2])
@@ -80,27 +80,27 @@ def test_masks_are_draems() -> None:
 
 
 def test_defects_lie_in_their_mask() -> None:
-    pictures = surfaces()[:4]
+    images = surfaces()[:4]
     draw, words = perlin.source("procedural")
-    made, M = perlin.defective(pictures, gen(), draw)
+    made, M = perlin.defective(images, gen(), draw)
     outside = ~M[:, None].expand_as(made)
-    assert "procedural" in words and torch.equal(made[outside], pictures[outside])
-    assert (made != pictures).any(1)[M].float().mean() > 0.9 and made.min() >= 0 and made.max() <= 1
-    again = perlin.defective(pictures, gen(), draw)
+    assert "procedural" in words and torch.equal(made[outside], images[outside])
+    assert (made != images).any(1)[M].float().mean() > 0.9 and made.min() >= 0 and made.max() <= 1
+    again = perlin.defective(images, gen(), draw)
     assert torch.equal(made, again[0]) and torch.equal(M, again[1])
-    clean, none = perlin.defective(pictures, gen(), draw, p_clean=1.0)
-    assert torch.equal(clean, pictures) and not none.any()
+    clean, none = perlin.defective(images, gen(), draw, p_clean=1.0)
+    assert torch.equal(clean, images) and not none.any()
 
 
-def test_every_drawn_texture_and_change_is_a_picture() -> None:
-    g, picture = gen(), (surfaces()[0][0] * 255).to(torch.uint8)
+def test_every_drawn_texture_and_change_is_a_image() -> None:
+    g, image = gen(), (surfaces()[0][0] * 255).to(torch.uint8)
     for _ in range(40):
-        texture = perlin.augment(perlin.procedural(picture, g), g)
+        texture = perlin.augment(perlin.procedural(image, g), g)
         assert texture.shape == (3, 64, 64) and texture.dtype == torch.uint8
     assert perlin.drawn(64, g).std() > 0
-    moved = perlin.shuffled(picture, g)
-    assert torch.equal(moved.flatten(1).sort().values, picture.flatten(1).sort().values)
-    assert not torch.equal(moved, picture)
+    moved = perlin.shuffled(image, g)
+    assert torch.equal(moved.flatten(1).sort().values, image.flatten(1).sort().values)
+    assert not torch.equal(moved, image)
 
 
 def test_the_folder_of_textures_is_named_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +110,7 @@ def test_the_folder_of_textures_is_named_or_refused(tmp_path: Path, monkeypatch:
     Image.new("RGB", (80, 50), (10, 200, 30)).save(tmp_path / "green.png")
     monkeypatch.setenv("LAB_TEXTURES", str(tmp_path))
     draw, words = perlin.source("folder")
-    assert words.startswith("1 pictures") and draw(torch.zeros(3, 64, 64), gen())[:, 5, 5].tolist() == [10, 200, 30]
+    assert words.startswith("1 images") and draw(torch.zeros(3, 64, 64), gen())[:, 5, 5].tolist() == [10, 200, 30]
 
 
 # ---- RBAM
@@ -244,7 +244,7 @@ def test_eq_12_to_17() -> None:
 
 
 def test_ssim() -> None:
-    # equal pictures 1; two flat ones of 0.25 and 0.75: var = cov = 0, so (2 * 0.1875 + 1e-4) / (0.625 + 1e-4) = 0.6001
+    # equal images 1; two flat ones of 0.25 and 0.75: var = cov = 0, so (2 * 0.1875 + 1e-4) / (0.625 + 1e-4) = 0.6001
     x = torch.rand(2, 3, 32, 32, generator=gen())
     assert torch.allclose(ae.ssim(x, x), torch.ones(2, 32, 32), atol=1e-4)
     flat = torch.full((1, 3, 32, 32), 0.25)
@@ -253,7 +253,7 @@ def test_ssim() -> None:
     assert inverse.mean() < -0.5 and inverse.min() >= -1
 
 
-def test_picture_score_is_a_peak_of_means() -> None:
+def test_image_score_is_a_peak_of_means() -> None:
     # S = 256: one bright pixel is 1 / 441; S = 64: 21 / 4 becomes a window of 5, 1 / 25
     for side, window in ((256, 21), (64, 5)):
         spot = torch.zeros(1, side, side)
@@ -318,7 +318,7 @@ def test_phase_2_leaves_the_encoder_alone(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(RBAE, f"loss_{phase}", watched)
     method = RBAE(**TINY | {"epochs_2": 2}).fit(surfaces())
     ones, twos = ([state for p, state, _ in seen if p == phase] for phase in (1, 2))
-    assert len(ones) == 2 and len(twos) == 4  # six pictures in batches of four
+    assert len(ones) == 2 and len(twos) == 4  # six images in batches of four
     assert all(training == (phase == 1) for phase, _, training in seen)
     last = method.state()
     same = {k: all(torch.equal(state[k], last[k]) for state in twos) for k in last}
@@ -354,15 +354,15 @@ def test_a_stopped_training_goes_on_as_if_it_had_not(stop: str, tmp_path: Path) 
 
 
 def test_reference_is_the_first_or_the_medoid(full: RBAE) -> None:
-    pictures = surfaces()
-    assert torch.equal(full.reference, pictures[0][0])
-    medoid = RBAE(**TINY | {"reference": "medoid"}).fit(pictures)
+    images = surfaces()
+    assert torch.equal(full.reference, images[0][0])
+    medoid = RBAE(**TINY | {"reference": "medoid"}).fit(images)
     with torch.no_grad():
-        levels = medoid.encoder(pictures[:])[2:]
+        levels = medoid.encoder(images[:])[2:]
     v = torch.cat([f.mean((2, 3)) for f in levels], 1)
     number = int(torch.stack([(v - row).norm(dim=1).mean() for row in v]).argmin())
-    assert torch.equal(medoid.reference, pictures[number][0])
-    assert medoid.notes["reference"] == f"training picture {number + 1}"
+    assert torch.equal(medoid.reference, images[number][0])
+    assert medoid.notes["reference"] == f"training image {number + 1}"
 
 
 # ---- components and scores
@@ -371,8 +371,8 @@ def test_reference_is_the_first_or_the_medoid(full: RBAE) -> None:
 def test_toggles_change_the_map(full: RBAE, tested: Tensor) -> None:
     whole = full.score(tested)
     for change in ({"rbam": False}, {"pixel_dis": False}):
-        other = RBAE(**TINY | change).fit(surfaces()).score(tested).pixel
-        assert (other - whole.pixel).abs().max() > 1e-4 * whole.pixel.abs().max(), change
+        other = RBAE(**TINY | change).fit(surfaces()).score(tested).anomaly_map
+        assert (other - whole.anomaly_map).abs().max() > 1e-4 * whole.anomaly_map.abs().max(), change
     literal = RBAE(**TINY | {"attn_scale": 1.0}).restore(full.state()).score(tested)
     assert not torch.allclose(literal.views["repaired features"], whole.views["repaired features"])
 
@@ -381,25 +381,25 @@ def test_one_network_serves_every_segmenter(full: RBAE, tested: Tensor) -> None:
     found = {s: RBAE(**TINY | {"segmenter": s}).restore(full.state()).score(tested) for s in rb_ae.SEGMENTERS}
     rebuilt = found["msfdm"].views["reconstruction"]
     assert all(torch.equal(scores.views["reconstruction"], rebuilt) for scores in found.values())
-    assert torch.equal(found["msfdm"].pixel, full.score(tested).pixel)
-    assert torch.allclose(found["pixel_gap"].pixel, (tested - rebuilt).abs().mean(1))
-    assert torch.allclose(found["ssim"].pixel, 1 - ae.ssim(tested, rebuilt))
+    assert torch.equal(found["msfdm"].anomaly_map, full.score(tested).anomaly_map)
+    assert torch.allclose(found["pixel_gap"].anomaly_map, (tested - rebuilt).abs().mean(1))
+    assert torch.allclose(found["ssim"].anomaly_map, 1 - ae.ssim(tested, rebuilt))
     with torch.no_grad():
         one, two = full.encoder(tested, 3), full.encoder(rebuilt, 3)
     gaps = [(a - b).square().mean(1, keepdim=True) for a, b in zip(one, two, strict=True)]
     summed = sum(F.interpolate(g, (64, 64), mode="bilinear")[:, 0] for g in gaps)
-    assert torch.allclose(found["msfr"].pixel, summed, atol=1e-6)
+    assert torch.allclose(found["msfr"].anomaly_map, summed, atol=1e-6)
     metadata = RBAE.Settings.fields()["segmenter"].metadata
     assert metadata["component"] and metadata["scoring"]
 
 
-def test_picture_scores_and_smoothing(full: RBAE, tested: Tensor) -> None:
+def test_image_scores_and_smoothing(full: RBAE, tested: Tensor) -> None:
     score = lambda **change: RBAE(**TINY | change).restore(full.state()).score(tested)
-    pixel = full.score(tested).pixel
-    assert score(image_score="max").image.item() == pytest.approx(pixel.max().item())
-    assert score(image_score="std").image.item() == pytest.approx(pixel.std().item())
-    assert full.score(tested).image.item() == pytest.approx(ae.peak_of_averages(pixel).item())
-    assert score(sigma=2.0).pixel.std() < pixel.std()
+    pixel = full.score(tested).anomaly_map
+    assert score(image_score="max").image_score.item() == pytest.approx(pixel.max().item())
+    assert score(image_score="std").image_score.item() == pytest.approx(pixel.std().item())
+    assert full.score(tested).image_score.item() == pytest.approx(ae.peak_of_averages(pixel).item())
+    assert score(sigma=2.0).anomaly_map.std() < pixel.std()
 
 
 def test_views(full: RBAE, tested: Tensor) -> None:
@@ -409,7 +409,7 @@ def test_views(full: RBAE, tested: Tensor) -> None:
     assert shapes["reference"] == shapes["reconstruction"] == (3, 64, 64) and shapes["repaired features"] == (16, 16)
     assert [shapes[f"anomaly map {i}"] for i in (1, 2, 3)] == [(64, 64), (32, 32), (16, 16)]
     fused = rb_ae.fusion([views[f"anomaly map {i}"] for i in (1, 2, 3)])
-    assert torch.allclose(fused, full.score(tested).pixel)
+    assert torch.allclose(fused, full.score(tested).anomaly_map)
 
 
 def test_options_reach_the_training() -> None:
@@ -417,7 +417,15 @@ def test_options_reach_the_training() -> None:
     method = RBAE(**TINY | options).fit(surfaces())
     assert all(torch.isfinite(v).all() for v in method.state().values())
     paper = RBAE.presets()["paper"].as_dict()
-    wanted = dict(size=256, epochs_1=400, epochs_2=200, batch=8, rate=1e-4, perceptual="vgg16.tv_in1k", source="folder")
+    wanted = dict(
+        size=256,
+        epochs_1=400,
+        epochs_2=200,
+        batch_size=8,
+        learning_rate=1e-4,
+        perceptual="vgg16.tv_in1k",
+        source="folder",
+    )
     assert {k: paper[k] for k in wanted} == wanted
 
 
@@ -426,12 +434,12 @@ def test_options_reach_the_training() -> None:
 
 @pytest.mark.parametrize("loss", ["l2", "ssim"])
 def test_autoencoder_learns_to_rebuild(loss: str, tested: Tensor) -> None:
-    method = Autoencoder(size=64, width=0.125, loss=loss, epochs=8, rate=5e-3).fit(surfaces())
+    method = Autoencoder(size=64, width=0.125, loss=loss, epochs=8, learning_rate=5e-3).fit(surfaces())
     assert method.history["loss"][-1] < 0.8 * method.history["loss"][0]
     scores = method.score(tested)
     rebuilt = scores.views["reconstruction"]
     by_hand = (tested - rebuilt).square().mean(1) if loss == "l2" else 1 - ae.ssim(tested, rebuilt)
-    assert torch.allclose(scores.pixel, by_hand) and scores.image.shape == (1,)
+    assert torch.allclose(scores.anomaly_map, by_hand) and scores.image_score.shape == (1,)
 
 
 def test_autoencoder_residual() -> None:

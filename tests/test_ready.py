@@ -14,16 +14,16 @@ import torch
 from conftest import ROOT
 from pages import tiny
 
-from lab import METHODS, Detector, LabError, ready, stored
+from lab import METHODS, Detector, LabError, quantized_safetensors, ready_detectors
 from lab.__main__ import main
 from lab.data import samples
 from lab.method import Method
 from lab.ui import variant
-from lab.ui.apart import Apart, Question
-from lab.ui.service import Service
+from lab.ui.detector_service import DetectorService
+from lab.ui.take_apart.session import Apart, Question
 
 WEIGHTS = ROOT / "weights"
-PLANS = ready.plans()
+PLANS = ready_detectors.plans()
 FILES = sorted(str(path.relative_to(WEIGHTS).with_suffix("")) for path in WEIGHTS.glob("*/*.safetensors"))
 EACH = pytest.mark.parametrize("name", FILES)
 TINY = {"cdo": dict(size=64, epochs=2)}
@@ -33,17 +33,17 @@ TINY = {"cdo": dict(size=64, epochs=2)}
 def good() -> Callable[[str], list[np.ndarray]]:
     held: dict[str, list[np.ndarray]] = {}
 
-    def pictures(category: str) -> list[np.ndarray]:
-        return held.setdefault(category, [item.picture() for item in samples.load(category).train])
+    def images(category: str) -> list[np.ndarray]:
+        return held.setdefault(category, [item.image() for item in samples.load(category).train])
 
-    return pictures
+    return images
 
 
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Another folder of weights, with the embedded backbone alone."""
     shutil.copy(WEIGHTS / "embedded.safetensors", tmp_path)
-    monkeypatch.setattr(ready.features, "weights_folders", lambda: [tmp_path])
+    monkeypatch.setattr(ready_detectors.features, "weights_folders", lambda: [tmp_path])
     return tmp_path
 
 
@@ -51,9 +51,9 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_method_that_trains_is_ready_with_each_component_that_it_has_on_off() -> None:
-    kinds = {samples.CATEGORIES[category].kind for category in ready.CATEGORIES}
+    kinds = {samples.CATEGORIES[category].kind for category in ready_detectors.CATEGORIES}
     assert kinds == {"object", "texture"}
-    for category in ready.CATEGORIES:
+    for category in ready_detectors.CATEGORIES:
         for method, kind in METHODS.items():
             own = [p for p in PLANS.values() if (p.category, p.method) == (category, method)]
             if not kind.trains:
@@ -80,40 +80,41 @@ def test_the_folder_is_small() -> None:
 def test_they_are_those_of_the_plan_and_the_readme() -> None:
     """A file that is stale, too many or missing: `make weights` makes those that the plan asks for."""
     assert [name for name in FILES if name not in PLANS] == []
-    assert [name for name in FILES if not ready.current(name, WEIGHTS)] == []
-    assert ready.MARKS[0] + ready.table(WEIGHTS) + ready.MARKS[1] in (WEIGHTS / "README.md").read_text()
+    assert [name for name in FILES if not ready_detectors.is_current(name, WEIGHTS)] == []
+    assert (
+        ready_detectors.README_MARKS[0] + ready_detectors.readme_table(WEIGHTS) + ready_detectors.README_MARKS[1]
+        in (WEIGHTS / "README.md").read_text()
+    )
 
 
 @EACH
 def test_it_is_what_the_page_asks_for(
     name: str, tmp_path: Path, good: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Found by the page's own key without a fit, and calibrated as the pictures that it was fitted to say."""
+    """Found by the page's own key without a fit, and calibrated as the images that it was fitted to say."""
     monkeypatch.setattr(Method, "fit", lambda *_, **__: pytest.fail("it was fitted"))
-    plan, service = PLANS[name], Service(folder=tmp_path)
+    plan, service = PLANS[name], DetectorService(folder=tmp_path)
     asked = variant.name(plan.method, {plan.off: False} if plan.off else {})
     found = service.detector(("samples", plan.category), asked)
     assert found.settings == plan.settings and found.calibration and found.origin["licence"] == samples.LICENCE
-    again = found.rescored(good(plan.category))
+    again = found.with_scoring(good(plan.category))
     assert again.fingerprint == found.fingerprint and again.calibration
     assert again.calibration.scores == pytest.approx(found.calibration.scores, rel=1e-3, abs=1e-2)
     assert again.calibration.pixel == pytest.approx(found.calibration.pixel, rel=1e-3)
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("category", ready.CATEGORIES)
+@pytest.mark.parametrize("category", ready_detectors.CATEGORIES)
 @pytest.mark.parametrize("method", variant.taken())
-def test_taken_apart_without_a_fit(
-    category: str, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_taken_apart_without_a_fit(category: str, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chosen on the page, with a component off: both maps are there before anybody pressed Run."""
     off = next((p.off for p in PLANS.values() if (p.category, p.method) == (category, method) and p.off), "")
     monkeypatch.setattr(Method, "fit", lambda *_, **__: pytest.fail("it was fitted"))
     question = Question.of("samples", category, method, {off: False} if off else {})
-    page = Apart(Service(folder=tmp_path), question)
+    page = Apart(DetectorService(folder=tmp_path), question)
     for _ in page.look(question):
         if len(page.shown.heats) == len(question.methods):
-            page.cancel()  # what follows is the judging of the test pictures
+            page.cancel()  # what follows is the judging of the test images
     maps = [slot["heat"]["heat"] for slot in page.panel()["slots"]]
     assert len(set(maps)) == len(maps) == (2 if off else 1)
     assert len(page.curves()) == len(maps) and all(page.curves().values())
@@ -123,15 +124,15 @@ def test_taken_apart_without_a_fit(
 @pytest.mark.parametrize("method", [m for m, kind in METHODS.items() if kind.trains])
 def test_a_new_fit_gives_the_same(method: str, tmp_path: Path) -> None:
     """Bit for bit on the machine that made it; elsewhere sums have another order, and training carries that on."""
-    name = f"{ready.CATEGORIES[0]}/{method}"
+    name = f"{ready_detectors.CATEGORIES[0]}/{method}"
     if name not in FILES:
         pytest.skip("it is not there")
-    next(ready.make_all([name], tmp_path, 1))
+    next(ready_detectors.build_all([name], tmp_path, 1))
     before, after = (Detector.load(folder / f"{name}.safetensors") for folder in (WEIGHTS, tmp_path))
-    items = samples.load(ready.CATEGORIES[0]).test[::5]
-    heats = [np.stack([d.detect(item.picture()).heat for item in items]) for d in (before, after)]
-    assert np.corrcoef(heats[0].ravel(), heats[1].ravel())[0, 1] > 0.9
-    scores = [[d.detect(item.picture()).score for item in items] for d in (before, after)]
+    items = samples.load(ready_detectors.CATEGORIES[0]).test[::5]
+    anomaly_maps = [np.stack([d.detect(item.image()).anomaly_map for item in items]) for d in (before, after)]
+    assert np.corrcoef(anomaly_maps[0].ravel(), anomaly_maps[1].ravel())[0, 1] > 0.9
+    scores = [[d.detect(item.image()).score for item in items] for d in (before, after)]
     assert np.corrcoef(*scores)[0, 1] > 0.9
 
 
@@ -143,17 +144,22 @@ def test_made_found_and_passed_over(elsewhere: Path, monkeypatch: pytest.MonkeyP
     learned: list[Detector] = []
     packed = Detector.packed
     monkeypatch.setattr(Detector, "packed", lambda self, *told: learned.append(self) or packed(self, *told))
-    path = ready.make("washer/cdo", elsewhere)
-    assert path == elsewhere / "washer/cdo.safetensors" and ready.current("washer/cdo", elsewhere)
-    made, plan = Detector.load(path), ready.plans()["washer/cdo"]
+    path = ready_detectors.build("washer/cdo", elsewhere)
+    assert path == elsewhere / "washer/cdo.safetensors" and ready_detectors.is_current("washer/cdo", elsewhere)
+    made, plan = Detector.load(path), ready_detectors.plans()["washer/cdo"]
     assert made.key == plan.key
-    assert set(made.bits) == set(stored.parts(made.method.state())) and set(made.bits.values()) <= set(ready.BITS)
+    assert set(made.bits) == set(quantized_safetensors.parts(made.method.state())) and set(made.bits.values()) <= set(
+        ready_detectors.BITS
+    )
     most = max(made.bits.values())
-    assert re.match(rf"(\d+ to )?{most} bits a value", made.method.notes[ready.STORED])
-    test = [item.picture() for item in samples.load("washer").test[::7]]
-    assert ready.moved([learned[0].raw(p) for p in test], [made.raw(p) for p in test]) < 3 * ready.LIMIT
+    assert re.match(rf"(\d+ to )?{most} bits a value", made.method.notes[ready_detectors.QUANTIZATION_NOTE])
+    test = [item.image() for item in samples.load("washer").test[::7]]
+    assert (
+        ready_detectors.largest_shift([learned[0].raw(p) for p in test], [made.raw(p) for p in test])
+        < 3 * ready_detectors.MAX_SHIFT
+    )
 
-    place, service = ("samples", "washer"), Service(folder=elsewhere / "cache")
+    place, service = ("samples", "washer"), DetectorService(folder=elsewhere / "cache")
     assert service.ready(place, "cdo") and not service.ready(place, "cdo?oom=0")
     assert not service.ready(("samples", "cloth"), "cdo") and service.ready(place, "patchcore") is None
     # what only scores is made of it, without a fit
@@ -162,41 +168,43 @@ def test_made_found_and_passed_over(elsewhere: Path, monkeypatch: pytest.MonkeyP
     assert rescored.calibration != made.calibration and rescored.settings.image_score == "top1"  # type: ignore[attr-defined]
 
     for changed in (
-        lambda patch: patch.setattr(METHODS["cdo"], "edition", 2),
-        lambda patch: patch.setattr(ready, "FORMAT", 99),
+        lambda patch: patch.setattr(METHODS["cdo"], "algorithm_version", 2),
+        lambda patch: patch.setattr(ready_detectors, "FILE_FORMAT", 99),
         lambda patch: patch.setattr(samples, "VERSION", 99),
-        lambda patch: patch.setattr(ready.bench, "weights", lambda settings: {"tag": "embedded", "sha256": "0"}),
+        lambda patch: patch.setattr(
+            ready_detectors.runs, "backbone_weights", lambda settings: {"tag": "embedded", "sha256": "0"}
+        ),
     ):
         with monkeypatch.context() as patch:
             changed(patch)
-            assert not ready.current("washer/cdo", elsewhere)
-            assert Service(folder=elsewhere / "none").ready(place, "cdo") is None
-    assert Service(folder=elsewhere / "none", seed=1).ready(place, "cdo") is None
-    assert Service(folder=elsewhere / "none").ready(place, "cdo")
+            assert not ready_detectors.is_current("washer/cdo", elsewhere)
+            assert DetectorService(folder=elsewhere / "none").ready(place, "cdo") is None
+    assert DetectorService(folder=elsewhere / "none", seed=1).ready(place, "cdo") is None
+    assert DetectorService(folder=elsewhere / "none").ready(place, "cdo")
 
 
 def test_a_broken_file_is_passed_over(elsewhere: Path, caplog: pytest.LogCaptureFixture) -> None:
     (elsewhere / "washer").mkdir()
     (elsewhere / "washer/cdo.safetensors").write_bytes(b"cut off")
-    assert ready.find("0" * 40) is None and "washer/cdo.safetensors is not a detector" in caplog.text
-    assert not ready.current("washer/cdo", elsewhere)
+    assert ready_detectors.find_file("0" * 40) is None and "washer/cdo.safetensors is not a detector" in caplog.text
+    assert not ready_detectors.is_current("washer/cdo", elsewhere)
 
 
 def test_moved_by_hand() -> None:
     def scores(*values: float) -> Any:
-        return ready.Scores(torch.tensor([[values]]), torch.tensor([max(values)]))
+        return ready_detectors.Scores(torch.tensor([[values]]), torch.tensor([max(values)]))
 
     before = [scores(0, 2), scores(1, 5)]
-    assert ready.moved(before, before) == 0
-    assert ready.moved(before, [scores(0, 2), scores(1.5, 5)]) == pytest.approx(0.1)  # pixels 0 to 5
-    assert ready.moved(before, [scores(0, 2), scores(1, 5.3)]) == pytest.approx(0.1)  # pictures 2 to 5
+    assert ready_detectors.largest_shift(before, before) == 0
+    assert ready_detectors.largest_shift(before, [scores(0, 2), scores(1.5, 5)]) == pytest.approx(0.1)  # pixels 0 to 5
+    assert ready_detectors.largest_shift(before, [scores(0, 2), scores(1, 5.3)]) == pytest.approx(0.1)  # images 2 to 5
 
 
 def test_a_part_has_no_more_bits_than_its_scores_need(monkeypatch: pytest.MonkeyPatch) -> None:
     """Made so that rounding a part to n bits moves the scores by 2^-n of their range, and parts add up."""
     learned = Detector("autoencoder", size=64)
     learned.method.build()
-    parts = stored.parts(learned.method.state())
+    parts = quantized_safetensors.parts(learned.method.state())
     assert len(parts) > 1
     asked: list[dict[str, int]] = []
 
@@ -204,31 +212,46 @@ def test_a_part_has_no_more_bits_than_its_scores_need(monkeypatch: pytest.Monkey
         asked.append(bits)
         return tensors
 
-    monkeypatch.setattr(stored, "rounded", rounded)
-    monkeypatch.setattr(ready, "moved", lambda *_: sum(2.0**-n for n in asked[-1].values()) if asked else 0.0)
-    monkeypatch.setattr(ready, "LIMIT", len(parts) * 2.0**-10 + 2.0**-11)
-    bits, shift = ready.fewest(learned, [np.zeros((64, 64, 3), np.uint8)])
+    monkeypatch.setattr(quantized_safetensors, "quantize", rounded)
+    monkeypatch.setattr(
+        ready_detectors, "largest_shift", lambda *_: sum(2.0**-n for n in asked[-1].values()) if asked else 0.0
+    )
+    monkeypatch.setattr(ready_detectors, "MAX_SHIFT", len(parts) * 2.0**-10 + 2.0**-11)
+    bits, shift = ready_detectors.fewest_bits(learned, [np.zeros((64, 64, 3), np.uint8)])
     assert bits == dict.fromkeys(parts, 10) and shift == len(parts) * 2.0**-10
-    monkeypatch.setattr(ready, "LIMIT", (len(parts) + 1) * 2.0**-10)  # the first can be had in one bit less
-    assert ready.fewest(learned, [np.zeros((64, 64, 3), np.uint8)])[0] == dict.fromkeys(parts, 10) | {parts[0]: 9}
-    monkeypatch.setattr(ready, "LIMIT", 2.0**-17)
-    assert ready.fewest(learned, [np.zeros((64, 64, 3), np.uint8)]) == ({}, 0.0)
+    monkeypatch.setattr(
+        ready_detectors, "MAX_SHIFT", (len(parts) + 1) * 2.0**-10
+    )  # the first can be had in one bit less
+    assert ready_detectors.fewest_bits(learned, [np.zeros((64, 64, 3), np.uint8)])[0] == dict.fromkeys(parts, 10) | {
+        parts[0]: 9
+    }
+    monkeypatch.setattr(ready_detectors, "MAX_SHIFT", 2.0**-17)
+    assert ready_detectors.fewest_bits(learned, [np.zeros((64, 64, 3), np.uint8)]) == ({}, 0.0)
 
 
 def test_the_command(elsewhere: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is there already is left alone, the table is written, a detector is asked for by its name."""
     tiny(monkeypatch, TINY)
-    monkeypatch.setattr(ready, "plans", lambda: {"washer/cdo": ready.Plan("washer", "cdo")})
-    monkeypatch.setattr(ready, "make_all", lambda names, folder, jobs: [ready.make(name, folder) for name in names])
-    (elsewhere / "README.md").write_text("# Weights\n" + "".join(ready.MARKS) + "end\n")
+    monkeypatch.setattr(ready_detectors, "plans", lambda: {"washer/cdo": ready_detectors.Plan("washer", "cdo")})
+    monkeypatch.setattr(
+        ready_detectors,
+        "build_all",
+        lambda names, folder, jobs: [ready_detectors.build(name, folder) for name in names],
+    )
+    (elsewhere / "README.md").write_text("# Weights\n" + "".join(ready_detectors.README_MARKS) + "end\n")
     assert main(["weights", "-o", str(elsewhere)]) == 0 and "1 of 1 made" in capsys.readouterr().out
     file = elsewhere / "washer/cdo.safetensors"
     first = file.read_bytes()
-    assert f"| `washer/cdo` | CDO | {ready._span(stored.head(file)['bits'])} |" in (elsewhere / "README.md").read_text()
+    assert (
+        f"| `washer/cdo` | CDO | {ready_detectors._span(quantized_safetensors.read_metadata(file)['bits'])} |"
+        in (elsewhere / "README.md").read_text()
+    )
     assert main(["weights", "-o", str(elsewhere)]) == 0 and "0 of 1 made" in capsys.readouterr().out
     assert main(["weights", "-o", str(elsewhere), "washer/cdo"]) == 0 and file.read_bytes() == first
-    assert (elsewhere / "README.md").read_text().endswith(ready.MARKS[1] + "end\n")
+    assert (elsewhere / "README.md").read_text().endswith(ready_detectors.README_MARKS[1] + "end\n")
     assert main(["weights", "-o", str(elsewhere), "washer/magic"]) == 2 and "washer/magic" in capsys.readouterr().err
-    assert ready.file("washer/cdo") == file and ready.file("washer/none") == Path("washer/none")
+    assert ready_detectors.resolve("washer/cdo") == file and ready_detectors.resolve("washer/none") == Path(
+        "washer/none"
+    )
     with pytest.raises(LabError, match="no file washer/none"):
-        Detector.load(ready.file("washer/none"))
+        Detector.load(ready_detectors.resolve("washer/none"))

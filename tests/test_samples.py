@@ -1,4 +1,4 @@
-"""The samples: what is promised of their lists, pictures, masks and files, and that the generator stays frozen."""
+"""The samples: what is promised of their lists, images, masks and files, and that the generator stays frozen."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from lab.data import samples
-from lab.data.drawing import visible
+from lab.data.samples.drawing import visible
 from lab.errors import Cancelled, LabError
 
 GOLDEN: dict[str, tuple[str, str]] = {
@@ -64,17 +64,17 @@ def test_kinds() -> None:
 
 
 @pytest.mark.parametrize("category", samples.CATEGORIES)
-def test_pictures_and_masks(category: str) -> None:
+def test_images_and_masks(category: str) -> None:
     data = samples.load(category)
-    pictures = []
+    images = []
     for item in [data.train[0], data.test[0], *{i.defect: i for i in data.test}.values()]:
-        picture, mask = item.picture(), item.mask()
-        assert picture.shape == (256, 256, 3) and picture.dtype == np.uint8
+        image, mask = item.image(), item.mask()
+        assert image.shape == (256, 256, 3) and image.dtype == np.uint8
         assert mask.shape == (256, 256) and mask.dtype == bool
         assert (20 <= mask.sum() < 0.2 * mask.size) if item.bad else not mask.any()
-        assert picture.std() > 5 and np.mean((picture == 0) | (picture == 255)) < 0.02  # neither blank nor clipped
-        pictures.append(picture)
-    assert np.abs(pictures[0].astype(int) - pictures[1]).mean() > 1  # one scene is not another
+        assert image.std() > 5 and np.mean((image == 0) | (image == 255)) < 0.02  # neither blank nor clipped
+        images.append(image)
+    assert np.abs(images[0].astype(int) - images[1]).mean() > 1  # one scene is not another
 
 
 def test_mask_is_where_the_scene_changed() -> None:
@@ -99,20 +99,20 @@ def test_visible_drops_specks_and_fills_holes() -> None:
 
 
 def test_same_seed_same_bytes() -> None:
-    first, mask = samples.load("board").test[-1].picture(), samples.load("board").test[-1].mask()
+    first, mask = samples.load("board").test[-1].image(), samples.load("board").test[-1].mask()
     first_copy = first.copy()
-    first[:] = 0  # what a caller does to its picture is its own affair
+    first[:] = 0  # what a caller does to its image is its own affair
     samples._render.cache_clear()
-    assert (samples.load("board").test[-1].picture() == first_copy).all()
+    assert (samples.load("board").test[-1].image() == first_copy).all()
     assert (samples.load("board").test[-1].mask() == mask).all()
-    assert (samples.load("board", seed=1).test[-1].picture() != first_copy).mean() > 0.3
+    assert (samples.load("board", seed=1).test[-1].image() != first_copy).mean() > 0.3
 
 
 @pytest.mark.parametrize("category", samples.CATEGORIES)
 def test_frozen(category: str) -> None:
-    """A grid of 49 green values of two pictures; one grey level of grace for another machine's rounding."""
+    """A grid of 49 green values of two images; one grey level of grace for another machine's rounding."""
     for item, golden in zip((samples.load(category).train[7], samples.load(category).test[20]), GOLDEN[category]):
-        values = item.picture()[32:256:32, 32:256:32, 1].astype(int).ravel()
+        values = item.image()[32:256:32, 32:256:32, 1].astype(int).ravel()
         assert np.mean(np.abs(values - np.frombuffer(bytes.fromhex(golden), np.uint8)) <= 1) > 0.95, values
 
 
@@ -129,7 +129,7 @@ def test_write(tmp_path, monkeypatch) -> None:
     assert files == sorted(expected)
     assert "CC0" in (tmp_path / "LICENCE.txt").read_text(encoding="utf-8")
     item = samples.load("metal").test[-1]
-    assert (np.asarray(Image.open(tmp_path / "metal/test/scratch/000.png")) == item.picture()).all()
+    assert (np.asarray(Image.open(tmp_path / "metal/test/scratch/000.png")) == item.image()).all()
     mask = np.asarray(Image.open(tmp_path / "metal/ground_truth/scratch/000_mask.png"))
     assert set(np.unique(mask)) == {0, 255} and ((mask > 0) == item.mask()).all()
     assert told == sorted(told) and told[-1] == 1
@@ -157,5 +157,5 @@ def test_a_category_is_drawn_in_five_seconds(category: str) -> None:
     """Of one core: a visitor who chooses another category waits for it."""
     began = time.process_time()
     for item in samples.load(category, seed=99).train + samples.load(category, seed=99).test:
-        item.picture()
+        item.image()
     assert time.process_time() - began < 5

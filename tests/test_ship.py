@@ -18,9 +18,9 @@ from packaging.requirements import Requirement
 from pages import Visit, served
 
 import lab
-from lab import images
+from lab import image_files
 from lab.data import samples
-from lab.data.known import KNOWN
+from lab.data.known_sets import KNOWN
 from lab.parts.features import BACKBONES
 
 NAME = "pixel_gaussian"
@@ -59,7 +59,7 @@ def test_the_readmes_method_fulfils_the_contract(tmp_path: Path) -> None:
     for i in range(8):
         path = tmp_path / f"stripes/good/{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        images.write_png(path, stripes(i))
+        image_files.write_png(path, stripes(i))
     script = f"""
 import sys, pytest
 from lab import METHODS, trial
@@ -76,7 +76,7 @@ sys.exit(pytest.main(["-n", "0", "-rA", "-p", "no:cacheprovider", "-k", "{NAME}"
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{NAME}: Pixel Gaussian (representation)" in done.stdout
-    assert "det.safetensors: Pixel Gaussian fitted on 8 pictures" in done.stdout
+    assert "det.safetensors: Pixel Gaussian fitted on 8 images" in done.stdout
     passed = re.findall(r"^PASSED tests/(\w+)\.py::(\w+)", done.stdout, re.MULTILINE)
     contract = (ROOT / "tests/test_contract.py").read_text()
     wanted = set(re.findall(r"@METHOD\ndef (\w+)", contract)) | {"test_every_component_changes_the_map"}

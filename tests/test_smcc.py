@@ -12,31 +12,32 @@ from conftest import stripes
 from sklearn.mixture import GaussianMixture
 
 from lab import LabError
-from lab.methods.smcc import SMCC
-from lab.parts import collapse, features, gmm, maps, memory
-from lab.parts.centers import center_distances, loss_c, loss_o, patch_scores, smcc_loss
-from lab.parts.train import Pictures
+from lab.image_stack import ImageStack
+from lab.methods.smcc import collapse, gmm
+from lab.methods.smcc.centers import center_distances, loss_c, loss_o, patch_scores, smcc_loss
+from lab.methods.smcc.smcc import SMCC
+from lab.parts import features, maps, memory_bank
 
 G = torch.Generator
 LINE = torch.tensor([[0.0], [1.0]])  # C1 = 0, C2 = 1
 
 
-def pictures(n: int = 8, first: int = 0, size: int = 64, defect: bool = False) -> torch.Tensor:
+def images(n: int = 8, first: int = 0, size: int = 64, defect: bool = False) -> torch.Tensor:
     held = [torch.from_numpy(stripes(first + i, size=size, defect=defect)).permute(2, 0, 1) for i in range(n)]
     return torch.stack(held)
 
 
 def made(**changes: Any) -> SMCC:
-    settings = dict(size=64, epochs=1, pool=600, bank_patches=300, rate_backbone=1e-4)
+    settings = dict(size=64, epochs=1, pool=600, bank_patches=300, learning_rate_backbone=1e-4)
     return SMCC(**(settings | changes))
 
 
 @pytest.fixture(scope="module")
 def full() -> SMCC:
-    return made(epochs=3).fit(pictures())
+    return made(epochs=3).fit(images())
 
 
-TEST = pictures(2, 100, defect=True).float() / 255
+TEST = images(2, 100, defect=True).float() / 255
 
 # --- equations --------------------------------------------------------------------------------------------------------
 
@@ -173,26 +174,26 @@ def test_guards_tell_each_kind_of_collapse() -> None:
 
 
 def test_a_provoked_collapse_is_stopped_and_told() -> None:
-    method = made(rate_backbone=1e-3, epochs=40, batch=2).fit(pictures())  # the paper's rate
+    method = made(learning_rate_backbone=1e-3, epochs=40, batch_size=2).fit(images())  # the paper's rate
     assert "stopped in epoch" in method.notes["collapse"]
     curves = [method.history.get(name, []) for name in ("loss", "choice", "distance of patches")]
     assert len(curves[0]) == len(curves[1]) < 40 and min(curves[2], default=1) >= collapse.LEAST
-    assert torch.isfinite(method.score(TEST).pixel).all()
+    assert torch.isfinite(method.score(TEST).anomaly_map).all()
 
 
 def test_what_was_best_before_the_collapse_is_kept(full: SMCC, monkeypatch: pytest.MonkeyPatch) -> None:
     verdicts = iter(["", "", "", "patches drew together"])
     monkeypatch.setattr(collapse, "collapsed", lambda now, start: next(verdicts))
-    method = made(epochs=30).fit(pictures())
+    method = made(epochs=30).fit(images())
     assert method.notes["collapse"] == "stopped in epoch 4 of 30: patches drew together"
     assert method.history == full.history and all(torch.equal(v, method.state()[k]) for k, v in full.state().items())
 
 
 def test_a_loss_that_is_no_number_leaves_the_untouched_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SMCC, "loss", lambda self, p, part: self.patches(p, part).mean() * math.nan)
-    broken = made(epochs=5).fit(pictures())
+    broken = made(epochs=5).fit(images())
     assert "nan" in broken.notes["collapse"] and "untouched" in broken.notes["epoch"]
-    assert torch.equal(broken.score(TEST).pixel, made(l_c=False, l_o=False).fit(pictures()).score(TEST).pixel)
+    assert torch.equal(broken.score(TEST).anomaly_map, made(l_c=False, l_o=False).fit(images()).score(TEST).anomaly_map)
 
 
 # --- the method -------------------------------------------------------------------------------------------------------
@@ -200,35 +201,35 @@ def test_a_loss_that_is_no_number_leaves_the_untouched_network(monkeypatch: pyte
 
 @pytest.mark.parametrize("bank", ["random", "kcenter", "all"])
 def test_the_bank_has_one_size(bank: str) -> None:
-    few, many = (made(bank=bank, bank_pictures=4, trainable="adapter").fit(pictures(n)) for n in (3, 14))
+    few, many = (made(bank=bank, bank_images=4, trainable="adapter").fit(images(n)) for n in (3, 14))
     assert few.embedding.bank.shape == many.embedding.bank.shape == (300, 224)
-    plain = dict(bank=bank, bank_pictures=4, bank_patches=0, l_c=False, l_o=False)
-    few, many = (made(**plain).fit(pictures(n)) for n in (3, 9))
+    plain = dict(bank=bank, bank_images=4, bank_patches=0, l_c=False, l_o=False)
+    few, many = (made(**plain).fit(images(n)) for n in (3, 9))
     assert len(few.embedding.bank) == len(many.embedding.bank) == 4 * 16 * 16  # B h w
 
 
-def test_the_live_bank_is_as_large_for_20_as_for_400_pictures() -> None:
-    few, many = (SMCC(size=64, epochs=1).fit(pictures(n)) for n in (20, 400))
+def test_the_live_bank_is_as_large_for_20_as_for_400_images() -> None:
+    few, many = (SMCC(size=64, epochs=1).fit(images(n)) for n in (20, 400))
     assert few.embedding.bank.shape == many.embedding.bank.shape == (2048, 224)
     assert {k: v.shape for k, v in few.state().items()} == {k: v.shape for k, v in many.state().items()}
 
 
 def test_without_losses_it_is_nearest_neighbours_on_the_untouched_network() -> None:
-    method = made(l_c=False, l_o=False, neighbours=3).fit(pictures())
+    method = made(l_c=False, l_o=False, neighbours=3).fit(images())
     assert method.embedding.network is None and not method.history
     network = features.backbone("embedded")
     with torch.no_grad():
         rows = features.rows_of(features.fuse(network(TEST)))
-        scores = memory.nearest(rows, method.embedding.bank, 3).mean(1).view(2, 16, 16)
+        scores = memory_bank.nearest(rows, method.embedding.bank, 3).mean(1).view(2, 16, 16)
     pixel = maps.smooth(maps.upsample(scores, 64), 1.0)  # 4 pixels at 256
-    assert torch.allclose(method.score(TEST).pixel, pixel, atol=1e-5)
-    assert torch.allclose(method.score(TEST).image, pixel.amax((1, 2)), atol=1e-5)
+    assert torch.allclose(method.score(TEST).anomaly_map, pixel, atol=1e-5)
+    assert torch.allclose(method.score(TEST).image_score, pixel.amax((1, 2)), atol=1e-5)
 
 
 def test_every_toggle_changes_the_map(full: SMCC) -> None:
-    rows = {(c, o): made(epochs=3, l_c=c, l_o=o).fit(pictures()) for c in (True, False) for o in (True, False)}
-    assert torch.equal(rows[True, True].score(TEST).pixel, full.score(TEST).pixel)  # same seed, same bytes
-    found = [method.score(TEST).pixel for method in rows.values()]
+    rows = {(c, o): made(epochs=3, l_c=c, l_o=o).fit(images()) for c in (True, False) for o in (True, False)}
+    assert torch.equal(rows[True, True].score(TEST).anomaly_map, full.score(TEST).anomaly_map)  # same seed, same bytes
+    found = [method.score(TEST).anomaly_map for method in rows.values()]
     for i in range(4):
         for j in range(i):
             assert float((found[i] - found[j]).abs().max()) > 1e-4 * float(found[0].max())
@@ -250,8 +251,8 @@ def test_state_holds_what_was_learned_and_no_more(full: SMCC) -> None:
     state = full.state()
     assert {k.split(".")[0] for k in state} == {"projection", "S", "embedding"}
     again = made(epochs=3).restore(state)
-    assert torch.equal(again.score(TEST).pixel, full.score(TEST).pixel)
-    small = made(trainable="adapter", projection=32).fit(pictures())
+    assert torch.equal(again.score(TEST).anomaly_map, full.score(TEST).anomaly_map)
+    small = made(trainable="adapter", projection=32).fit(images())
     names = ["S", "embedding.adapter.bias", "embedding.adapter.weight", "embedding.bank", "projection"]
     assert sorted(small.state()) == names and small.embedding.bank.shape == (300, 32)
     Q = small.projection
@@ -268,13 +269,13 @@ def test_an_untrained_adapter_is_the_identity() -> None:
 def test_the_best_epoch_is_kept(full: SMCC) -> None:
     best = 1 + full.history["choice"].index(max(full.history["choice"]))
     assert full.notes["epoch"] == f"{best} of 3 kept"
-    shorter = made(epochs=best).fit(pictures())
+    shorter = made(epochs=best).fit(images())
     assert all(torch.equal(v, full.state()[k]) for k, v in shorter.state().items())
 
 
 @pytest.mark.parametrize("choose", ["val_loss", "last"])
 def test_other_ways_to_choose(choose: str) -> None:
-    method = made(epochs=2, choose=choose, trainable="adapter").fit(pictures(5))
+    method = made(epochs=2, choose=choose, trainable="adapter").fit(images(5))
     values = method.history["choice"]
     kept = 2 if choose == "last" else 1 + values.index(max(values))
     assert method.notes["epoch"] == f"{kept} of 2 kept"
@@ -282,24 +283,24 @@ def test_other_ways_to_choose(choose: str) -> None:
 
 
 def test_neighbours_change_the_map_not_the_training() -> None:
-    one, five = (made(neighbours=K, trainable="adapter").fit(pictures(5)) for K in (1, 5))
+    one, five = (made(neighbours=K, trainable="adapter").fit(images(5)) for K in (1, 5))
     assert all(torch.equal(v, one.state()[k]) for k, v in five.state().items())
-    assert (five.score(TEST).pixel > one.score(TEST).pixel).all()
+    assert (five.score(TEST).anomaly_map > one.score(TEST).anomaly_map).all()
 
 
 def test_the_crop_is_pasted_back() -> None:
-    method = made(size=96, crop=64, l_c=False, l_o=False).fit(pictures(size=96))
-    test = pictures(1, 100, size=96, defect=True).float() / 255
-    pixel = method.score(test).pixel[0]
+    method = made(size=96, crop=64, l_c=False, l_o=False).fit(images(size=96))
+    test = images(1, 100, size=96, defect=True).float() / 255
+    pixel = method.score(test).anomaly_map[0]
     assert pixel.shape == (96, 96) and (pixel[:16] == pixel.min()).all() and (pixel[:, 80:] == pixel.min()).all()
     inner = made(l_c=False, l_o=False)
     inner.build()
     inner.embedding.bank = method.embedding.bank
-    assert torch.allclose(inner.score(test[..., 16:80, 16:80]).pixel[0], pixel[16:80, 16:80])
+    assert torch.allclose(inner.score(test[..., 16:80, 16:80]).anomaly_map[0], pixel[16:80, 16:80])
 
 
 def test_an_anchor_weighs_how_far_patches_moved(full: SMCC) -> None:
-    seen, part = Pictures(pictures(3)), torch.arange(3)
+    seen, part = ImageStack(images(3)), torch.arange(3)
     anchored = made(epochs=3, anchor=2.0).restore(full.state())
     with torch.no_grad():
         moved = (full.patches(seen, part) - full.first_patches(seen, part)).square().sum(1).mean()
@@ -316,17 +317,17 @@ def test_score_runs_the_network_once(full: SMCC) -> None:
     assert len(calls) == 1
 
 
-def test_layers_and_too_few_pictures_are_told() -> None:
+def test_layers_and_too_few_images_are_told() -> None:
     for layers in ((1, 2, 3, 4), (), (3, 1), (0, 1)):
         with pytest.raises(LabError, match="layers"):
             SMCC(layers=layers)
     assert SMCC(layers=[2, 3]).settings.layers == (2, 3)
-    assert made(layers=(2, 3), l_o=False).fit(pictures(5)).embedding.bank.shape == (300, 64 + 128)
+    assert made(layers=(2, 3), l_o=False).fit(images(5)).embedding.bank.shape == (300, 64 + 128)
     with pytest.raises(LabError, match="at least 2"):
-        made().fit(pictures(1))
+        made().fit(images(1))
 
 
 def test_centers_may_be_the_coreset() -> None:
-    method = made(centers="coreset", trainable="adapter", sampling=0.05).fit(pictures(5))
+    method = made(centers="coreset", trainable="adapter", sampling=0.05).fit(images(5))
     assert method.S.shape == (30, 224)
-    assert made(trainable="adapter").fit(pictures(5)).S.shape == (10, 224)
+    assert made(trainable="adapter").fit(images(5)).S.shape == (10, 224)

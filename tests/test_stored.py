@@ -11,7 +11,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from lab import Detector, LabError, stored
+from lab import Detector, LabError, quantized_safetensors
 
 ROWS = torch.tensor([1e-3, 1.0, 50.0])[:, None] * torch.randn(3, 400, generator=torch.Generator().manual_seed(0))
 TENSORS = {
@@ -22,30 +22,34 @@ NEAR = {"near": torch.ones(3, 400), "far": torch.full((3, 400), 0.3)}
 
 
 def all_in(bits: int) -> dict[str, int]:
-    return dict.fromkeys(stored.parts(TENSORS), bits)
+    return dict.fromkeys(quantized_safetensors.parts(TENSORS), bits)
 
 
 def test_by_hand() -> None:
     """Four bits: |q| <= 7. A row up to 3.5 has steps of 0.5; 7.2 is rounded to seven steps of 1, 7.3 is too far."""
     x = {"x": torch.tensor([[3.5, -0.6, 0.2], [7.2, 0.9, -3.2], [7.3, 0.9, -3.2]])}
-    assert stored.rounded(x, {"x": 4}, {})["x"].tolist() == [[3.5, -0.5, 0.0], [7.0, 1.0, -3.0], [8.0, 0.0, -4.0]]
-    assert stored.rounded(x, {}, {})["x"] is x["x"]
+    assert quantized_safetensors.quantize(x, {"x": 4}, {})["x"].tolist() == [
+        [3.5, -0.5, 0.0],
+        [7.0, 1.0, -3.0],
+        [8.0, 0.0, -4.0],
+    ]
+    assert quantized_safetensors.quantize(x, {}, {})["x"] is x["x"]
     # a difference of 4 bits less: eight bits keep 7 steps of 2^-10 about 1
     moved = {"x": torch.tensor([[1 + 7 / 1024, 1 - 2.4 / 1024]])}
-    held = stored.rounded(moved, {"x": 8}, {"x": torch.ones(1, 2)})["x"]
+    held = quantized_safetensors.quantize(moved, {"x": 8}, {"x": torch.ones(1, 2)})["x"]
     assert held.tolist() == [[1 + 7 / 1024, 1 - 2 / 1024]]
 
 
 def test_the_parts_are_where_names_begin_and_the_largest_come_first() -> None:
     two = {"a.w": torch.zeros(2, 3), "b.v": torch.zeros(2, 2), "b.w": torch.zeros(2, 2), "c": torch.zeros(9)}
-    assert stored.parts(two) == ["b", "a"]  # a vector stays whole
-    assert stored.rounded({"a.w": ROWS, "b": ROWS}, {"b": 8}, {})["a.w"] is ROWS
+    assert quantized_safetensors.parts(two) == ["b", "a"]  # a vector stays whole
+    assert quantized_safetensors.quantize({"a.w": ROWS, "b": ROWS}, {"b": 8}, {})["a.w"] is ROWS
 
 
 @pytest.mark.parametrize("bits", [6, 8, 12, 13, 16])
 def test_a_row_is_rounded_once_and_to_a_step_of_its_own(bits: int, tmp_path: Path) -> None:
-    held = stored.rounded(TENSORS, all_in(bits), NEAR)
-    again = stored.rounded(held, all_in(bits), NEAR)
+    held = quantized_safetensors.quantize(TENSORS, all_in(bits), NEAR)
+    again = quantized_safetensors.quantize(held, all_in(bits), NEAR)
     for name, x in TENSORS.items():
         assert torch.equal(held[name], again[name]) and held[name].shape == x.shape and held[name].dtype == x.dtype
     for name in ("mean", "order", "none", "empty"):
@@ -55,12 +59,12 @@ def test_a_row_is_rounded_once_and_to_a_step_of_its_own(bits: int, tmp_path: Pat
         step = kept.abs().amax(-1) / (2 ** (given - 1) - 1)  # and at 1 float32 resolves 1.2e-7
         assert bool(((held[name] - TENSORS[name]).view(3, -1).abs().amax(1) <= step + 2e-7).all()), name
     file = tmp_path / "a.safetensors"
-    stored.write(file, TENSORS, dict(method="x", nice="ü"), all_in(bits), NEAR)
-    told, packed = stored.read(file)
-    assert told["nice"] == "ü" and told["bits"] == all_in(bits) and stored.head(file) == told
-    found = stored.unpacked(told, packed, NEAR)
+    quantized_safetensors.write(file, TENSORS, dict(method="x", nice="ü"), all_in(bits), NEAR)
+    told, packed = quantized_safetensors.read(file)
+    assert told["nice"] == "ü" and told["bits"] == all_in(bits) and quantized_safetensors.read_metadata(file) == told
+    found = quantized_safetensors.dequantize(told, packed, NEAR)
     assert set(found) == set(held) and all(torch.equal(found[name], held[name]) for name in held)
-    stored.write(tmp_path / "b.safetensors", found, dict(method="x", nice="ü"), all_in(bits), NEAR)
+    quantized_safetensors.write(tmp_path / "b.safetensors", found, dict(method="x", nice="ü"), all_in(bits), NEAR)
     assert (tmp_path / "b.safetensors").read_bytes() == file.read_bytes()
 
 
@@ -71,31 +75,34 @@ def test_rounding_again_changes_nothing(seed: int, spread: float) -> None:
     near = {"x": torch.randn(50, 9, generator=generator)}
     x = {"x": near["x"] + spread * torch.randn(50, 9, generator=generator)}
     for bits in (6, 7, 9, 16):
-        held = stored.rounded(x, {"x": bits}, near)
-        assert torch.equal(stored.rounded(held, {"x": bits}, near)["x"], held["x"])
+        held = quantized_safetensors.quantize(x, {"x": bits}, near)
+        assert torch.equal(quantized_safetensors.quantize(held, {"x": bits}, near)["x"], held["x"])
 
 
 def test_fewer_bits_and_differences_weigh_less(tmp_path: Path) -> None:
     file, x, sizes = tmp_path / "x.safetensors", {"x": ROWS + 1e-3 * ROWS.flip(1)}, []
     for bits, near in (({}, {}), ({"x": 16}, {}), ({"x": 12}, {}), ({"x": 12}, {"x": ROWS})):
-        stored.write(file, x, dict(method="x"), bits, near)
+        quantized_safetensors.write(file, x, dict(method="x"), bits, near)
         sizes.append(file.stat().st_size)
     assert sizes[0] > 4 * 1200 > sizes[1] > sizes[2] > sizes[3]
-    assert float((stored.rounded(x, {"x": 12}, {"x": ROWS})["x"] - x["x"]).abs().max()) < 1e-3 * 50 * 4 / 127
+    assert (
+        float((quantized_safetensors.quantize(x, {"x": 12}, {"x": ROWS})["x"] - x["x"]).abs().max())
+        < 1e-3 * 50 * 4 / 127
+    )
 
 
 def test_what_cannot_be_written_is_an_error_of_the_system(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="o such file"):
-        stored.write(tmp_path / "missing" / "x.safetensors", TENSORS, dict(method="x"), {"conv": 12}, {})
+        quantized_safetensors.write(tmp_path / "missing" / "x.safetensors", TENSORS, dict(method="x"), {"conv": 12}, {})
 
 
 def test_a_file_that_contradicts_itself_is_explained(good: list[np.ndarray], tmp_path: Path) -> None:
     detector = Detector("stfpm", size=64, epochs=1).fit(good)
-    bits = dict.fromkeys(stored.parts(detector.method.state()), 12)
+    bits = dict.fromkeys(quantized_safetensors.parts(detector.method.state()), 12)
     file = detector.packed(bits, good).save(tmp_path / "d.safetensors")
     assert Detector.load(file).bits == bits
     held = safetensors.torch.load_file(file)
-    told = stored.head(file)
+    told = quantized_safetensors.read_metadata(file)
     name = next(iter(told["packed"]))
 
     def written(tensors: dict[str, torch.Tensor], **changes: object) -> Path:
@@ -104,7 +111,7 @@ def test_a_file_that_contradicts_itself_is_explained(good: list[np.ndarray], tmp
         return other
 
     cut = held | {name: held[name][:-9].clone()}
-    alone = {k: v for k, v in held.items() if k != name + stored.EXPONENTS}
+    alone = {k: v for k, v in held.items() if k != name + quantized_safetensors.EXPONENTS}
     for path in (written(cut), written(alone), written(held, packed=told["packed"] | {name: [9, 9]}),
                  written(held, packed={name: "all"}), written(held, packed=7), written(held, bits=12),
                  written(held, packed=told["packed"] | {name: [2**20, 2**20]}),

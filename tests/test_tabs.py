@@ -17,11 +17,12 @@ import pytest
 from pages import Visit, serve
 from test_ablate import row
 
-from lab import METHODS, ablate, papers
-from lab.papers import page, survey
-from lab.ui import field
-from lab.ui.field import Field
-from lab.ui.papers import Papers, choices, choose, show
+from lab import METHODS
+from lab.bench import ablation, study_page
+from lab.papers import paper_tables, survey
+from lab.ui.field import tab
+from lab.ui.field.tab import Field
+from lab.ui.papers.tab import Papers, choices, choose, show
 
 FULL, OFF = {0: 0.90, 1: 0.94, 2: 0.98}, {0: 0.88, 1: 0.90, 2: 0.92}  # deltas 0.02, 0.04, 0.06: agrees
 WORSE = {0: 0.95, 1: 0.98, 2: 1.00}  # oom off: deltas -0.05, -0.04, -0.02: disagrees
@@ -30,11 +31,11 @@ WORSE = {0: 0.95, 1: 0.98, 2: 1.00}  # oom off: deltas -0.05, -0.04, -0.02: disa
 @pytest.fixture
 def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A study of CDO by hand, in place of the committed ones."""
-    monkeypatch.setattr(page, "MEASURED", tmp_path)
+    monkeypatch.setattr(study_page, "MEASURED", tmp_path)
     rows = [row("full", s, pixel_auroc=v) for s, v in FULL.items()]
     rows += [row("mom off", s, pixel_auroc=v) for s, v in OFF.items()]
     rows += [row("oom off", s, pixel_auroc=v) for s, v in WORSE.items()]
-    page.write(ablate.studies(rows), tmp_path / "cdo.json")
+    study_page.write(ablation.studies(rows), tmp_path / "cdo.json")
     return tmp_path
 
 
@@ -60,7 +61,7 @@ def test_ours_stands_beside_the_papers_and_says_where_it_comes_from(measured: Pa
     assert told["paper"] == "0.9825 full, 0.9788 with mom off: +0.0037; Table IV, MVTec AD"
     assert told["seed 2"] == "0.9800 full, 0.9200 with mom off: +0.0600"
     assert told["weights"] == f"embedded, sha256 {'e' * 64}" and told["command"] == "python -m lab bench"
-    assert told["data"] == "mvtec/bottle: 9 training pictures" and told["date"] == "2026-11-23"
+    assert told["data"] == "mvtec/bottle: 9 training images" and told["date"] == "2026-11-23"
     assert told["settings"].startswith("preset live") and provenance(shown, "✗ disagrees")["seed 0"].endswith("-0.0500")
     kept = {line["off"]: line for line in download(shown, "cdo-IV-ours")}
     assert kept["mom off"]["mark"] == "agrees" and float(kept["mom off"]["ours"]) == pytest.approx(0.04)
@@ -84,13 +85,13 @@ def test_a_table_that_ours_says_nothing_of_points_to_the_one_it_does(measured: P
     assert provenance(shown, "0.9400 ± 0.0400")["seed 1"] == "0.9400"  # the full setting, as it is
 
 
-@pytest.mark.parametrize("paper", papers.tables()["tables"])
+@pytest.mark.parametrize("paper", paper_tables.load_tables()["tables"])
 def test_every_table_is_shown_without_a_measurement(
     paper: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page, "MEASURED", tmp_path)
+    monkeypatch.setattr(study_page, "MEASURED", tmp_path)
     for _, name in choices(paper):
-        told = papers.tables()["tables"][paper][name.partition("/")[2]]
+        told = paper_tables.load_tables()["tables"][paper][name.partition("/")[2]]
         shown = show(name)
         assert shown.count("<tr>") == 1 + len(told["rows"])
         assert ("Nothing was measured yet" in shown) == (paper in METHODS)
@@ -109,12 +110,12 @@ def test_a_mean_over_categories_says_which(tmp_path: Path, monkeypatch: pytest.M
     for category, shift in (("bottle", 0.02), ("cable", 0.04)):
         for seed in (0, 1):
             rows += [row("full", seed, category, aupro=0.8), row("oom off", seed, category, aupro=0.8 - shift)]
-    page.write(ablate.studies(rows), tmp_path / "cdo.json")
-    monkeypatch.setattr(page, "MEASURED", tmp_path)
+    study_page.write(ablation.studies(rows), tmp_path / "cdo.json")
+    monkeypatch.setattr(study_page, "MEASURED", tmp_path)
     shown = show("cdo/IV")
     told = provenance(shown, "+0.0300 ± 0.0000")
     assert told["mean over"] == "bottle, cable" and told["seed 1"] == "+0.0300"
-    assert told["data"].count("training pictures") == 2 and shown.index(">mvtec, mean of 2<") < shown.index(
+    assert told["data"].count("training images") == 2 and shown.index(">mvtec, mean of 2<") < shown.index(
         ">mvtec/cable<"
     )
 
@@ -137,7 +138,7 @@ def test_every_method_stands_in_the_field(name: str) -> None:
     assert 30 < len(method.fails()) <= 120 and "Differs" not in method.fails()
     symbols = method.symbols()
     assert len(symbols) >= 3 and all(symbol and words for symbol, words, _ in symbols)
-    assert html.escape(method.fails()) in field.methods() and html.escape(method.paper) in field.methods()
+    assert html.escape(method.fails()) in tab.methods() and html.escape(method.paper) in tab.methods()
 
 
 def test_symbol_cards_are_drawn_from_the_heads_of_the_files() -> None:
@@ -145,27 +146,27 @@ def test_symbol_cards_are_drawn_from_the_heads_of_the_files() -> None:
         "d_l(p)", "discrepancy, squared distance of the unit features", "(B, S/4, S/4) in [0, 4]"
     )  # fmt: skip
     assert METHODS["rb_ae"].symbols()[7] == ("t", "attn_scale, sharpness of the attention", "")
-    cards = field.symbols()
+    cards = tab.symbols()
     assert "<i>d<sub>l</sub>(p)</i>" in cards and "<i>μ<sub>n</sub>, μ<sub>s</sub></i>" in cards
     assert "attn_scale" in cards and "<i>F<sub>t</sub><sup>l</sup></i>" in cards
 
 
 def test_the_survey_and_the_archives_may_disagree_on_a_sets_size() -> None:
-    kept = {line["set"]: line for line in download(field.sets(), "sets")}
+    kept = {line["set"]: line for line in download(tab.sets(), "sets")}
     assert list(kept) == list(survey.SETS) and all(line["licence"] for line in kept.values())
     assert kept["MVTec AD"]["official archive"] == "5,354 in 15 categories" == f"{3629 + 1725:,} in 15 categories"
     assert (kept["BTAD"]["says the survey"], kept["BTAD"]["official archive"]) == (
-        "2,830 pictures of 3 products", "2,540 in 3 categories",
+        "2,830 images of 3 products", "2,540 in 3 categories",
     )  # fmt: skip
-    assert "CC BY-NC-SA 4.0" in kept["MVTec AD"]["licence"] and "CC BY-NC-SA 4.0" in field.licences()
+    assert "CC BY-NC-SA 4.0" in kept["MVTec AD"]["licence"] and "CC BY-NC-SA 4.0" in tab.licences()
 
 
 def test_the_figure_trades_one_error_for_the_other() -> None:
     low, high = (
-        tuple(map(int, found)) for found in re.findall(r"(\d+) of 200 are missed and (\d+) of 200", field.question())
+        tuple(map(int, found)) for found in re.findall(r"(\d+) of 200 are missed and (\d+) of 200", tab.question())
     )
     assert low[0] < high[0] and low[1] > high[1]
-    assert len(field.trade().data) >= 2
+    assert len(tab.trade().data) >= 2
 
 
 # --- in a browser -------------------------------------------------------------------------------------------------

@@ -18,23 +18,24 @@ from lab import METHODS, data
 from lab.detector import Detector
 from lab.errors import LabError
 from lab.methods.cdo import CDO
-from lab.ui import deltas, drawn, inner, variant
-from lab.ui.apart import Apart, Question
-from lab.ui.service import Service
-from lab.ui.take_apart import TakeApart
+from lab.ui import variant
+from lab.ui.detector_service import DetectorService
+from lab.ui.take_apart import charts, inner_views, results
+from lab.ui.take_apart.session import Apart, Question
+from lab.ui.take_apart.tab import TakeApart
 
 START = Question.of(*PLACE, "cdo", {"oom": False})
 
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is published, fitted in a moment; and the small pictures as a category of the samples."""
+    """What is published, fitted in a moment; and the small images as a category of the samples."""
     made_tiny(monkeypatch)
     monkeypatch.setattr(data, "categories", lambda source: [PLACE[1]])
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Service:
+def service(tmp_path: Path) -> DetectorService:
     return small(tmp_path)
 
 
@@ -70,10 +71,8 @@ def test_controls_are_drawn_from_the_settings() -> None:
 
 def test_an_address_restores_the_question() -> None:
     assert START.asked({}) == START and START.asked({"method": "cdo"}).methods == ("cdo",)
-    asked = START.asked(
-        {"tab": "take-apart", "method": "rb_ae", "rbam": "0", "segmenter": "ssim", "picture": "blot-061"}
-    )
-    assert asked.methods == ("rb_ae", "rb_ae?rbam=0&segmenter=ssim") and asked.picture == "blot-061"
+    asked = START.asked({"tab": "take-apart", "method": "rb_ae", "rbam": "0", "segmenter": "ssim", "image": "blot-061"})
+    assert asked.methods == ("rb_ae", "rb_ae?rbam=0&segmenter=ssim") and asked.image == "blot-061"
     for wrong in ({"method": "patchcore"}, {"method": "magic"}, {"method": "cdo", "oom": "x"}, {"category": "spoon"}):
         with pytest.raises(LabError):
             START.asked(wrong)
@@ -82,11 +81,11 @@ def test_an_address_restores_the_question() -> None:
 # --- fits ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_shows_both_and_what_changes(service: Service) -> None:
+def test_a_run_shows_both_and_what_changes(service: DetectorService) -> None:
     page = Apart(service, START)
     for _ in page.look(START):
         pass
-    assert page.panel()["picture"] and not page.shown.heats and "Run fits CDO as published and" in page.status()
+    assert page.panel()["image"] and not page.shown.heats and "Run fits CDO as published and" in page.status()
     curves = [len(page.curves().get("CDO as published", {}).get("loss", [])) for _ in page.run(START)]
     assert curves == sorted(curves) and curves[-1] == 3
     full, off = page.panel()["slots"]
@@ -108,12 +107,12 @@ def test_a_run_shows_both_and_what_changes(service: Service) -> None:
     assert np.ptp(weights[0]) > 0.1 and np.all(weights[1] == 1)
     page.pick("test/blot/061")
     assert not np.array_equal(page.views()["CDO as published"]["hierarchy 1"], views["CDO as published"]["hierarchy 1"])
-    shown = drawn.curves(page.curves())
+    shown = charts.curves(page.curves())
     assert "synthetic pixels, CDO as published" in shown and shown.count("<figure>") == 2
-    assert drawn.laid(page.pixels()).count("<path") == 4 and "CDO without OOM: margin " in drawn.laid(page.pixels())
+    assert charts.laid(page.pixels()).count("<path") == 4 and "CDO without OOM: margin " in charts.laid(page.pixels())
 
 
-def test_what_only_scores_needs_no_new_fit(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_only_scores_needs_no_new_fit(service: DetectorService, monkeypatch: pytest.MonkeyPatch) -> None:
     page = ran(Apart(service, START), START)
     monkeypatch.setattr(CDO, "learn", lambda *_: pytest.fail("it was fitted again"))
     view = Question.of(*PLACE, "cdo", {"oom": False, "resize": False, "image_score": "top1"})
@@ -124,17 +123,17 @@ def test_what_only_scores_needs_no_new_fit(service: Service, monkeypatch: pytest
     before, after = service.detector(PLACE, START.methods[1]), service.detector(PLACE, view.methods[1])
     assert before.calibration != after.calibration and after.method.history == before.method.history
     with pytest.raises(LabError, match="oom"):
-        before.rescored([], oom=True)
+        before.with_scoring([], oom=True)
 
 
 def test_a_rescored_detector_is_the_one_a_new_fit_would_give(good: list[np.ndarray], bad: np.ndarray) -> None:
     settings = SMALL["cdo"] | {"epochs": 1}
     fresh = Detector("cdo", **settings, image_score="top1").fit(good, seed=3)
-    again = Detector("cdo", **settings).fit(good, seed=3).rescored(good, image_score="top1")
+    again = Detector("cdo", **settings).fit(good, seed=3).with_scoring(good, image_score="top1")
     assert again.calibration == fresh.calibration and again.detect(bad).score == fresh.detect(bad).score
 
 
-def test_cancelling_a_training_leaves_the_page_usable(service: Service) -> None:
+def test_cancelling_a_training_leaves_the_page_usable(service: DetectorService) -> None:
     page = Apart(service, START)
     for _ in page.run(START):
         if "epoch" in page.latest.told[1]:
@@ -147,7 +146,7 @@ def test_cancelling_a_training_leaves_the_page_usable(service: Service) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["smcc", "rb_ae", "local_occ"])
-def test_every_component_changes_the_map(service: Service, method: str) -> None:
+def test_every_component_changes_the_map(service: DetectorService, method: str) -> None:
     page = Apart(service, START)
     base = variant.published(method)
     for settings in list(METHODS[method].ablations(base).values())[1:]:
@@ -155,7 +154,7 @@ def test_every_component_changes_the_map(service: Service, method: str) -> None:
         ran(page, Question.of(*PLACE, method, changes))
         full, off = page.panel()["slots"]
         assert full["heat"]["heat"] != off["heat"]["heat"], off["title"]
-        assert page.deltas() and "<img" in inner.shown(page.views(), "blot")
+        assert page.deltas() and "<img" in inner_views.shown(page.views(), "blot")
 
 
 # --- what is told -------------------------------------------------------------------------------------------------
@@ -165,25 +164,27 @@ def test_rows_of_deltas_by_hand() -> None:
     base = CDO.Settings()
     full = dict(image_auroc=0.9, pixel_auroc=0.95, aupro=0.8, pixel_ap=None, margin=2.0, overlap=0.1)
     off = dict(image_auroc=0.8, pixel_auroc=0.97, aupro=0.8, pixel_ap=0.5, margin=1.0, overlap=0.3)
-    rows = deltas.deltas("cdo", base, base.replace(oom=False), full, off, "samples", "washer")
+    rows = results.deltas("cdo", base, base.replace(oom=False), full, off, "samples", "washer")
     beside = {row.figure: row.beside for row in rows}
     assert beside["pixel_auroc"] == "not the same sign, one seed" and beside["overlap"] == "same sign, one seed"
     assert {row.figure: row.delta for row in rows}["pixel_ap"] is None
-    shown = deltas.shown(rows, ["as published", "without OOM"], (("seed", "0"),), "cdo")
+    shown = results.shown(rows, ["as published", "without OOM"], (("seed", "0"),), "cdo")
     assert "-0.020</button>" in shown and "+0.0031</button>" in shown and "One seed, one category" in shown
     assert "?tab=papers&amp;table=cdo/IV" in shown
-    odd = deltas.deltas("cdo", base, base.replace(gamma=1.0), full, off, "samples", "washer")
+    odd = results.deltas("cdo", base, base.replace(gamma=1.0), full, off, "samples", "washer")
     assert not any(row.claim for row in odd)
 
 
 def test_curves_stand_on_one_axis() -> None:
-    shown = drawn.curves({"A": {"loss": [4.0, 2.0, 0.0]}, "B": {"loss": [1.0, float("nan"), 2.0], "d, x": [1.0]}})
+    shown = charts.curves({"A": {"loss": [4.0, 2.0, 0.0]}, "B": {"loss": [1.0, float("nan"), 2.0], "d, x": [1.0]}})
     assert re.findall(r'class="line full c0" d="([^"]*)"', shown)[0] == "M0.0 0.00L500.0 50.00L1000.0 100.00"
     assert re.findall(r'class="line dashed c0" d="([^"]*)"', shown)[0] == "M0.0 75.00L1000.0 50.00"
-    assert drawn.curves({"A": {}}) == "" and "logarithmic" in drawn.curves({"A": {"loss": [100.0, 1.0]}})
+    assert charts.curves({"A": {}}) == "" and "logarithmic" in charts.curves({"A": {"loss": [100.0, 1.0]}})
 
 
-def test_a_set_that_was_downloaded_meanwhile_is_on_the_menu(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_set_that_was_downloaded_meanwhile_is_on_the_menu(
+    service: DetectorService, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with gr.Blocks(analytics_enabled=False):
         tab = TakeApart(service, START)
     request = gr.Request(session_hash="a", query_params={})
@@ -196,7 +197,7 @@ def test_a_set_that_was_downloaded_meanwhile_is_on_the_menu(service: Service, mo
 
 
 @pytest.fixture
-def address(service: Service) -> Iterator[str]:
+def address(service: DetectorService) -> Iterator[str]:
     with gr.Blocks(analytics_enabled=False, fill_width=True) as blocks:
         with gr.Tabs(), gr.Tab("Take apart", id="take-apart"):
             tab = TakeApart(service, START)
@@ -214,7 +215,7 @@ def run(visit: Visit) -> None:
 
 
 def test_switching_oom_off_changes_the_map(browser: Any, address: str) -> None:
-    query = "?tab=take-apart&method=cdo&oom=1&picture=blot-061"
+    query = "?tab=take-apart&method=cdo&oom=1&image=blot-061"
     visit = Visit(browser, address + query, viewport={"width": 390, "height": 800})
     page = visit.page
     visit.until("() => document.querySelector('.source figcaption')?.innerText == 'blot 61'")
@@ -230,7 +231,7 @@ def test_switching_oom_off_changes_the_map(browser: Any, address: str) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.get_by_role("checkbox", name="MOM").uncheck()
     visit.told("Run fits CDO without MOM, without OOM")
-    visit.until("() => location.search.includes('method=cdo&mom=0&oom=0&picture=blot-061')")
+    visit.until("() => location.search.includes('method=cdo&mom=0&oom=0&image=blot-061')")
     page.get_by_label("RB-AE").check()
     page.get_by_role("checkbox", name="RBAM").wait_for()
     visit.until("() => location.search.includes('method=rb_ae') && !location.search.includes('oom')")
@@ -241,7 +242,7 @@ def test_switching_oom_off_changes_the_map(browser: Any, address: str) -> None:
 
 @pytest.mark.parametrize(("method", "component"), [("smcc", "l_o"), ("rb_ae", "rbam"), ("local_occ", "imm")])
 def test_switching_a_component_changes_the_map(browser: Any, address: str, method: str, component: str) -> None:
-    query = f"?tab=take-apart&method={method}&picture=blot-061"
+    query = f"?tab=take-apart&method={method}&image=blot-061"
     visit = Visit(browser, address + query, viewport={"width": 1280, "height": 900})
     visit.told("Run fits")
     switch = visit.page.get_by_role("checkbox", name=variant.label(variant.controls(method)[component]), exact=True)

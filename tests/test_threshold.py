@@ -15,13 +15,13 @@ from pages import PLACE, Visit, serve, small
 from PIL import Image
 
 from lab import metrics, plots
-from lab.calibrate import RATES, Calibration, conformal, fewest
+from lab.calibration import MARKED_RATES, Calibration, conformal_threshold, images_needed
 from lab.detector import Detector, Finding
-from lab.ui import panel
-from lab.ui.evidence import Truth, level, payload, scale, shown, top
-from lab.ui.page import Page
-from lab.ui.service import in_order
-from lab.ui.shown import View
+from lab.ui.comparison import Page
+from lab.ui.detector_service import ordered_test_items
+from lab.ui.panel import component
+from lab.ui.panel.payload import Truth, judged_payload, level, scale_payload, shown_image, top
+from lab.ui.view import View
 
 METHODS = ("padim", "patchcore")
 
@@ -34,38 +34,38 @@ def calibration(n: int = 12) -> Calibration:
     return Calibration.of(rng.normal(0, 1, 4000), peaks, peaks, "made up")
 
 
-def finding(score: float, heat: np.ndarray) -> Finding:
-    return Finding(heat.astype(np.float32), score, "", heat > 0, {}, "")
+def finding(score: float, anomaly_map: np.ndarray) -> Finding:
+    return Finding(anomaly_map.astype(np.float32), score, "", anomaly_map > 0, {}, "")
 
 
 def unpacked(text: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
 
 
-def test_a_threshold_on_pictures_names_one_on_heat() -> None:
-    """Four good pictures with scores 0 2 4 8 and hottest pixels 1 2 3 7; a raw step is 2 σ of pixels, 1 σ of scores."""
+def test_a_threshold_on_images_names_one_on_heat() -> None:
+    """Four good images with scores 0 2 4 8 and hottest pixels 1 2 3 7; a raw step is 2 σ of pixels, 1 σ of scores."""
     c = Calibration("", (0.0, 1.0), (0.0, 2.0), (0.0, 2.0, 4.0, 8.0), (1.0, 2.0, 3.0, 7.0), 4.0, 8.0, 7.0, 0.5)
     known = {0: 1, 1: 1.5, 4: 3, 6: 5, 8: 7, 9: 9, 10.5: 12, -1: -1}
-    assert {score: c.heat_at(score) for score in known} == pytest.approx(known)
+    assert {score: c.pixel_threshold_at(score) for score in known} == pytest.approx(known)
     ties = Calibration("", (0.0, 1.0), (0.0, 1.0), (1.0, 1.0, 2.0), (3.0, 5.0, 6.0), 1.0, 2.0, 6.0, 0.5)
-    assert ties.heat_at(1) == 5
+    assert ties.pixel_threshold_at(1) == 5
 
 
-def test_where_a_picture_scores_as_its_hottest_pixel_an_alarm_has_a_mark() -> None:
+def test_where_a_image_scores_as_its_hottest_pixel_an_alarm_has_a_mark() -> None:
     c = calibration()  # scores and hottest pixels are the same raw numbers
     for raw in np.linspace(-5, 40, 30):
-        score, heat = (raw - c.score[0]) / c.score[1], (raw - c.pixel[0]) / c.pixel[1]
-        assert c.heat_at(score) == pytest.approx(heat)
-    assert c.heat_at(c.bad) == c.pixel_bad
+        score, anomaly_map = (raw - c.score[0]) / c.score[1], (raw - c.pixel[0]) / c.pixel[1]
+        assert c.pixel_threshold_at(score) == pytest.approx(anomaly_map)
+    assert c.pixel_threshold_at(c.bad) == c.pixel_bad
 
 
 @pytest.mark.parametrize("n", [6, 12, 60, 250])
 def test_the_detectors_own_mask_is_a_level(n: int) -> None:
     c = calibration(n)
-    heat = np.random.default_rng(n).uniform(0, 3 * c.pixel_bad, (64, 64)).astype(np.float32)
-    sent = plots.heat_png8(heat, top(c)) >= level(c, c.bad)
-    assert np.array_equal(sent, heat > np.float64(c.pixel_bad)) and 0 < sent.mean() < 1
-    assert top(c) >= c.span[1] and c.heat_at(scale(c)["most"]) >= top(c) * (1 - 1e-9)
+    anomaly_map = np.random.default_rng(n).uniform(0, 3 * c.pixel_bad, (64, 64)).astype(np.float32)
+    sent = plots.to_levels(anomaly_map, top(c)) >= level(c, c.bad)
+    assert np.array_equal(sent, anomaly_map > np.float64(c.pixel_bad)) and 0 < sent.mean() < 1
+    assert top(c) >= c.span[1] and c.pixel_threshold_at(scale_payload(c)["most"]) >= top(c) * (1 - 1e-9)
 
 
 def test_levels_end_with_the_scale() -> None:
@@ -75,31 +75,33 @@ def test_levels_end_with_the_scale() -> None:
     assert found == sorted(found)
 
 
-def test_marks_say_what_so_few_pictures_can_promise() -> None:
-    assert [fewest(rate) for rate in RATES] == [9, 19, 99]
+def test_marks_say_what_so_few_images_can_promise() -> None:
+    assert [images_needed(rate) for rate in MARKED_RATES] == [9, 19, 99]
     c = calibration(20)
-    marks = scale(c)["marks"]
-    assert [m["at"] for m in marks] == [conformal(c.scores, 0.1), c.scores[-1], None]
+    marks = scale_payload(c)["marks"]
+    assert [m["at"] for m in marks] == [conformal_threshold(c.scores, 0.1), c.scores[-1], None]
     assert [m["needs"] for m in marks] == [9, 19, 99]
     assert c.promise(marks[0]["at"]) <= 0.1 and c.promise(marks[1]["at"]) <= 0.05
 
 
 def test_the_payload_is_plain_and_complete() -> None:
     c, rng = calibration(), np.random.default_rng(1)
-    heats = [rng.normal(0, 1, (32, 32)) for _ in range(5)]
+    anomaly_maps = [rng.normal(0, 1, (32, 32)) for _ in range(5)]
     mask = np.zeros((32, 32), bool)
     mask[4:9, 20:30] = True
-    heats[0][mask], heats[1][mask] = 9, 14
-    findings = [finding(score, heat) for score, heat in zip((9.0, 2.5, 0.5, 3.0, -1.0), heats)]
+    anomaly_maps[0][mask], anomaly_maps[1][mask] = 9, 14
+    findings = [finding(score, anomaly_map) for score, anomaly_map in zip((9.0, 2.5, 0.5, 3.0, -1.0), anomaly_maps)]
     truths = [Truth(True, mask), Truth(True, mask), Truth(False), Truth(False), Truth(True)]
-    sent = json.loads(json.dumps(payload(c, findings, truths)))
-    assert [p["score"] for p in sent["pictures"]] == [9.0, 2.5, 0.5, 3.0, -1.0] and sent["pictures"][0]["place"]
+    sent = json.loads(json.dumps(judged_payload(c, findings, truths)))
+    assert [p["score"] for p in sent["images"]] == [9.0, 2.5, 0.5, 3.0, -1.0] and sent["images"][0]["place"]
     assert sent["bad"] == [True, True, False, False, True]
-    for found, picture in zip(findings, sent["pictures"]):
-        assert np.array_equal(unpacked(picture["heat"]), plots.heat_png8(found.heat, top(c)))
-    pixels = sent["pixels"]  # the last picture is bad without an outline: none of its pixels is known
+    for found, image in zip(findings, sent["images"]):
+        assert np.array_equal(unpacked(image["heat"]), plots.to_levels(found.anomaly_map, top(c)))
+    pixels = sent["pixels"]  # the last image is bad without an outline: none of its pixels is known
     assert (sum(pixels["normal"]), sum(pixels["abnormal"])) == (4 * 32 * 32 - 100, 100)
-    sound = np.concatenate([heats[0][~mask], heats[1][~mask], heats[2].ravel(), heats[3].ravel()]).astype(np.float32)
+    sound = np.concatenate(
+        [anomaly_maps[0][~mask], anomaly_maps[1][~mask], anomaly_maps[2].ravel(), anomaly_maps[3].ravel()]
+    ).astype(np.float32)
     marked = np.repeat(np.float32([9, 14]), 50)
     assert pixels["margin"] == pytest.approx(metrics.margin(sound, marked))
     assert pixels["overlap"] == metrics.overlap(sound, marked) == 0
@@ -109,14 +111,14 @@ def test_the_payload_is_plain_and_complete() -> None:
 
 
 def test_a_set_without_truth_has_no_rates() -> None:
-    sent = payload(calibration(), [finding(1.0, np.eye(8))], [Truth(None)])
+    sent = judged_payload(calibration(), [finding(1.0, np.eye(8))], [Truth(None)])
     assert sent["bad"] == [None] and sent["pixels"] is None and sent["numbers"]["margin"] is None
 
 
 def test_a_truth_made_smaller_keeps_every_spot() -> None:
     mask = np.zeros((700, 1400), bool)
     mask[300, 901] = True
-    sent = shown(np.zeros((700, 1400, 3), np.uint8), mask, "")
+    sent = shown_image(np.zeros((700, 1400, 3), np.uint8), mask, "")
     small_mask = unpacked(sent["truth"])
     assert small_mask.shape == (140, 280) and small_mask.sum() >= 1 and small_mask[60, 180] == 1
     assert (sent["width"], sent["height"]) == (1400, 700)
@@ -126,7 +128,7 @@ def test_a_truth_made_smaller_keeps_every_spot() -> None:
 
 
 class Lab(NamedTuple):
-    """A panel served on small pictures, and what lab knows of them."""
+    """A panel served on small images, and what lab knows of them."""
 
     address: str
     detectors: dict[str, Detector]
@@ -142,21 +144,21 @@ def served(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
     service = small(tmp_path_factory.mktemp("cache"), (0.05, 0.2, 0.1, 0.4, 1.0))
     page = Page(service, View(*PLACE, METHODS, "blot-061"))
     list(page.run(page.view))
-    items = in_order(service.dataset(PLACE))
+    items = ordered_test_items(service.dataset(PLACE))
     detectors = {m: service.detector(PLACE, m) for m in METHODS}
-    found = {m: [d.finding(d.raw(i.picture()), (d.settings.size,) * 2) for i in items] for m, d in detectors.items()}
+    found = {m: [d.finding(d.raw(i.image()), (d.settings.size,) * 2) for i in items] for m, d in detectors.items()}
 
     def pick(event: gr.EventData) -> dict[str, Any]:
         page.pick(event._data["name"])
         return page.panel()
 
     with gr.Blocks(analytics_enabled=False) as blocks:
-        live = panel.panel(page.panel(), service.send, tab="compare")
+        live = component.live_panel(page.panel(), service.send, tab="compare")
         live.picked(pick, None, live, show_progress="hidden")
     with serve(blocks) as address:
         yield Lab(
-            address, detectors, {m: [f.heat for f in fs] for m, fs in found.items()},
-            {m: [f.score for f in fs] for m, fs in found.items()}, [s["nice"] for s in page.panel()["set"]["pictures"]],
+            address, detectors, {m: [f.anomaly_map for f in fs] for m, fs in found.items()},
+            {m: [f.score for f in fs] for m, fs in found.items()}, [s["nice"] for s in page.panel()["set"]["images"]],
             [item.bad for item in items], page.panel()["at"],
         )  # fmt: skip
 
@@ -201,7 +203,7 @@ def agrees(visit: Visit, lab: Lab) -> None:
         marked = card.locator(".heat").evaluate("""canvas => {
             const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
             return Array.from({length: data.length / 4}, (_, i) => data[4 * i + 3] >= 120 ? '1' : '0').join('') }""")
-        ours = lab.heats[m][lab.at] >= plots.levels(top(c))[level(c, bad_at)]
+        ours = lab.heats[m][lab.at] >= plots.level_values(top(c))[level(c, bad_at)]
         assert np.array_equal(np.frombuffer(marked.encode(), np.uint8) == ord("1"), ours.ravel())
         assert verdicts[lab.at] in card.locator("figcaption .badge").get_attribute("class")
         label = card.locator(".heat").get_attribute("aria-label")
@@ -261,12 +263,12 @@ def test_a_finger_moves_both_handles_and_all_methods(visit: Visit, served: Lab) 
 
 
 def test_a_promise_sets_every_method_to_its_own_mark(visit: Visit, served: Lab) -> None:
-    for rate in RATES:
+    for rate in MARKED_RATES:
         visit.page.locator(".promise button", has_text=f"{100 * rate:.0f} %").first.click()
         settled(visit)
         for m in METHODS:
             scores = served.detectors[m].calibration.scores  # type: ignore[union-attr]
-            assert line(visit, m)[1] == (conformal(scores, rate) or scores[-1])
+            assert line(visit, m)[1] == (conformal_threshold(scores, rate) or scores[-1])
         agrees(visit, served)
     assert "5 % would take 19" in visit.card("padim").locator(".words").inner_text()
 
@@ -279,15 +281,21 @@ def test_a_stretched_map_is_warned_of_and_changes_back(visit: Visit, served: Lab
     switch.check()
     settled(visit)
     assert all(now != before[m] for m, now in visit.maps().items())
-    words = "colours can no longer be compared between pictures or methods, and say nothing about good or bad"
+    words = "colours can no longer be compared between images or methods, and say nothing about good or bad"
     assert warning.is_visible() and words in warning.inner_text()
     for m in METHODS:  # full colour where this map is hottest, none where it is coldest
-        heat, step = served.heats[m][served.at], top(served.detectors[m].calibration) / 255  # type: ignore[arg-type]
-        alpha = visit.card(m).locator(".heat").evaluate("""canvas => {
+        anomaly_map, step = served.heats[m][served.at], top(served.detectors[m].calibration) / 255  # type: ignore[arg-type]
+        alpha = (
+            visit.card(m)
+            .locator(".heat")
+            .evaluate("""canvas => {
             const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
             return Array.from(data.filter((_, i) => i % 4 === 3)) }""")
-        assert alpha[int(heat.argmax())] == max(alpha) > 200 and alpha[int(heat.argmin())] == min(alpha) == 0
-        assert f"{heat.max() // step * step:.1f} σ" in visit.card(m).locator(".legend").inner_text()
+        )
+        assert (
+            alpha[int(anomaly_map.argmax())] == max(alpha) > 200 and alpha[int(anomaly_map.argmin())] == min(alpha) == 0
+        )
+        assert f"{anomaly_map.max() // step * step:.1f} σ" in visit.card(m).locator(".legend").inner_text()
     switch.uncheck()
     settled(visit)
     assert visit.maps() == before and not warning.is_visible() and len(visit.requests) == asked
@@ -299,9 +307,9 @@ def test_the_pointer_shows_one_spot_everywhere(visit: Visit, served: Lab) -> Non
     box = visit.page.locator(".source .stack").bounding_box()
     visit.page.mouse.move(box["x"] + 0.42 * box["width"], box["y"] + 0.41 * box["height"])
     for m in METHODS:
-        heat, c = served.heats[m][served.at], served.detectors[m].calibration
+        anomaly_map, c = served.heats[m][served.at], served.detectors[m].calibration
         assert c is not None
-        here = float(heat[int(0.41 * heat.shape[0]), int(0.42 * heat.shape[1])])
+        here = float(anomaly_map[int(0.41 * anomaly_map.shape[0]), int(0.42 * anomaly_map.shape[1])])
         told = visit.card(m).locator(".spot").get_attribute("data-heat").removesuffix(" σ")
         if told[0] in "<≥":
             assert here <= float(told[1:]) + 0.05 if told[0] == "<" else here >= float(told[1:]) - 0.05
@@ -320,7 +328,7 @@ def test_the_address_restores_the_threshold(browser: Any, visit: Visit, served: 
         "t => new URLSearchParams(location.search).get('threshold') == t", f"{moved:.2f}".rstrip("0").rstrip(".")
     )
     query = visit.page.evaluate("location.search")
-    assert "tab=compare&set=samples&category=stripes&methods=padim,patchcore&picture=blot-061" in query
+    assert "tab=compare&set=samples&category=stripes&methods=padim,patchcore&image=blot-061" in query
     again = Visit(browser, served.address + query)
     again.finished(2)
     assert [line(again, m) for m in METHODS] == [line(visit, m) for m in METHODS]
@@ -331,7 +339,7 @@ def test_the_address_restores_the_threshold(browser: Any, visit: Visit, served: 
     again.page.close()
 
 
-def test_a_picture_is_picked_where_it_is_shown(visit: Visit, served: Lab) -> None:
+def test_a_image_is_picked_where_it_is_shown(visit: Visit, served: Lab) -> None:
     visit.card("padim").locator(".dot[data-number='4']").dispatch_event("pointerdown", {"button": 0})
     visit.until("name => document.querySelector('.source figcaption')?.innerText == name", served.names[4])
     settled(visit)

@@ -15,23 +15,24 @@ from pages import PLACE, Visit, item, served, small
 
 from lab import data
 from lab.errors import Cancelled, LabError
+from lab.lru_cache import LRUCache
 from lab.parts import features
-from lab.ui.compare import Compare
-from lab.ui.endpoints import visitor
-from lab.ui.page import Page
-from lab.ui.service import Service
-from lab.ui.sharing import Line, Shelf
-from lab.ui.shown import View
+from lab.ui.api import session_key
+from lab.ui.compare.tab import Compare
+from lab.ui.comparison import Page
+from lab.ui.detector_service import DetectorService
+from lab.ui.jobs import JobQueue
+from lab.ui.view import View
 
 # --- what stands behind the page --------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Service:
+def service(tmp_path: Path) -> DetectorService:
     return small(tmp_path)
 
 
-def test_a_detector_is_fitted_once_and_found_again_on_disk(service: Service, tmp_path: Path) -> None:
+def test_a_detector_is_fitted_once_and_found_again_on_disk(service: DetectorService, tmp_path: Path) -> None:
     detector = service.detector(PLACE, "padim")
     assert service.detector(PLACE, "padim") is detector
     again = small(tmp_path)
@@ -42,24 +43,24 @@ def test_a_detector_is_fitted_once_and_found_again_on_disk(service: Service, tmp
     assert small(tmp_path).ready(PLACE, "padim") is None
 
 
-def test_a_run_fills_the_page_and_tells_detectors_apart(service: Service) -> None:
+def test_a_run_fills_the_page_and_tells_detectors_apart(service: DetectorService) -> None:
     page = Page(service, View(*PLACE, ("padim",), "blot-061"))
     parts = set().union(*page.run(page.view))
     assert parts == {"status", "panel"} and not page.running
     told = page.panel()
     slot, survey = told["slots"][0], page.shown.surveys["padim"]
     payload = service.send({"survey": slot["survey"]})
-    scores = [picture["score"] for picture in payload["pictures"]]
+    scores = [image["score"] for image in payload["images"]]
     assert payload["bad"] == [True] * 3 + [False] * 3 and survey.scores == scores
     assert payload["numbers"]["auroc"] == 1.0 and min(scores[:3]) > max(scores[3:])
     assert survey.rates is not None and (survey.rates.bads, survey.rates.goods) == (3, 3)
     assert told["at"] == 1 and told["set"]["drawn"] == 6 and "made for this test" in told["set"]["source"]
     assert len(service.send({"thumbs": list(PLACE), "from": 4})) == 2
-    finding = service.detector(PLACE, "padim").detect(item(61, "blot").picture())
+    finding = service.detector(PLACE, "padim").detect(item(61, "blot").image())
     assert slot["heat"]["score"] == pytest.approx(finding.score)
 
 
-def test_a_page_can_fetch_nothing_but_surveys_and_thumbnails(service: Service) -> None:
+def test_a_page_can_fetch_nothing_but_surveys_and_thumbnails(service: DetectorService) -> None:
     for asked in (None, [], "x", {"survey": "x"}, {"survey": ["x"]}, {"thumbs": ["/etc", "x"], "from": 0}):
         assert not service.send(asked)
 
@@ -68,15 +69,15 @@ def test_an_address_names_a_view(monkeypatch: pytest.MonkeyPatch) -> None:
     start = View("samples", "washer", ("patchcore", "padim"), "test/missing_tooth/006")
     assert start.asked({}) == start and start.asked({"tab": "compare", "__theme": "dark"}) == start
     assert start.asked({"methods": "padim,cdo,padim"}).methods == ("padim", "cdo")
-    asked = start.asked({"set": "samples", "category": "cloth", "picture": "hole-003"})
-    assert (asked.category, asked.picture) == ("cloth", "hole-003")
-    assert start.asked({"category": "cloth"}).picture == ""
+    asked = start.asked({"set": "samples", "category": "cloth", "image": "hole-003"})
+    assert (asked.category, asked.image) == ("cloth", "hole-003")
+    assert start.asked({"category": "cloth"}).image == ""
     for wrong in ({"set": "/etc"}, {"category": "spoon"}, {"methods": "padim,magic"}, {"methods": ","}):
         with pytest.raises(LabError):
             start.asked(wrong)
 
 
-def test_what_is_missing_is_said_in_a_sentence(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_is_said_in_a_sentence(service: DetectorService, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(tag: str) -> Path:
         raise LabError(f"{tag} is not at hand; make it")
 
@@ -84,15 +85,15 @@ def test_what_is_missing_is_said_in_a_sentence(service: Service, monkeypatch: py
     page = Page(service, View(*PLACE, ("padim", "patchcore")))
     list(page.run(page.view))
     assert "embedded is not at hand; make it" in page.status() and "An error of ours" not in page.status()
-    assert page.button() == "Try again" and page.panel()["picture"]
+    assert page.button() == "Try again" and page.panel()["image"]
 
 
 def test_a_fault_of_ours_has_an_id_and_leaves_the_page_alive(
-    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    service: DetectorService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     page = Page(service, View(*PLACE, ("padim",)))
     with monkeypatch.context() as broken:
-        broken.setattr(Service, "ready", lambda *_: 1 / 0)
+        broken.setattr(DetectorService, "ready", lambda *_: 1 / 0)
         list(page.run(page.view))
     told = page.latest.told[1]
     assert told.startswith("An error of ours (id ") and told.split("id ")[1][:6] in caplog.text
@@ -100,7 +101,7 @@ def test_a_fault_of_ours_has_an_id_and_leaves_the_page_alive(
     assert "padim" in page.shown.heats
 
 
-def test_a_cancelled_fit_leaves_line_and_page_usable(service: Service) -> None:
+def test_a_cancelled_fit_leaves_line_and_page_usable(service: DetectorService) -> None:
     page = Page(service, View(*PLACE, ("cdo",)))
     for _ in page.run(page.view):
         if "CDO" in page.latest.told[1]:
@@ -110,7 +111,7 @@ def test_a_cancelled_fit_leaves_line_and_page_usable(service: Service) -> None:
     assert "padim" in page.shown.heats
 
 
-def test_a_run_that_ends_late_does_not_end_the_next(service: Service) -> None:
+def test_a_run_that_ends_late_does_not_end_the_next(service: DetectorService) -> None:
     page = Page(service, View(*PLACE, ("padim",)))
     first = page.run(page.view)
     next(first)
@@ -122,14 +123,14 @@ def test_a_run_that_ends_late_does_not_end_the_next(service: Service) -> None:
     assert list(second) and "patchcore" in page.shown.heats and "PatchCore finds" in page.status()
 
 
-def test_unknown_choices_are_refused(service: Service) -> None:
+def test_unknown_choices_are_refused(service: DetectorService) -> None:
     page = Page(service, View(*PLACE, ("padim",)))
     for view in (View(*PLACE, ()), View(*PLACE, ("nothing",)), View("/etc", "x", ("padim",))):
         assert list(page.run(view)) == [{"status"}] and page.latest.told[1]
 
 
 def test_the_line_serves_in_order_and_lets_go_of_who_leaves() -> None:
-    line, order, said = Line(), list[str](), list[str]()
+    line, order, said = JobQueue(), list[str](), list[str]()
     inside, leave = threading.Event(), threading.Event()
 
     def first() -> None:
@@ -159,7 +160,7 @@ def test_the_line_serves_in_order_and_lets_go_of_who_leaves() -> None:
 
 
 def test_a_shelf_drops_what_was_used_longest_ago() -> None:
-    shelf: Shelf[str, int] = Shelf(10, size=lambda v: v)
+    shelf: LRUCache[str, int] = LRUCache(10, size=lambda v: v)
     shelf.put("a", 4), shelf.put("b", 4)
     assert shelf.get("a") == 4
     shelf.put("c", 4)
@@ -168,7 +169,7 @@ def test_a_shelf_drops_what_was_used_longest_ago() -> None:
 
 def test_all_who_ask_a_shelf_at_once_get_the_same() -> None:
     gone = list[object]()
-    shelf: Shelf[str, object] = Shelf(10, gone=gone.append)
+    shelf: LRUCache[str, object] = LRUCache(10, on_evict=gone.append)
     both, got = threading.Barrier(2), list[object]()
 
     def make() -> object:
@@ -184,7 +185,7 @@ def test_all_who_ask_a_shelf_at_once_get_the_same() -> None:
 
 
 def test_what_has_grown_on_a_shelf_makes_others_go() -> None:
-    shelf: Shelf[str, list[int]] = Shelf(10, size=sum)
+    shelf: LRUCache[str, list[int]] = LRUCache(10, size=sum)
     mine = shelf.put("mine", [4])
     shelf.put("other", [4])
     mine.append(4)
@@ -195,19 +196,19 @@ def test_what_has_grown_on_a_shelf_makes_others_go() -> None:
 
 
 def test_a_session_belongs_to_one_visitor() -> None:
-    assert visitor(gr.Request(session_hash="a")) == "a"
+    assert session_key(gr.Request(session_hash="a")) == "a"
     for nobody in (None, ""):
         with pytest.raises(gr.Error, match="session"):
-            visitor(gr.Request(session_hash=nobody))
+            session_key(gr.Request(session_hash=nobody))
 
 
-def test_scores_are_of_what_was_asked_or_not_told(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scores_are_of_what_was_asked_or_not_told(service: DetectorService, monkeypatch: pytest.MonkeyPatch) -> None:
     with gr.Blocks(analytics_enabled=False):
         tab = Compare(service, View(*PLACE, ("padim",)))
     request = gr.Request(session_hash="a")
     monkeypatch.setattr(data, "sets", lambda: {"samples": None})
     (padim,) = tab.scores(*PLACE, ["padim"], request)
-    assert padim["method"] == "padim" and len(padim["pictures"]) == 6
+    assert padim["method"] == "padim" and len(padim["images"]) == 6
     for asked, words in (
         (("nowhere", PLACE[1], ["padim"]), "no set 'nowhere'"), (("samples", "spoon", ["padim"]), "spoon"),
         ((*PLACE, ["padim", "magic"]), "no method 'magic'"), ((*PLACE, []), "two to four"),
@@ -249,7 +250,7 @@ def test_nothing_but_this_host_is_asked_and_the_console_is_silent(visit: Visit, 
     assert visit.requests and not visit.abroad(address) and not visit.complaints
 
 
-def test_another_picture_changes_the_maps(visit: Visit) -> None:
+def test_another_image_changes_the_maps(visit: Visit) -> None:
     before = visit.maps()
     visit.page.locator(".thumb[aria-current=false]").nth(3).click()
     visit.until("old => document.querySelector('.done .heat').toDataURL() != old", before["patchcore"])
@@ -259,10 +260,10 @@ def test_another_picture_changes_the_maps(visit: Visit) -> None:
 
 def test_the_blend_moves_all_panes_without_a_request(visit: Visit) -> None:
     asked = len(visit.requests)
-    visit.page.get_by_label("blend of picture and heat").fill("0.25")
+    visit.page.get_by_label("blend of image and heat").fill("0.25")
     opacity = "() => [...document.querySelectorAll('.done .heat')].map(e => getComputedStyle(e).opacity)"
     assert visit.page.evaluate(opacity) == ["0.25", "0.25"] and len(visit.requests) == asked
-    visit.page.get_by_label("blend of picture and heat").fill("0.7")
+    visit.page.get_by_label("blend of image and heat").fill("0.7")
 
 
 def test_a_method_can_be_left_out_and_the_strip_follows(visit: Visit) -> None:
@@ -274,14 +275,14 @@ def test_a_method_can_be_left_out_and_the_strip_follows(visit: Visit) -> None:
     assert visit.page.eval_on_selector_all(".thumb", "all => all.map(t => t.className)") != borders
 
 
-def test_another_category_changes_pictures_and_maps(visit: Visit) -> None:
+def test_another_category_changes_images_and_maps(visit: Visit) -> None:
     before = visit.maps()
     visit.choose("Category", "capsule")
     visit.until("() => document.querySelector('.source')?.innerText.includes('capsule')")
     script = "old => ![undefined, old].includes(document.querySelector('.done .heat')?.toDataURL())"
     visit.until(script, before["padim"])
     assert list(visit.maps()) == ["padim"] and not visit.complaints
-    visit.until("() => location.search.includes('category=capsule&methods=padim&picture=crack-000')")
+    visit.until("() => location.search.includes('category=capsule&methods=padim&image=crack-000')")
 
 
 def test_a_fit_can_be_cancelled_and_the_page_goes_on(visit: Visit) -> None:
@@ -300,7 +301,7 @@ def test_a_fit_can_be_cancelled_and_the_page_goes_on(visit: Visit) -> None:
 
 
 def test_an_address_opens_its_view(browser: Any, address: str) -> None:
-    query = "?tab=compare&set=samples&category=washer&methods=padim,patchcore&picture=rust-002&threshold=2.5&look=1.25"
+    query = "?tab=compare&set=samples&category=washer&methods=padim,patchcore&image=rust-002&threshold=2.5&look=1.25"
     seen = Visit(browser, address + query, viewport={"width": 1280, "height": 1000})
     seen.finished(2)
     assert list(seen.maps()) == ["padim", "patchcore"]

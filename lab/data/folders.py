@@ -1,6 +1,6 @@
-"""Sets of pictures on disk, recognised by how their folders are built, read only when a picture is asked for.
+"""Sets of images on disk, recognised by how their folders are built, read only when an image is asked for.
 
-A folder of folders of pictures is not guessed to be anything: they may be classes, which no detector wants mixed.
+A folder of folders of images is not guessed to be anything: they may be classes, which no detector wants mixed.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from .. import images
+from .. import image_files
 from ..errors import LabError
-from . import Dataset, files, layouts
+from . import item_files, layouts
+from .dataset import Dataset
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,12 +48,12 @@ def find(folder: Path) -> dict[str, Found]:
     Raises LabError that says what was looked for where nothing fits.
     """
     if not folder.is_dir():
-        raise LabError(f"{folder}: {'is a file, not a folder of pictures' if folder.exists() else 'no such folder'}")
+        raise LabError(f"{folder}: {'is a file, not a folder of images' if folder.exists() else 'no such folder'}")
     if not os.access(folder, os.R_OK | os.X_OK):
         raise LabError(f"{folder}: cannot be read, its owner has to allow it")
     if (layout := _layout(folder)) and (names := layout.categories(folder)):
         return {name: Found(folder.parent if layout.parent else folder, folder, layout, name) for name in names}
-    subs = {sub: layout for sub in files.folders(folder) if (layout := _layout(sub)) and layout.beside}
+    subs = {sub: layout for sub in item_files.folders(folder) if (layout := _layout(sub)) and layout.beside}
     if not subs:
         wanted = "; ".join(f"{layout.name}: {layout.looks_for}" for layout in LAYOUTS)
         raise LabError(f"{folder}: not a set to detect anomalies in, for it holds none of these: {wanted}")
@@ -63,7 +64,7 @@ def load(found: Found, seed: int = 0) -> Dataset:
     """One category. `seed` chooses the split where the set has none of its own. Raises LabError if none are good."""
     train, test = found.layout.split(found.folder, found.category, seed)
     if not train:
-        raise LabError(f"{found.folder}: holds no good pictures to learn from ({images.FORMATS})")
+        raise LabError(f"{found.folder}: holds no good images to learn from ({image_files.FORMATS})")
     return Dataset(found.above.name, found.category, _licence(found), tuple(train), tuple(test))
 
 
@@ -114,7 +115,7 @@ LAYOUTS = (  # the first that fits is taken
     ),
     Layout(
         "MTD",
-        "MT_Free/Imgs and MT_<defect>/Imgs, a .jpg picture and a .png mask of the same name",
+        "MT_Free/Imgs and MT_<defect>/Imgs, a .jpg image and a .png mask of the same name",
         lambda folder: (folder / "MT_Free" / "Imgs").is_dir(),
         layouts.magnetic_tile,
         licence="MTD: free for research, cite Huang et al. 2020",
@@ -145,14 +146,14 @@ LAYOUTS = (  # the first that fits is taken
     Layout(
         "good and bad",
         "a folder good, beside it perhaps bad and mask",
-        lambda folder: bool(files.pictures(folder / "good")),
+        lambda folder: bool(item_files.images(folder / "good")),
         layouts.good_and_bad,
         beside=True,
     ),
     Layout(
         "good only",
-        "pictures right inside, all of them good, no masks among them",
-        lambda folder: bool(own := files.pictures(folder)) and not any(files.MASK.search(p.stem) for p in own),
+        "images right inside, all of them good, no masks among them",
+        lambda folder: bool(own := item_files.images(folder)) and not any(item_files.MASK.search(p.stem) for p in own),
         layouts.only_good,
     ),
 )
@@ -195,4 +196,4 @@ def _licence(found: Found) -> str:
     known = found.layout.licence or next((line for part, line in _NAMES.items() if part in name.lower()), "")
     if not known and found.layout.name == "MVTec AD" and found.category in _MVTEC:
         known = f"{name}: unknown; if this is MVTec's {found.category}, it is CC BY-NC-SA 4.0 (Bergmann et al.)"
-    return known or f"{name}: unknown, see the source of the pictures"
+    return known or f"{name}: unknown, see the source of the images"

@@ -16,28 +16,28 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from ..errors import LabError
-from . import Item
-from .files import drawn, every_fifth, folders, items, jpegs, masks, pictures
+from .dataset import Item
+from .item_files import drawn, every_fifth, folders, images, items, jpegs, masks
 
 Split = tuple[list[Item], list[Item]]  # train (good only), test
 
 
 def train_and_test(folder: Path, category: str, seed: int, good: str = "good") -> Split:
-    """MVTec AD, MVTec LOCO (several masks per picture, in a folder of its name), BTAD (`ok` and `ko`)."""
+    """MVTec AD, MVTec LOCO (several masks per image, in a folder of its name), BTAD (`ok` and `ko`)."""
     kinds = {kind: masks(folder / "ground_truth" / kind.name) for kind in folders(folder / "test")}
     test: list[Item] = []
     for kind, truth in kinds.items():
         defect = "good" if kind.name == good else kind.name
-        test += items(pictures(kind), f"test/{kind.name}", defect, truth, truth=any(kinds.values()))
-    return items(pictures(folder / "train" / good), f"train/{good}", "good"), test
+        test += items(images(kind), f"test/{kind.name}", defect, truth, truth=any(kinds.values()))
+    return items(images(folder / "train" / good), f"train/{good}", "good"), test
 
 
 def mvtec_3d(folder: Path, category: str, seed: int) -> Split:
-    """The colour pictures alone; the positions in `xyz` are not read."""
+    """The colour images alone; the positions in `xyz` are not read."""
     test: list[Item] = []
     for kind in folders(folder / "test"):
-        test += items(pictures(kind / "rgb"), f"test/{kind.name}", kind.name, masks(kind / "gt"), truth=True)
-    return items(pictures(folder / "train" / "good" / "rgb"), "train/good", "good"), test
+        test += items(images(kind / "rgb"), f"test/{kind.name}", kind.name, masks(kind / "gt"), truth=True)
+    return items(images(folder / "train" / "good" / "rgb"), "train/good", "good"), test
 
 
 def visa(folder: Path, category: str, seed: int) -> Split:
@@ -45,7 +45,7 @@ def visa(folder: Path, category: str, seed: int) -> Split:
 
     The table only tells names apart: no path of it is opened.
     """
-    normal = pictures(folder / "Data" / "Images" / "Normal")
+    normal = images(folder / "Data" / "Images" / "Normal")
     learn, sound = every_fifth(normal)
     table = folder.parent / "split_csv" / "1cls.csv"
     if table.is_file():
@@ -57,7 +57,7 @@ def visa(folder: Path, category: str, seed: int) -> Split:
                 raise LabError(f"{table}: not VisA's split, a table with the columns object, split and image") from None
         learn, sound = [p for p in normal if p.name in named], [p for p in normal if p.name not in named]
     truth = masks(folder / "Data" / "Masks" / "Anomaly")
-    bad = items(pictures(folder / "Data" / "Images" / "Anomaly"), "test/anomaly", "anomaly", truth)
+    bad = items(images(folder / "Data" / "Images" / "Anomaly"), "test/anomaly", "anomaly", truth)
     return items(learn, "train/good", "good"), items(sound, "test/good", "good", truth=True) + bad
 
 
@@ -70,7 +70,7 @@ def dagm(folder: Path, category: str, seed: int) -> Split:
         labels = folder / side / "Label" / "Labels.txt"
         text = labels.read_text(encoding="utf-8", errors="replace") if labels.is_file() else ""
         odd = set(truth) | set(re.findall(r"^\s*\d+\s+1\s+(\w+)\.png\b", text, re.IGNORECASE | re.MULTILINE))
-        paths, where = pictures(folder / side), side.lower()
+        paths, where = images(folder / side), side.lower()
         good = items([p for p in paths if p.stem not in odd], f"{where}/good", "good", truth=True)
         sides[side] = good, items([p for p in paths if p.stem in odd], f"{where}/defect", "defect", truth)
     return sides["Train"][0], [*sides["Test"][0], *sides["Test"][1]]
@@ -96,7 +96,7 @@ def kos(folder: Path) -> list[Path]:
 
 
 def kolektor(folder: Path, category: str, seed: int) -> Split:
-    """KolektorSDD gives no split: every defective picture and the sound ones of kos36 and above are tested.
+    """KolektorSDD gives no split: every defective image and the sound ones of kos36 and above are tested.
 
     kos26 and kos34 are copies of kos01 and kos27 in the public files and would leak, so they are left out.
     """
@@ -116,7 +116,7 @@ def kolektor(folder: Path, category: str, seed: int) -> Split:
 
 
 def cells(folder: Path) -> list[tuple[Path, float, str]]:
-    """(picture, probability of a defect, type) per line of ELPV's labels.csv, whose columns are parted by spaces."""
+    """(image, probability of a defect, type) per line of ELPV's labels.csv, whose columns are parted by spaces."""
     table = folder / "labels.csv"
     found = []
     lines = table.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
@@ -148,15 +148,15 @@ FABRIC_DEFECTS = {
 }  # fmt: skip
 
 
-def fabric(picture: Path) -> tuple[str, str]:
+def fabric(image: Path) -> tuple[str, str]:
     """(defect, fabric) of AITEX's names, number_defect_fabric.png; empty for another name."""
-    named = re.fullmatch(r"\d+_(\d+)_(\d+)", picture.stem)
+    named = re.fullmatch(r"\d+_(\d+)_(\d+)", image.stem)
     return (named[1], named[2]) if named else ("", "")
 
 
 def fabrics(folder: Path) -> list[str]:
     """AITEX's codes of fabrics with sound strips."""
-    return sorted({fabric(p)[1] for roll in folders(folder / "NODefect_images") for p in pictures(roll)} - {""})
+    return sorted({fabric(p)[1] for roll in folders(folder / "NODefect_images") for p in images(roll)} - {""})
 
 
 def aitex(folder: Path, category: str, seed: int) -> Split:
@@ -164,11 +164,11 @@ def aitex(folder: Path, category: str, seed: int) -> Split:
     train: list[Item] = []
     test: list[Item] = []
     for roll in folders(folder / "NODefect_images"):
-        learn, sound = every_fifth([p for p in pictures(roll) if fabric(p)[1] == category])
+        learn, sound = every_fifth([p for p in images(roll) if fabric(p)[1] == category])
         train += items(learn, f"train/good/{roll.name}", "good")
         test += items(sound, f"test/good/{roll.name}", "good", truth=True)
     truth = masks(folder / "Mask_images")
-    for path in pictures(folder / "Defect_images"):
+    for path in images(folder / "Defect_images"):
         defect, own = fabric(path)
         if own == category:
             name = FABRIC_DEFECTS.get(defect, defect)
@@ -177,8 +177,8 @@ def aitex(folder: Path, category: str, seed: int) -> Split:
 
 
 def good_and_bad(folder: Path, category: str, seed: int) -> Split:
-    """A fifth of the good pictures, drawn by `seed`, is for the test; all are to learn from where none are bad."""
-    good, bad = pictures(folder / "good"), pictures(folder / "bad")
+    """A fifth of the good images, drawn by `seed`, is for the test; all are to learn from where none are bad."""
+    good, bad = images(folder / "good"), images(folder / "bad")
     truth = masks(folder / "mask") | masks(folder / "masks")
     order = np.random.default_rng(seed).permutation(len(good))
     chosen = set(order[: round(len(good) / 5)].tolist() if bad else [])
@@ -188,4 +188,4 @@ def good_and_bad(folder: Path, category: str, seed: int) -> Split:
 
 
 def only_good(folder: Path, category: str, seed: int) -> Split:
-    return items(pictures(folder), "train/good", "good"), []
+    return items(images(folder), "train/good", "good"), []

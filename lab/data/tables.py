@@ -1,4 +1,4 @@
-"""Sets as rows of parquet, one picture each -> files in MVTec AD's layout, their bytes as they are.
+"""Sets as rows of parquet, one image each -> files in MVTec AD's layout, their bytes as they are.
 
 A mask without one defective pixel is no truth, and is left out.
 """
@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .. import images
-from ..hub import Absent
-from .packed import GOOD, Entry
+from .. import image_files
+from ..hub.downloads import NotFound
+from .archives import GOOD, Entry
 
 _MASK = re.compile(r"mask|ground.?truth|segment|(^|_)gt(_|$)", re.IGNORECASE)
 _SHARD = re.compile(
@@ -34,7 +34,7 @@ def shards(paths: Iterable[str]) -> dict[str, dict[str, str]]:
 class Table:
     """One parquet file and what its columns mean.
 
-    Pictures are in a column of the Hub's Image type, as plain bytes, or as paths of other files; so are masks, in a
+    Images are in a column of the Hub's Image type, as plain bytes, or as paths of other files; so are masks, in a
     column whose name says so. `name` is what errors call it. Raises Absent where the columns do not fit.
     """
 
@@ -47,14 +47,14 @@ class Table:
             self.file = pyarrow.parquet.ParquetFile(path)
             features = datasets.Features.from_arrow_schema(self.file.schema_arrow)
         except (pyarrow.ArrowException, ValueError) as error:
-            raise Absent(f"{name}: is no parquet file; its owner has to put it right") from error
+            raise NotFound(f"{name}: is no parquet file; its owner has to put it right") from error
         self.name = name
-        pictures = [n for n, f in features.items() if isinstance(f, datasets.Image) or _type(f) == "binary"]
-        pictures = pictures or [
+        images = [n for n, f in features.items() if isinstance(f, datasets.Image) or _type(f) == "binary"]
+        images = images or [
             n for n, f in features.items() if _type(f) == "string" and re.search("path|file|^image|mask", n)
         ]
-        masks = [n for n in pictures if _MASK.search(n)]
-        pictures = sorted((n for n in pictures if n not in masks), key=lambda n: "image" not in n)
+        masks = [n for n in images if _MASK.search(n)]
+        images = sorted((n for n in images if n not in masks), key=lambda n: "image" not in n)
         self.names = {n: f.names for n, f in features.items() if isinstance(f, datasets.ClassLabel)}
         said = {n for n, f in features.items() if n in self.names or _type(f) in ("string", "int64", "int32", "bool")}
         first = lambda *names: next((n for n in names if n in said), None)
@@ -62,20 +62,20 @@ class Table:
         self.label = first("label", "anomaly", "is_anomaly", "target", "class")
         self.category = first("object", "category", "product", "class_name", "cls_name")
         self.mask = masks[0] if masks else None
-        if not pictures:
+        if not images:
             told = ", ".join(features)
-            raise Absent(f"{name}: its columns are {told}, none of them pictures; its layout has changed or is another")
-        self.picture = pictures[0]
+            raise NotFound(f"{name}: its columns are {told}, none of them images; its layout has changed or is another")
+        self.image = images[0]
 
     def rows(self, split: str, category: str) -> Iterator[tuple[str, Any, Any, float]]:
-        """(kind, cell of the picture, cell of the mask, share read) of the rows of a category, "" for all of them; of
+        """(kind, cell of the image, cell of the mask, share read) of the rows of a category, "" for all of them; of
         "train" the good ones."""
         if self.defect is None and self.label is None and split == "test":
             told = ", ".join(self.file.schema_arrow.names)
-            raise Absent(
-                f"{self.name}: its columns are {told}, none says which pictures are good; its layout has changed"
+            raise NotFound(
+                f"{self.name}: its columns are {told}, none says which images are good; its layout has changed"
             )
-        columns = [n for n in (self.picture, self.mask, self.defect, self.label, self.category) if n]
+        columns = [n for n in (self.image, self.mask, self.defect, self.label, self.category) if n]
         number, total = 0, max(self.file.metadata.num_rows, 1)
         for batch in self.file.iter_batches(batch_size=16, columns=columns):
             for row in batch.to_pylist():
@@ -83,7 +83,7 @@ class Table:
                 if self.category is None or category in ("", self._said(row, self.category)):
                     kind = self._kind(row)
                     if split != "train" or kind == "good":
-                        yield kind, row[self.picture], row[self.mask] if self.mask else None, number / total
+                        yield kind, row[self.image], row[self.mask] if self.mask else None, number / total
 
     def categories(self) -> list[str]:
         """The values of the column that names the category; none where there is no such column."""
@@ -116,16 +116,16 @@ def _type(feature: Any) -> str:
 def entries(tables: list[tuple[Table, str]], category: str, find: Callable[[str], bytes]) -> Iterator[Entry]:
     """The entries of one category; `tables` come with their split, `find` gives the bytes of a path of the repository.
 
-    Where there is nothing to test, folders good, bad and mask are made, which are split when they are read. A picture
+    Where there is nothing to test, folders good, bad and mask are made, which are split when they are read. An image
     keeps its own name where no other of its folder has it, else it gets a number.
     """
     used: set[str] = set()
     alone = {split for _, split in tables} == {"train"}
     for number, (table, split) in enumerate(tables):
-        for kind, picture, mask, done in table.rows("all" if alone else split, category):
-            name, data = _cell(picture, find)
-            if not data or not (ends := images.suffix(data)):
-                raise Absent(f"{table.name}: a row has no picture in {table.picture}; its layout has changed")
+        for kind, image, mask, done in table.rows("all" if alone else split, category):
+            name, data = _cell(image, find)
+            if not data or not (ends := image_files.suffix(data)):
+                raise NotFound(f"{table.name}: a row has no image in {table.image}; its layout has changed")
             folder, truth = f"{split}/{kind}", f"ground_truth/{kind}"
             if alone:
                 folder, truth = "good" if kind == "good" else "bad", "mask"
@@ -136,8 +136,8 @@ def entries(tables: list[tuple[Table, str]], category: str, find: Callable[[str]
             share = (number + done) / len(tables)
             yield Entry(f"{folder}/{stem}{ends}", data, share)
             drawn = _cell(mask, find)[1] if kind != "good" else b""
-            if drawn and images.read_mask(drawn, f"{table.name}: mask of {folder}/{stem}").any():
-                yield Entry(f"{truth}/{stem}_mask{images.suffix(drawn)}", drawn, share)
+            if drawn and image_files.read_mask(drawn, f"{table.name}: mask of {folder}/{stem}").any():
+                yield Entry(f"{truth}/{stem}_mask{image_files.suffix(drawn)}", drawn, share)
 
 
 def paths(tables: list[tuple[Table, str]], category: str) -> set[str]:

@@ -8,20 +8,20 @@ import hashlib
 import numpy as np
 import scipy.ndimage
 
-from .. import images
+from .. import image_files
 from ..errors import LabError
-from . import Dataset, Item
+from .dataset import Dataset, Item
 
-SIDE = 256  # of every picture of such a set
-PRESETS = {10: 224 / 256, 45: 224 / 256, 180: 0.9}  # largest turn, degrees -> side of the crop, share of the picture's
+SIDE = 256  # of every image of such a set
+PRESETS = {10: 224 / 256, 45: 224 / 256, 180: 0.9}  # largest turn, degrees -> side of the crop, share of the image's
 
 
 def unaligned(dataset: Dataset, degrees: float = 10, seed: int = 0) -> Dataset:
-    """The set with every picture turned by U(-degrees, degrees), cropped at random, and brought back to 256 x 256.
+    """The set with every image turned by U(-degrees, degrees), cropped at random, and brought back to 256 x 256.
 
-    Picture and mask share one draw, the same for one name and seed in every run; the border is replicated, masks take
+    Image and mask share one draw, the same for one name and seed in every run; the border is replicated, masks take
     the nearest pixel. The crop is 224 of 256, at 180 degrees 0.9 of the side (local OCC 3.1 names no numbers; these are
-    those of the "unaligned MVTec" protocol, CFA's code). Pictures are read when asked for.
+    those of the "unaligned MVTec" protocol, CFA's code). Images are read when asked for.
     Raises LabError for degrees outside 0 to 180.
     """
     if not 0 <= degrees <= 180:
@@ -34,15 +34,15 @@ def unaligned(dataset: Dataset, degrees: float = 10, seed: int = 0) -> Dataset:
         theta = np.deg2rad(rng.uniform(-degrees, degrees))
         shift = rng.uniform(-1, 1, 2) * (1 - share)  # of the crop's centre, in half sides, (down, right)
 
-        def picture() -> np.ndarray:
-            square = images.resize(item.picture(), SIDE)
+        def image() -> np.ndarray:
+            square = image_files.resize(item.image(), SIDE)
             return np.stack([_sample(square[..., c], theta, shift, share, 1) for c in range(3)], 2)
 
         def mask() -> np.ndarray:
             assert item.mask is not None
             return _sample(item.mask().astype(np.uint8), theta, shift, share, 0) > 0
 
-        return dataclasses.replace(item, picture=picture, mask=mask if item.mask else None)
+        return dataclasses.replace(item, image=image, mask=mask if item.mask else None)
 
     train, test = (tuple(map(turned, items)) for items in (dataset.train, dataset.test))
     return dataclasses.replace(dataset, name=f"{dataset.name}-rto{degrees:g}", train=train, test=test)

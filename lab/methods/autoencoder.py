@@ -1,7 +1,7 @@
 """The plain autoencoder and the SSIM autoencoder (Bergmann et al.): what it cannot rebuild is the anomaly.
 
 symbol  name                                        shape
-x       picture                                     (B, 3, S, S) in [0, 1]
+x       image                                     (B, 3, S, S) in [0, 1]
 x^      its reconstruction                          (B, 3, S, S) in (0, 1)
 SSIM    structural similarity, 11 x 11 windows      (B, S, S) in [-1, 1]
 
@@ -9,7 +9,7 @@ RB-AE without its reference, its made defects and its segmenter: the same encode
 
 Fails: small defects, which it rebuilds as well; fine texture, which it blurs and so finds defective (tile)
 
-Differs: RB-AE's networks on whole pictures, no latent vector of 100 | it is RB-AE's lower bound, of the same code
+Differs: RB-AE's networks on whole images, no latent vector of 100 | it is RB-AE's lower bound, of the same code
 Differs: SSIM is the mean over three colours | the paper's textures are grey
 Differs: `live` has 128 pixels, a quarter of the width and a higher rate | 200 epochs take a GPU
 """
@@ -21,9 +21,11 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from ..method import BaseSettings, Method, Report, Scores, setting
+from ..image_stack import ImageStack
+from ..method import BaseSettings, Method, Scores, setting
 from ..parts import autoencoding as ae
-from ..parts.train import Pictures, Training
+from ..parts.training import Training
+from ..progress import Report
 
 
 def residual(x: Tensor, rebuilt: Tensor, kind: str) -> Tensor:
@@ -42,38 +44,41 @@ class Autoencoder(Method):
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Settings(BaseSettings):
-        size: int = setting(128, "side of the square every picture is resized to, pixels", low=64, high=1024, step=32)
-        loss: str = setting("ssim", "how picture and reconstruction are compared", choices=("l2", "ssim"))
+        size: int = setting(128, "side of the square every image is resized to, pixels", low=64, high=1024, step=32)
+        loss: str = setting("ssim", "how image and reconstruction are compared", choices=("l2", "ssim"))
         width: float = setting(0.25, "channels as a share of 32 to 256", low=0.125, high=2)
-        epochs: int = setting(60, "passes over the training pictures", low=1, high=2000)
-        batch: int = setting(4, "pictures a step", low=1, high=256)
-        rate: float = setting(2e-3, "learning rate of Adam", low=1e-6, high=1)
+        epochs: int = setting(60, "passes over the training images", low=1, high=2000)
+        batch_size: int = setting(4, "images a step", low=1, high=256)
+        learning_rate: float = setting(2e-3, "learning rate of Adam", low=1e-6, high=1)
 
     settings: Settings
 
     @classmethod
     def presets(cls) -> dict[str, BaseSettings]:
-        return {"live": cls.Settings(), "paper": cls.Settings(size=256, width=1.0, epochs=200, batch=8, rate=2e-4)}
+        return {
+            "live": cls.Settings(),
+            "paper": cls.Settings(size=256, width=1.0, epochs=200, batch_size=8, learning_rate=2e-4),
+        }
 
     def build(self) -> None:
         channels = ae.widths(self.settings.width)
         self.encoder = ae.Encoder(channels)
         self.decoder = ae.Decoder(channels, skips=False)
 
-    def rebuilt(self, pictures: Tensor) -> Tensor:
-        return self.decoder(self.encoder(pictures)[-1])
+    def rebuilt(self, images: Tensor) -> Tensor:
+        return self.decoder(self.encoder(images)[-1])
 
-    def learn(self, pictures: Pictures, generator: torch.Generator, report: Report) -> None:
+    def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
         s = self.settings
-        optimiser = torch.optim.Adam(self.parameters(), s.rate, weight_decay=1e-5)
-        training = Training(self, pictures, optimiser, generator, report, epochs=s.epochs, batch=s.batch)
+        optimiser = torch.optim.Adam(self.parameters(), s.learning_rate, weight_decay=1e-5)
+        training = Training(self, images, optimiser, generator, report, epochs=s.epochs, batch_size=s.batch_size)
         for _ in training:
             for part in training.batches():
-                x = pictures[part]
+                x = images[part]
                 training.step(residual(x, self.rebuilt(x), s.loss).mean())
 
     @torch.no_grad()
-    def score(self, pictures: Tensor) -> Scores:
-        rebuilt = self.rebuilt(pictures)
-        pixel = residual(pictures, rebuilt, self.settings.loss)
+    def score(self, images: Tensor) -> Scores:
+        rebuilt = self.rebuilt(images)
+        pixel = residual(images, rebuilt, self.settings.loss)
         return Scores(pixel, ae.peak_of_averages(pixel), {"reconstruction": rebuilt})

@@ -28,11 +28,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..method import BaseSettings, Method, Report, Scores, setting
+from ..image_stack import ImageStack
+from ..method import BaseSettings, Method, Scores, setting
 from ..parts import features, maps
-from ..parts.defects import background, squares
 from ..parts.discrepancy import discrepancy, resized
-from ..parts.train import Pictures, Training
+from ..parts.noise_squares import background, squares
+from ..parts.training import Training
+from ..progress import Report
 
 
 def oom_weights(d_n: Tensor, d_s: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
@@ -49,7 +51,7 @@ def oom_weights(d_n: Tensor, d_s: Tensor, gamma: float) -> tuple[Tensor, Tensor]
 def cdo_loss(d: Tensor, mask: Tensor, gamma: float) -> Tensor:
     """Eq. (8), one hierarchy: L = (sum w_n d_n - sum w_s d_s) / (sum w_n + sum w_s).
 
-    d (B, h, w), mask bool (B, h, w), over all pixels of all pictures together -> (). gamma = 0 gives Eq. (5); an
+    d (B, h, w), mask bool (B, h, w), over all pixels of all images together -> (). gamma = 0 gives Eq. (5); an
     empty mask the plain mean, Eq. (4).
     """
     d_n, d_s = d[~mask], d[mask]
@@ -74,27 +76,27 @@ class CDO(Method):
         gamma: float = setting(2.0, "sharpness of the hard-pixel weights, γ", low=0, high=5, eq="7")
         noise: str = setting("uniform", "what fills a made anomaly", choices=("uniform", "gaussian"))
         skip_background: bool = setting(False, "no made anomaly centred on black or white surroundings")
-        epochs: int = setting(15, "passes over the training pictures", low=1, high=2000)
-        batch: int = setting(8, "pictures a step", low=1, high=256)
+        epochs: int = setting(15, "passes over the training images", low=1, high=2000)
+        batch_size: int = setting(8, "images a step", low=1, high=256)
         optimiser: str = setting("adamw", "AdamW with weight decay 1e-4, or Adam with β₁ = 0.5 and without",
                                  choices=("adamw", "adam"))  # fmt: skip
-        rate: float = setting(1e-3, "learning rate", low=1e-6, high=1)
-        decay: float = setting(0.95, "the rate is multiplied by it after each epoch", low=0.1, high=1)
-        drop: float = setting(1.0, "the rate falls to a tenth after this share of the epochs", low=0.1, high=1)
-        clip: float = setting(0.0, "gradients longer than this are shortened to it; 0: none", low=0, high=1000)
+        learning_rate: float = setting(1e-3, "learning rate", low=1e-6, high=1)
+        lr_decay: float = setting(0.95, "the rate is multiplied by it after each epoch", low=0.1, high=1)
+        lr_drop_at: float = setting(1.0, "the rate falls to a tenth after this share of the epochs", low=0.1, high=1)
+        grad_clip: float = setting(0.0, "gradients longer than this are shortened to it; 0: none", low=0, high=1000)
         resize: bool = setting(True, "scoring compares features at the first level's resolution, not each at its own",
                                scoring=True)  # fmt: skip
-        image_score: str = setting("max", "a picture's score: its worst pixel, or the mean of the worst 1 %",
+        image_score: str = setting("max", "an image's score: its worst pixel, or the mean of the worst 1 %",
                                    choices=("max", "top1"), scoring=True)  # fmt: skip
 
     settings: Settings
 
     @classmethod
     def presets(cls) -> dict[str, BaseSettings]:
-        paper = cls.Settings(backbone="hrnet_w32.ms_in1k", epochs=50, rate=2e-4)
+        paper = cls.Settings(backbone="hrnet_w32.ms_in1k", epochs=50, learning_rate=2e-4)
         # the authors' code of 2025; it sums the loss over its batch of 32 and clips at 5
         repo2025 = paper.replace(
-            epochs=100, batch=32, optimiser="adam", rate=1e-3, decay=1.0, drop=0.8, clip=5 / 32, resize=False,
+            epochs=100, batch_size=32, optimiser="adam", learning_rate=1e-3, lr_decay=1.0, lr_drop_at=0.8, grad_clip=5 / 32, resize=False,
             image_score="top1",
         )  # fmt: skip
         return {"live": cls.Settings(), "paper": paper, "repo2025": repo2025}
@@ -103,26 +105,30 @@ class CDO(Method):
         self.backbone = features.backbone(self.settings.backbone)
         self.apprentice = features.architecture(self.settings.backbone)
 
-    def discrepancies(self, pictures: Tensor, resize: bool = True) -> list[Tensor]:
+    def discrepancies(self, images: Tensor, resize: bool = True) -> list[Tensor]:
         """Eq. (3) for every hierarchy: (B, 3, S, S) -> d_l (B, S/4, S/4) each; (B, S/s_l, S/s_l) without `resize`."""
         with torch.no_grad():
-            expert = self.backbone(pictures)
-        apprentice = self.apprentice(features.imagenet_norm(pictures))
+            expert = self.backbone(images)
+        apprentice = self.apprentice(features.imagenet_norm(images))
         if resize:
             expert, apprentice = resized(expert), resized(apprentice)
         return [discrepancy(e, a) for e, a in zip(expert, apprentice, strict=True)]
 
-    def learn(self, pictures: Pictures, generator: torch.Generator, report: Report) -> None:
+    def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
         s = self.settings
-        optimiser: torch.optim.Optimizer = torch.optim.AdamW(self.apprentice.parameters(), s.rate, weight_decay=1e-4)
+        optimiser: torch.optim.Optimizer = torch.optim.AdamW(
+            self.apprentice.parameters(), s.learning_rate, weight_decay=1e-4
+        )
         if s.optimiser == "adam":
-            optimiser = torch.optim.Adam(self.apprentice.parameters(), s.rate, betas=(0.5, 0.999))
+            optimiser = torch.optim.Adam(self.apprentice.parameters(), s.learning_rate, betas=(0.5, 0.999))
         self.apprentice.train()
-        training = Training(self, pictures, optimiser, generator, report, epochs=s.epochs, batch=s.batch, clip=s.clip)
+        training = Training(
+            self, images, optimiser, generator, report, epochs=s.epochs, batch_size=s.batch_size, grad_clip=s.grad_clip
+        )
         for epoch in training:
             sums = torch.zeros(2, 2)  # sum and count of d over normal and over synthetic pixels: the paper's Fig. 5b
             for part in training.batches():
-                batch, mask = self.perturbed(pictures[part], generator)
+                batch, mask = self.perturbed(images[part], generator)
                 levels = self.discrepancies(batch)
                 mask = F.interpolate(mask[:, None].float(), levels[0].shape[-2:])[:, 0] != 0
                 training.step(torch.stack([cdo_loss(d, mask, s.gamma if s.oom else 0.0) for d in levels]).sum())
@@ -132,7 +138,7 @@ class CDO(Method):
                 if count:
                     training.record(f"d, {name} pixels", total / count)
             for group in optimiser.param_groups:
-                group["lr"] *= s.decay * (0.1 if epoch + 1 == round(s.drop * s.epochs) else 1)
+                group["lr"] *= s.lr_decay * (0.1 if epoch + 1 == round(s.lr_drop_at * s.epochs) else 1)
 
     def perturbed(self, batch: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """MOM: the batch with made anomalies, and their mask bool (B, S, S); the clean batch when it is off."""
@@ -142,10 +148,10 @@ class CDO(Method):
         return squares(batch, generator, noise=self.settings.noise, skip=skip)
 
     @torch.no_grad()
-    def score(self, pictures: Tensor) -> Scores:
-        """Eq. (10): A = sum over hierarchies of the upsampled d_l, smoothed; the picture's score is its maximum."""
-        s, size = self.settings, pictures.shape[-1]
-        levels = self.discrepancies(pictures, s.resize)
+    def score(self, images: Tensor) -> Scores:
+        """Eq. (10): A = sum over hierarchies of the upsampled d_l, smoothed; the image's score is its maximum."""
+        s, size = self.settings, images.shape[-1]
+        levels = self.discrepancies(images, s.resize)
         if s.resize:
             total = maps.upsample(torch.stack(levels).sum(0), size)
         else:  # with aligned corners, as the code of 2025
@@ -157,5 +163,5 @@ class CDO(Method):
             worst = pixel.flatten(1).topk(size * size // 100).values.mean(1)
         none, gamma = pixel.new_empty(0), s.gamma if s.oom else 0.0
         w_n = torch.stack([oom_weights(d.flatten(), none, gamma)[0].view_as(d) for d in levels[0]])
-        views = {"weight in training if normal, w_n": w_n}  # of hierarchy 1, with the picture's own mean
+        views = {"weight in training if normal, w_n": w_n}  # of hierarchy 1, with the image's own mean
         return Scores(pixel, worst, views | {f"hierarchy {i + 1}": d for i, d in enumerate(levels)})

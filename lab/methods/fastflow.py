@@ -1,4 +1,4 @@
-"""FastFlow (Yu et al., 2021): an invertible network per level carries frozen features of normal pictures to a standard
+"""FastFlow (Yu et al., 2021): an invertible network per level carries frozen features of normal images to a standard
 normal density; a place whose feature is unlikely there is anomalous.
 
 symbol    name                                                        shape
@@ -8,9 +8,9 @@ log|det J|  log-determinant of df/dx                                  (B,)
 s, b      scale and shift of the second half, from the first          (B, C/2, h, w) each
 A         anomaly map, mean over levels of -exp(mean_c(-z^2/2))       (B, S, S) in [-1, 0]
 
-Fails: few pictures, which leave a density of as many dimensions as channels to chance; its training is long
+Fails: few images, which leave a density of as many dimensions as channels to chance; its training is long
 
-Differs: scales are 2 * 2/pi atan(s/2), in (-2, 2) | unbounded ones overflow on few pictures
+Differs: scales are 2 * 2/pi atan(s/2), in (-2, 2) | unbounded ones overflow on few images
 Differs: three levels of the embedded backbone, 15 epochs in `live` | 500 epochs of Wide ResNet-50 take a GPU
 Differs: log det J is taken per dimension | levels of different size then weigh the same at one learning rate
 """
@@ -24,9 +24,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..method import BaseSettings, Method, Report, Scores, setting
+from ..image_stack import ImageStack
+from ..method import BaseSettings, Method, Scores, setting
 from ..parts import features, maps
-from ..parts.train import Pictures, Training
+from ..parts.training import Training
+from ..progress import Report
 
 CLAMP = 2.0
 
@@ -106,15 +108,15 @@ class FastFlow(Method):
         backbone: str = features.backbone_setting()
         steps: int = setting(8, "steps of the flow at every level", low=1, high=32)
         ratio: float = setting(1.0, "channels inside a coupling's network, per channel it reads", low=0.1, high=4)
-        epochs: int = setting(15, "passes over the training pictures", low=1, high=2000)
-        batch: int = setting(4, "pictures a step", low=1, high=256)
-        rate: float = setting(1e-3, "learning rate of Adam", low=1e-6, high=1)
+        epochs: int = setting(15, "passes over the training images", low=1, high=2000)
+        batch_size: int = setting(4, "images a step", low=1, high=256)
+        learning_rate: float = setting(1e-3, "learning rate of Adam", low=1e-6, high=1)
 
     settings: Settings
 
     @classmethod
     def presets(cls) -> dict[str, BaseSettings]:
-        paper = cls.Settings(backbone="wide_resnet50_2.tv_in1k", epochs=500, batch=32)
+        paper = cls.Settings(backbone="wide_resnet50_2.tv_in1k", epochs=500, batch_size=32)
         return {"live": cls.Settings(), "paper": paper}
 
     def build(self) -> None:
@@ -126,18 +128,18 @@ class FastFlow(Method):
         """Every level's z and log|det J|."""
         return [flow(F.layer_norm(x, x.shape[1:])) for flow, x in zip(self.flows, pyramid, strict=True)]
 
-    def learn(self, pictures: Pictures, generator: torch.Generator, report: Report) -> None:
+    def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
         s = self.settings
-        optimiser = torch.optim.Adam(self.flows.parameters(), s.rate, weight_decay=1e-5)
-        training = Training(self, pictures, optimiser, generator, report, epochs=s.epochs, batch=s.batch)
+        optimiser = torch.optim.Adam(self.flows.parameters(), s.learning_rate, weight_decay=1e-5)
+        training = Training(self, images, optimiser, generator, report, epochs=s.epochs, batch_size=s.batch_size)
         for _ in training:
             for part in training.batches():
-                levels = self.latents(features.pyramids(self.backbone, pictures, part))
+                levels = self.latents(features.pyramids(self.backbone, images, part))
                 training.step(torch.stack([flow_loss(*level) for level in levels]).sum())
 
     @torch.no_grad()
-    def score(self, pictures: Tensor) -> Scores:
-        size = pictures.shape[-1]
-        levels = [maps.upsample(likelihood_map(z), size) for z, _ in self.latents(self.backbone(pictures))]
+    def score(self, images: Tensor) -> Scores:
+        size = images.shape[-1]
+        levels = [maps.upsample(likelihood_map(z), size) for z, _ in self.latents(self.backbone(images))]
         pixel = torch.stack(levels).mean(0)
         return Scores(pixel, maps.maximum(pixel), {f"level {i + 1}": a for i, a in enumerate(levels)})

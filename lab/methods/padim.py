@@ -2,11 +2,11 @@
 
 symbol    name                                            shape
 x_ij      feature at position (i, j), d random channels    (d,)
-mu_ij     mean over the training pictures                  (P, d), P positions
+mu_ij     mean over the training images                  (P, d), P positions
 Sigma_ij  covariance plus epsilon I                        (P, d, d), stored as its inverse
 M(x_ij)   Mahalanobis distance                             (P,)
 
-Fails: pictures that are not aligned, for every position has a Gaussian of its own; memory grows with the square of d
+Fails: images that are not aligned, for every position has a Gaussian of its own; memory grows with the square of d
 
 Differs: `live` keeps one Gaussian per stride-8 position, from features averaged over 3x3 | a quarter of the memory
 """
@@ -21,9 +21,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import LabError
-from ..method import BaseSettings, Method, Report, Scores, setting
+from ..image_stack import ImageStack, batches
+from ..method import BaseSettings, Method, Scores, setting
 from ..parts import features, maps
-from ..parts.train import Pictures, batches
+from ..progress import Report
 
 
 def mahalanobis_squared(v: Tensor, inverse: Tensor) -> Tensor:
@@ -33,7 +34,7 @@ def mahalanobis_squared(v: Tensor, inverse: Tensor) -> Tensor:
 
 
 def left_out(q: Tensor, n: int) -> Tensor:
-    """The squared Mahalanobis distance of one of n training pictures to the Gaussian of the other n - 1.
+    """The squared Mahalanobis distance of one of n training images to the Gaussian of the other n - 1.
 
     q is its squared distance to the Gaussian of all n. With v = x - mu and C the covariance of all n,
     x - mu' = n/(n-1) v and C' = (n-1)/(n-2) (C - n/(n-1)^2 v v^T), so that Sherman and Morrison give
@@ -93,13 +94,13 @@ class PaDiM(Method):
             found.append(thin if thin.shape[-1] == shape[1] else F.interpolate(thin, shape, mode="nearest"))
         return torch.cat(found, 1).flatten(2).transpose(1, 2)
 
-    def learn(self, pictures: Pictures, generator: torch.Generator, report: Report) -> None:
-        n = len(pictures)
+    def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
+        n = len(images)
         if n < 3:
-            raise LabError(f"PaDiM needs at least 3 good pictures, not {n}")
+            raise LabError(f"PaDiM needs at least 3 good images, not {n}")
         shift = total = outer = torch.tensor(0.0)
         for part in batches(n, 8):
-            x = self.features(features.pyramids(self.backbone, pictures, part)).transpose(0, 1)  # (P, B, d)
+            x = self.features(features.pyramids(self.backbone, images, part)).transpose(0, 1)  # (P, B, d)
             if part[0] == 0:  # sums are taken about the first batch's mean: float32 then keeps its digits
                 shift = x.mean(1, keepdim=True)
                 total = torch.zeros_like(shift)
@@ -107,7 +108,7 @@ class PaDiM(Method):
             x = x - shift
             total += x.sum(1, keepdim=True)
             outer.baddbmm_(x.transpose(1, 2), x)
-            report(0.8 * (int(part[-1]) + 1) / n, f"features of {int(part[-1]) + 1} of {n} pictures")
+            report(0.8 * (int(part[-1]) + 1) / n, f"features of {int(part[-1]) + 1} of {n} images")
         mean = total / n
         self.mean = (shift + mean)[:, 0]
         sigma = outer.baddbmm_(mean.transpose(1, 2), mean, alpha=-n).div_(n - 1)
@@ -118,14 +119,14 @@ class PaDiM(Method):
         self.inverse, self.count = sigma, torch.tensor(n)
 
     @torch.no_grad()
-    def score(self, pictures: Tensor) -> Scores:
-        return self._scores(self._squared(self.backbone(pictures)), pictures.shape[-1])
+    def score(self, images: Tensor) -> Scores:
+        return self._scores(self._squared(self.backbone(images)), images.shape[-1])
 
     @torch.no_grad()
-    def score_left_out(self, pictures: Tensor, index: Tensor) -> Scores:
-        held = Pictures(pictures)
+    def score_left_out(self, images: Tensor, index: Tensor) -> Scores:
+        held = ImageStack(images)
         q = self._squared(features.pyramids(self.backbone, held, torch.arange(len(held))))
-        return self._scores(left_out(q, int(self.count)), pictures.shape[-1])
+        return self._scores(left_out(q, int(self.count)), images.shape[-1])
 
     def _squared(self, pyramid: list[Tensor]) -> Tensor:
         return mahalanobis_squared(self.features(pyramid) - self.mean, self.inverse)

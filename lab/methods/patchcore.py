@@ -1,9 +1,9 @@
 """PatchCore (Roth et al., CVPR 2022): a coreset of normal patch features; a patch is as anomalous as it is far from it.
 
 symbol  name                                                        shape
-P       patch features of normal pictures                           (N h w, C)
+P       patch features of normal images                           (N h w, C)
 M       memory bank, a greedy k-centre coreset of P                 (m, C)
-m*      bank row nearest to the picture's worst patch m_test*       (C,)
+m*      bank row nearest to the image's worst patch m_test*       (C,)
 s*      distance of m_test* to m*                                   ()
 N_b     the b bank rows nearest to m*                               (b, C)
 
@@ -21,13 +21,14 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from ..method import BaseSettings, Method, Report, Scores, setting
-from ..parts import features, maps, memory
-from ..parts.train import Pictures, batches
+from ..image_stack import ImageStack, batches
+from ..method import BaseSettings, Method, Scores, setting
+from ..parts import features, maps, memory_bank
+from ..progress import Report
 
 
 def reweighted(s_star: Tensor, m_star: Tensor, m_test: Tensor, neighbours: Tensor) -> Tensor:
-    """Eq. (7): s = (1 - exp|m_test - m*| / sum_{m in N_b(m*)} exp|m_test - m|) s*, for one picture.
+    """Eq. (7): s = (1 - exp|m_test - m*| / sum_{m in N_b(m*)} exp|m_test - m|) s*, for one image.
 
     s_star (), m_star (C,), m_test (C,), neighbours (b, C) with m* among them -> ().
     """
@@ -44,11 +45,11 @@ class PatchCore(Method):
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Settings(BaseSettings):
         backbone: str = features.backbone_setting()
-        crop: int = setting(0, "side of the centre crop, pixels; 0 keeps the whole picture", low=0, high=1024)
+        crop: int = setting(0, "side of the centre crop, pixels; 0 keeps the whole image", low=0, high=1024)
         ratio: float = setting(0.2, "share of the candidates that stays in the bank", low=0.001, high=1.0)
         candidates: int = setting(20_000, "patches the coreset is chosen from; 0: all", low=0, high=10**8)
         projection: int = setting(64, "dimensions in which the coreset is chosen", low=8, high=1024)
-        neighbours: int = setting(9, "bank rows that reweight the picture's score, b", low=1, high=50, eq="7")
+        neighbours: int = setting(9, "bank rows that reweight the image's score, b", low=1, high=50, eq="7")
 
     settings: Settings
     bank: Tensor
@@ -63,64 +64,64 @@ class PatchCore(Method):
     def build(self) -> None:
         self.backbone = features.backbone(self.settings.backbone, (2, 3))
         self.register_buffer("bank", torch.empty(0))  # (m, C)
-        self.register_buffer("owner", torch.empty(0, dtype=torch.int32))  # (m,) the picture a row came from
+        self.register_buffer("owner", torch.empty(0, dtype=torch.int32))  # (m,) the image a row came from
         self.register_buffer("place", torch.empty(0, dtype=torch.int32))  # (m,) and its patch there, line by line
 
-    def cropped(self, pictures: Tensor) -> Tensor:
+    def cropped(self, images: Tensor) -> Tensor:
         """The centre crop that the features see."""
-        side = self.settings.crop or pictures.shape[-1]
-        low = (pictures.shape[-1] - side) // 2
-        return pictures[..., low : low + side, low : low + side]
+        side = self.settings.crop or images.shape[-1]
+        low = (images.shape[-1] - side) // 2
+        return images[..., low : low + side, low : low + side]
 
-    def learn(self, pictures: Pictures, generator: torch.Generator, report: Report) -> None:
-        seen = Pictures(self.cropped(pictures.held))
-        per_picture = features.fuse(features.pyramids(self.backbone, seen, torch.tensor([0])))[0, 0].numel()
-        total = len(seen) * per_picture
+    def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
+        seen = ImageStack(self.cropped(images.held))
+        per_image = features.fuse(features.pyramids(self.backbone, seen, torch.tensor([0])))[0, 0].numel()
+        total = len(seen) * per_image
         wanted = min(self.settings.candidates or total, total)
         picked = torch.randperm(total, generator=generator)[:wanted].sort().values
-        P = torch.empty(wanted, sum(self.backbone.channels), device=pictures[0].device)
+        P = torch.empty(wanted, sum(self.backbone.channels), device=images[0].device)
         for part in batches(len(seen), 8):
             rows = features.rows_of(features.fuse(features.pyramids(self.backbone, seen, part)))
-            first, last = int(part[0]) * per_picture, (int(part[-1]) + 1) * per_picture
+            first, last = int(part[0]) * per_image, (int(part[-1]) + 1) * per_image
             low, high = torch.searchsorted(picked, torch.tensor([first, last])).tolist()
             P[low:high] = rows[picked[low:high] - first]
-            report(0.4 * (int(part[-1]) + 1) / len(seen), f"features of {int(part[-1]) + 1} of {len(seen)} pictures")
-        thin = memory.random_projection(P, self.settings.projection, generator)
+            report(0.4 * (int(part[-1]) + 1) / len(seen), f"features of {int(part[-1]) + 1} of {len(seen)} images")
+        thin = memory_bank.random_projection(P, self.settings.projection, generator)
         count = max(1, round(self.settings.ratio * wanted))
-        chosen = memory.k_center(thin, count, generator, lambda f, words: report(0.4 + 0.6 * f, words))
+        chosen = memory_bank.k_center(thin, count, generator, lambda f, words: report(0.4 + 0.6 * f, words))
         self.bank = P[chosen]
-        self.owner = (picked[chosen] // per_picture).int()
-        self.place = (picked[chosen] % per_picture).int()
+        self.owner = (picked[chosen] // per_image).int()
+        self.place = (picked[chosen] % per_image).int()
 
     @torch.no_grad()
-    def score(self, pictures: Tensor) -> Scores:
-        return self._score(self.backbone(self.cropped(pictures)), pictures.shape[-1])
+    def score(self, images: Tensor) -> Scores:
+        return self._score(self.backbone(self.cropped(images)), images.shape[-1])
 
     @torch.no_grad()
-    def score_left_out(self, pictures: Tensor, index: Tensor) -> Scores:
-        seen = Pictures(self.cropped(pictures))
+    def score_left_out(self, images: Tensor, index: Tensor) -> Scores:
+        seen = ImageStack(self.cropped(images))
         found = features.pyramids(self.backbone, seen, torch.arange(len(seen)))
-        return self._score(found, pictures.shape[-1], index)
+        return self._score(found, images.shape[-1], index)
 
     def _score(self, pyramid: list[Tensor], size: int, index: Tensor | None = None) -> Scores:
         fused = features.fuse(pyramid)
         shape = (len(fused), *fused.shape[-2:])
         rows = features.rows_of(fused)
         own = None if index is None else (index.to(rows.device).repeat_interleave(shape[1] * shape[2]), self.owner)
-        distances = memory.nearest(rows, self.bank, own=own).view(shape)
+        distances = memory_bank.nearest(rows, self.bank, own=own).view(shape)
         image = torch.stack([
-            self._picture_score(r, d, self.bank if index is None else self.bank[self.owner != index[i]])
+            self._image_score(r, d, self.bank if index is None else self.bank[self.owner != index[i]])
             for i, (r, d) in enumerate(zip(rows.view(len(fused), -1, rows.shape[1]), distances.flatten(1), strict=True))
         ])  # fmt: skip
         side = self.settings.crop or size
         smooth = maps.smooth(maps.upsample(distances, side), maps.sigma_for(side))
         return Scores(maps.paste(smooth, size), image)
 
-    def _picture_score(self, rows: Tensor, distances: Tensor, bank: Tensor) -> Tensor:
+    def _image_score(self, rows: Tensor, distances: Tensor, bank: Tensor) -> Tensor:
         if self.settings.neighbours == 1:
             return distances.amax()
         worst = distances.argmax()[None]  # (1,), as every index here: one without a dimension cannot be exported
         m_test = rows[worst]
-        m_star = bank[memory.nearest_index(m_test, bank)[0]]
-        around = bank[memory.nearest_index(m_star, bank, self.settings.neighbours)[0]]
+        m_star = bank[memory_bank.nearest_index(m_test, bank)[0]]
+        around = bank[memory_bank.nearest_index(m_star, bank, self.settings.neighbours)[0]]
         return reweighted(distances[worst][0], m_star[0], m_test[0], around)

@@ -1,5 +1,5 @@
-"""STFPM (Wang et al., BMVC 2021): a student learns a teacher's feature pyramid on normal pictures; where it fails, the
-picture is anomalous. CDO with neither made anomalies nor hard-pixel weights.
+"""STFPM (Wang et al., BMVC 2021): a student learns a teacher's feature pyramid on normal images; where it fails, the
+image is anomalous. CDO with neither made anomalies nor hard-pixel weights.
 
 symbol    name                                          shape
 F_t^l     teacher's features at level l, frozen         (B, C_l, h_l, w_l)
@@ -22,10 +22,12 @@ import operator
 import torch
 from torch import Tensor
 
-from ..method import BaseSettings, Method, Report, Scores, setting
+from ..image_stack import ImageStack
+from ..method import BaseSettings, Method, Scores, setting
 from ..parts import features, maps
 from ..parts.discrepancy import discrepancy
-from ..parts.train import Pictures, Training
+from ..parts.training import Training
+from ..progress import Report
 
 
 def pyramid_loss(teacher: list[Tensor], student: list[Tensor]) -> Tensor:
@@ -42,42 +44,42 @@ class STFPM(Method):
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Settings(BaseSettings):
         backbone: str = features.backbone_setting()
-        epochs: int = setting(15, "passes over the training pictures", low=1, high=2000)
-        batch: int = setting(8, "pictures a step", low=1, high=256)
+        epochs: int = setting(15, "passes over the training images", low=1, high=2000)
+        batch_size: int = setting(8, "images a step", low=1, high=256)
         optimiser: str = setting("adam", "rule that moves the student", choices=("adam", "sgd"))
-        rate: float = setting(2e-3, "learning rate", low=1e-6, high=10)
+        learning_rate: float = setting(2e-3, "learning rate", low=1e-6, high=10)
 
     settings: Settings
 
     @classmethod
     def presets(cls) -> dict[str, BaseSettings]:
-        paper = cls.Settings(backbone="resnet18.tv_in1k", epochs=100, batch=32, optimiser="sgd", rate=0.4)
+        paper = cls.Settings(backbone="resnet18.tv_in1k", epochs=100, batch_size=32, optimiser="sgd", learning_rate=0.4)
         return {"live": cls.Settings(), "paper": paper}
 
     def build(self) -> None:
         self.backbone = features.backbone(self.settings.backbone)
         self.student = features.architecture(self.settings.backbone)
 
-    def learn(self, pictures: Pictures, generator: torch.Generator, report: Report) -> None:
+    def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
         s = self.settings
         if s.optimiser == "sgd":
             optimiser: torch.optim.Optimizer = torch.optim.SGD(
-                self.student.parameters(), s.rate, momentum=0.9, weight_decay=1e-4
+                self.student.parameters(), s.learning_rate, momentum=0.9, weight_decay=1e-4
             )
         else:
-            optimiser = torch.optim.Adam(self.student.parameters(), s.rate)
+            optimiser = torch.optim.Adam(self.student.parameters(), s.learning_rate)
         self.student.train()
-        training = Training(self, pictures, optimiser, generator, report, epochs=s.epochs, batch=s.batch)
+        training = Training(self, images, optimiser, generator, report, epochs=s.epochs, batch_size=s.batch_size)
         for _ in training:
             for part in training.batches():
-                teacher = features.pyramids(self.backbone, pictures, part)
-                student = self.student(features.imagenet_norm(pictures[part]))
+                teacher = features.pyramids(self.backbone, images, part)
+                student = self.student(features.imagenet_norm(images[part]))
                 training.step(pyramid_loss(teacher, student))
 
     @torch.no_grad()
-    def score(self, pictures: Tensor) -> Scores:
-        normed = features.imagenet_norm(pictures)
-        levels = [discrepancy(t, s) for t, s in zip(self.backbone(pictures), self.student(normed), strict=True)]
-        ups = [maps.upsample(d, pictures.shape[-1]) for d in levels]
+    def score(self, images: Tensor) -> Scores:
+        normed = features.imagenet_norm(images)
+        levels = [discrepancy(t, s) for t, s in zip(self.backbone(images), self.student(normed), strict=True)]
+        ups = [maps.upsample(d, images.shape[-1]) for d in levels]
         pixel = functools.reduce(operator.mul, ups)
         return Scores(pixel, maps.maximum(pixel), {f"level {i + 1}": u for i, u in enumerate(ups)})

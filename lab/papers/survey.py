@@ -11,7 +11,7 @@ CITATION = (
 QUESTION = (
     "A false alarm costs a manual check; a missed defect ships an inferior product. "
     "Moving the threshold only trades one for the other. "
-    "To lower both at once a method has to drive sound and defective pictures apart, and that is the open question."
+    "To lower both at once a method has to drive sound and defective images apart, and that is the open question."
 )
 
 
@@ -30,7 +30,7 @@ class Family(NamedTuple):
 
 FAMILIES = {  # by the name that methods give as their family
     "reconstruction": Family(
-        "Normal pictures, or features of them, are encoded and decoded; the error is the anomaly.",
+        "Normal images, or features of them, are encoded and decoded; the error is the anomaly.",
         "Trains expensively, scores fast.",
         "autoencoders, GANs, student and teacher as in STPM, DFR",
     ),
@@ -40,7 +40,7 @@ FAMILIES = {  # by the name that methods give as their family
         "DifferNet, CFLOW, FastFlow",
     ),
     "representation": Family(
-        "Pretrained features of normal pictures are stored; the distance to them is the anomaly.",
+        "Pretrained features of normal images are stored; the distance to them is the anomaly.",
         "Needs no training, but memory for its gallery.",
         "SPADE, PaDiM, PatchCore, CFA",
     ),
@@ -51,9 +51,7 @@ FAMILIES = {  # by the name that methods give as their family
         ("rb_ae", "cdo", "local_occ"),
     ),
     "algorithm enhancements": Family(
-        "Losses, attention and interpretability, to be added to any of the others.",
-        "",
-        "FCDD, IGD",
+        "Losses, attention and interpretability, to be added to any of the others.", "", "FCDD, IGD"
     ),
 }
 
@@ -67,11 +65,11 @@ class PublicSet(NamedTuple):
 
 
 SETS = {  # by the name that `lab.data.folders` gives the layout
-    "MVTec AD": PublicSet("objects and textures, with masks", "15 categories, 3,629 + 1,725 pictures", "mvtec"),
-    "BTAD": PublicSet("products, with masks", "2,830 pictures of 3 products", "btad"),
-    "DAGM 2007": PublicSet("artificial textures", "10 classes, 8,050 + 8,050 pictures"),
-    "MTD": PublicSet("magnetic tiles, with masks", "1,344 pictures in 6 classes"),
-    "KolektorSDD": PublicSet("commutators, with masks", "399 pictures, 52 of them defective"),
-    "ELPV": PublicSet("solar cells, with a probability of a defect", "2,624 pictures of 300 x 300"),
-    "AITEX": PublicSet("fabric strips, with masks", "140 sound and 105 defective pictures of 4096 x 256"),
+    "MVTec AD": PublicSet("objects and textures, with masks", "15 categories, 3,629 + 1,725 images", "mvtec"),
+    "BTAD": PublicSet("products, with masks", "2,830 images of 3 products", "btad"),
+    "DAGM 2007": PublicSet("artificial textures", "10 classes, 8,050 + 8,050 images"),
+    "MTD": PublicSet("magnetic tiles, with masks", "1,344 images in 6 classes"),
+    "KolektorSDD": PublicSet("commutators, with masks", "399 images, 52 of them defective"),
+    "ELPV": PublicSet("solar cells, with a probability of a defect", "2,624 images of 300 x 300"),
+    "AITEX": PublicSet("fabric strips, with masks", "140 sound and 105 defective images of 4096 x 256"),
 }

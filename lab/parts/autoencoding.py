@@ -43,7 +43,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Layer 5, with `skips` also layers 4 and 3 -> a picture (B, 3, S, S) in (0, 1); each step doubles the side."""
+    """Layer 5, with `skips` also layers 4 and 3 -> an image (B, 3, S, S) in (0, 1); each step doubles the side."""
 
     def __init__(self, channels: tuple[int, ...], skips: bool) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class FFM(nn.Module):
 
 
 class FDM(nn.Module):
-    """Features of the picture and of its reconstruction, (B, C, H, W) each -> logits (B, 2, H, W): sound, defect."""
+    """Features of the image and of its reconstruction, (B, C, H, W) each -> logits (B, 2, H, W): sound, defect."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class FDM(nn.Module):
 
 
 def ssim(a: Tensor, b: Tensor, side: int = 11, sigma: float = 1.5) -> Tensor:
-    """Structural similarity (Wang et al. 2004) of pictures in [0, 1], (B, C, H, W) each -> (B, H, W) in [-1, 1].
+    """Structural similarity (Wang et al. 2004) of images in [0, 1], (B, C, H, W) each -> (B, H, W) in [-1, 1].
 
     SSIM = (2 mu_a mu_b + c1)(2 cov + c2) / ((mu_a^2 + mu_b^2 + c1)(var_a + var_b + c2)), c1 = 0.01^2, c2 = 0.03^2, in
     Gaussian windows, borders reflected; mean over channels.
@@ -139,7 +139,7 @@ def ssim(a: Tensor, b: Tensor, side: int = 11, sigma: float = 1.5) -> Tensor:
     line = torch.exp(-0.5 * (x / sigma) ** 2)
     line = line / line.sum()
 
-    # each in a channel of its own: as pictures of one channel they take four times as long, and their gradient six
+    # each in a channel of its own: as images of one channel they take four times as long, and their gradient six
     parts = torch.cat([a, b, a * a, b * b, a * b], 1)
     rows, columns = (
         line.view(shape).expand(parts.shape[1], *shape[1:]) for shape in ((1, 1, side, 1), (1, 1, 1, side))

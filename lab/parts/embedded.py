@@ -24,9 +24,9 @@ class Block(nn.Module):
 
 
 class Embedded(nn.Module):
-    """Pictures (B, 3, H, W), float32, normalised with the ImageNet mean and deviation -> three feature maps.
+    """Images (B, 3, H, W), float32, normalised with the ImageNet mean and deviation -> three feature maps.
 
-    Level l is (B, channels[l], ceil(H / strides[l]), ceil(W / strides[l])), float32. Over natural pictures every level
+    Level l is (B, channels[l], ceil(H / strides[l]), ceil(W / strides[l])), float32. Over natural images every level
     has mean zero, and the mean squared distance of two random patches is 2 at every level, whatever its channel count.
     """
 

@@ -1,4 +1,4 @@
-"""Backbones: pictures -> feature pyramids. Sole owner of ImageNet's mean and deviation, and of the feature cache."""
+"""Backbones: images -> feature pyramids. Sole owner of ImageNet's mean and deviation, and of the feature cache."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..device import device
 from ..errors import LabError
+from ..image_stack import ImageStack
 from ..method import setting
-from . import pretrained
+from . import pretrained_weights
 from .embedded import Embedded
-from .tokens import Tokens
-from .train import Pictures, device
+from .transformer_tokens import Tokens
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -42,14 +43,14 @@ def weights_folders() -> list[Path]:
     return [package.parent / "weights", package / "weights"]
 
 
-def imagenet_norm(pictures: Tensor) -> Tensor:
+def imagenet_norm(images: Tensor) -> Tensor:
     """(B, 3, H, W) in [0, 1] -> zero mean, unit deviation over ImageNet."""
-    mean, std = (torch.tensor(v, device=pictures.device).view(3, 1, 1) for v in (MEAN, STD))
-    return (pictures - mean) / std
+    mean, std = (torch.tensor(v, device=images.device).view(3, 1, 1) for v in (MEAN, STD))
+    return (images - mean) / std
 
 
 def architecture(tag: str, levels: tuple[int, ...] = (1, 2, 3)) -> nn.Module:
-    """The network of that tag at a random start, BatchNorm live: normalised pictures -> one map per level.
+    """The network of that tag at a random start, BatchNorm live: normalised images -> one map per level.
 
     Level l has stride 2^(l+1): 1, 2, 3, 4 -> 4, 8, 16, 32.
     """
@@ -76,7 +77,7 @@ def with_batchnorm(network: nn.Module) -> nn.Module:
 
 
 class Backbone(nn.Module):
-    """A frozen pretrained network: pictures (B, 3, H, W) in [0, 1] -> a tensor (B, C_l, H/s_l, W/s_l) per level.
+    """A frozen pretrained network: images (B, 3, H, W) in [0, 1] -> a tensor (B, C_l, H/s_l, W/s_l) per level.
 
     tag, sha256   which weights, exactly: the file's hash
     channels      C_l per level
@@ -105,8 +106,8 @@ class Backbone(nn.Module):
         """Stays in eval mode: an expert whose BatchNorm follows the batch silently destroys the target."""
         return super().train(False)
 
-    def forward(self, pictures: Tensor) -> list[Tensor]:
-        out = self.network(imagenet_norm(pictures))
+    def forward(self, images: Tensor) -> list[Tensor]:
+        out = self.network(imagenet_norm(images))
         return [out[level - 1] for level in self.levels] if self.tag == "embedded" else out
 
 
@@ -125,14 +126,14 @@ def backbone(tag: str, levels: tuple[int, ...] = (1, 2, 3)) -> Backbone:
 def places() -> list[Path]:
     """The folders of `<tag>.safetensors`, in the order they are looked through."""
     own = os.environ.get("LAB_WEIGHTS")
-    return [*weights_folders(), *([Path(own)] if own else []), pretrained.pulled()]
+    return [*weights_folders(), *([Path(own)] if own else []), pretrained_weights.pulled()]
 
 
 def at_hand(tag: str) -> Path | None:
     """The safetensors file of a tag where it needs no download: in `places` or in the Hub's cache; else None."""
     files = (folder / f"{tag.replace('/', '--')}.safetensors" for folder in places())
     found = next((path for path in files if path.is_file()), None)
-    return found or (None if tag == "embedded" else pretrained.cached(tag))
+    return found or (None if tag == "embedded" else pretrained_weights.cached(tag))
 
 
 def find_weights(tag: str) -> Path:
@@ -146,7 +147,7 @@ def find_weights(tag: str) -> Path:
     if tag == "embedded":
         raise LabError(f"the embedded backbone is missing (looked in {tried}); make it with: python -m lab distill")
     try:
-        return pretrained.fetch(tag)
+        return pretrained_weights.fetch(tag)
     except LabError as error:
         raise LabError(
             f"backbone {tag} is not at hand: looked in {tried} for {tag}.safetensors, then on the Hub ({error}); "
@@ -164,11 +165,11 @@ def file_sha256(path: Path) -> str:
 
 
 OWNER: ContextVar[str] = ContextVar("owner", default="")
-"""Whose pictures the thread works on: what is cached of them is theirs, and goes with them. Public sets have none."""
+"""Whose images the thread works on: what is cached of them is theirs, and goes with them. Public sets have none."""
 
 
 class FeatureCache:
-    """Features of frozen backbones by picture and owner, the least recently used dropped past `limit` bytes."""
+    """Features of frozen backbones by image and owner, the least recently used dropped past `limit` bytes."""
 
     def __init__(self, limit: int):
         self.limit, self.held, self.bytes = limit, OrderedDict[tuple, list[Tensor]](), 0
@@ -193,7 +194,7 @@ class FeatureCache:
             self.held, self.bytes = OrderedDict[tuple, list[Tensor]](), 0
 
     def drop(self, owner: str) -> None:
-        """Forgets the features of this owner's pictures."""
+        """Forgets the features of this owner's images."""
         with self._lock:
             for key in [key for key in self.held if key[0] == owner]:
                 self._drop(key)
@@ -206,18 +207,18 @@ CACHE = FeatureCache(limit=int(os.environ.get("LAB_CACHE_MB", "768")) * 2**20)
 
 
 @torch.no_grad()
-def pyramids(network: Backbone, pictures: Pictures, index: Tensor) -> list[Tensor]:
-    """Features of pictures[index], a tensor (B, C_l, h_l, w_l) a level, through the cache.
+def pyramids(network: Backbone, images: ImageStack, index: Tensor) -> list[Tensor]:
+    """Features of images[index], a tensor (B, C_l, h_l, w_l) a level, through the cache.
 
-    Pictures pass one at a time: the bits then do not depend on how a method batches, and a cached answer equals a
+    Images pass one at a time: the bits then do not depend on how a method batches, and a cached answer equals a
     fresh one.
     """
     rows = []
     for i in index.tolist():
-        key = (network.sha256, network.levels, device().type, pictures.digest(i))
+        key = (network.sha256, network.levels, device().type, images.digest(i))
         row = CACHE.get(key)
         if row is None:
-            row = network(pictures[i])
+            row = network(images[i])
             CACHE.put(key, row)
         rows.append(row)
     return [torch.cat(level) for level in zip(*rows, strict=True)]
@@ -233,5 +234,5 @@ def fuse(features: list[Tensor], pool: bool = True) -> Tensor:
 
 
 def rows_of(features: Tensor) -> Tensor:
-    """(B, C, h, w) -> (B h w, C): one row a patch, picture by picture, line by line."""
+    """(B, C, h, w) -> (B h w, C): one row a patch, image by image, line by line."""
     return features.permute(0, 2, 3, 1).flatten(0, 2)

@@ -36,12 +36,12 @@ def sigma_for(size: int) -> float:
 
 
 def maximum(maps: Tensor) -> Tensor:
-    """(B, H, W) -> (B,): the picture's score is its worst pixel."""
+    """(B, H, W) -> (B,): the image's score is its worst pixel."""
     return maps.amax((-2, -1))
 
 
 def paste(maps: Tensor, size: int) -> Tensor:
-    """Puts a centre-cropped map (B, h, h) back into (B, size, size); unseen pixels get the picture's minimum."""
+    """Puts a centre-cropped map (B, h, h) back into (B, size, size); unseen pixels get the image's minimum."""
     missing = size - maps.shape[-1]
     if missing == 0:
         return maps

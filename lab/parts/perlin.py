@@ -1,8 +1,8 @@
-"""Defects of Perlin shape: what DRAEM makes and RB-AE learns from. Pictures in, pictures with a foreign texture and its
+"""Defects of Perlin shape: what DRAEM makes and RB-AE learns from. Images in, images with a foreign texture and its
 mask out.
 
-The foreign texture comes from a source: `folder`, pictures in the folder that the environment variable LAB_TEXTURES
-names (ImageNet in the papers; DTD serves), or `procedural`, drawn ones and shuffled pieces of the picture itself.
+The foreign texture comes from a source: `folder`, images in the folder that the environment variable LAB_TEXTURES
+names (ImageNet in the papers; DTD serves), or `procedural`, drawn ones and shuffled pieces of the image itself.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import images
+from .. import image_files
 from ..errors import LabError
-from .defects import _integer
+from .noise_squares import _integer
 
 SOURCES = ("procedural", "folder")
 Draw = Callable[[Tensor, torch.Generator], Tensor]
-"""draw(picture uint8 (3, S, S), generator) -> a foreign texture, the same shape."""
+"""draw(image uint8 (3, S, S), generator) -> a foreign texture, the same shape."""
 
 
 def _uniform(low: float, high: float, generator: torch.Generator) -> float:
@@ -96,11 +96,11 @@ def augment(texture: Tensor, generator: torch.Generator) -> Tensor:
     return texture
 
 
-def shuffled(picture: Tensor, generator: torch.Generator) -> Tensor:
+def shuffled(image: Tensor, generator: torch.Generator) -> Tensor:
     """Its own square pieces, 4 to 16 a side, in another order: right colours, wrong places."""
-    size, side = picture.shape[-1], picture.shape[-1] // 2 ** _integer(2, 4, generator)
+    size, side = image.shape[-1], image.shape[-1] // 2 ** _integer(2, 4, generator)
     n = size // side
-    pieces = picture.unfold(1, side, side).unfold(2, side, side).flatten(1, 2)
+    pieces = image.unfold(1, side, side).unfold(2, side, side).flatten(1, 2)
     pieces = pieces[:, torch.randperm(pieces.shape[1], generator=generator)]
     return pieces.unflatten(1, (n, n)).permute(0, 1, 3, 2, 4).reshape(3, size, size)
 
@@ -138,38 +138,38 @@ def drawn(size: int, generator: torch.Generator) -> Tensor:
     return torch.lerp(one, other, share)
 
 
-def procedural(picture: Tensor, generator: torch.Generator) -> Tensor:
-    """A drawn texture, or in one of three cases the shuffled picture; uint8 (3, S, S)."""
+def procedural(image: Tensor, generator: torch.Generator) -> Tensor:
+    """A drawn texture, or in one of three cases the shuffled image; uint8 (3, S, S)."""
     if _integer(0, 2, generator) == 0:
-        return shuffled(picture, generator)
-    return (drawn(picture.shape[-1], generator) * 255).to(torch.uint8)
+        return shuffled(image, generator)
+    return (drawn(image.shape[-1], generator) * 255).to(torch.uint8)
 
 
 @functools.lru_cache(maxsize=512)
 def _texture(path: Path, size: int) -> Tensor:
-    return torch.from_numpy(images.resize(images.read(path), size)).permute(2, 0, 1)
+    return torch.from_numpy(image_files.resize(image_files.read(path), size)).permute(2, 0, 1)
 
 
 def source(name: str) -> tuple[Draw, str]:
     """The source of that name, and what it is in words. LabError where `folder` is asked for and there is none."""
     if name == "procedural":
-        return procedural, "procedural textures and shuffled pieces of the picture (the papers: ImageNet)"
+        return procedural, "procedural textures and shuffled pieces of the image (the papers: ImageNet)"
     folder = os.environ.get("LAB_TEXTURES", "")
-    files = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in images.SUFFIXES) if folder else []
+    files = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in image_files.SUFFIXES) if folder else []
     if not files:
         raise LabError(
-            f"setting source='folder': LAB_TEXTURES={folder!r} names no folder with pictures; set it to one, or choose "
+            f"setting source='folder': LAB_TEXTURES={folder!r} names no folder with images; set it to one, or choose "
             "source='procedural'"
         )
 
-    def draw(picture: Tensor, generator: torch.Generator) -> Tensor:
-        return _texture(files[_integer(0, len(files) - 1, generator)], picture.shape[-1])
+    def draw(image: Tensor, generator: torch.Generator) -> Tensor:
+        return _texture(files[_integer(0, len(files) - 1, generator)], image.shape[-1])
 
-    return draw, f"{len(files)} pictures of the folder {Path(folder).name}"
+    return draw, f"{len(files)} images of the folder {Path(folder).name}"
 
 
 def defective(
-    pictures: Tensor,
+    images: Tensor,
     generator: torch.Generator,
     draw: Draw,
     *,
@@ -177,17 +177,17 @@ def defective(
     p_clean: float = 0.0,
     redraw: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    """(B, 3, S, S) in [0, 1] -> (I_ad, M bool (B, S, S)): each picture with an augmented foreign texture in its mask.
+    """(B, 3, S, S) in [0, 1] -> (I_ad, M bool (B, S, S)): each image with an augmented foreign texture in its mask.
 
     beta_max  the texture is see-through by U(0, beta_max)
-    p_clean   probability that a picture stays as it is, with an empty mask
+    p_clean   probability that an image stays as it is, with an empty mask
     """
     made, found = [], []
-    for I_o in pictures.cpu():
+    for I_o in images.cpu():
         M = mask(I_o.shape[-1], generator, redraw)
         if p_clean and _uniform(0, 1, generator) < p_clean:
             M = torch.zeros_like(M)
         I_n = augment(draw((I_o * 255).to(torch.uint8), generator), generator)
         made.append(composite(I_o, I_n / 255, M, _uniform(0, beta_max, generator) if beta_max else 0.0))
         found.append(M)
-    return torch.stack(made).to(pictures.device), torch.stack(found).to(pictures.device)
+    return torch.stack(made).to(images.device), torch.stack(found).to(images.device)

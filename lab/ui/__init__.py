@@ -6,14 +6,16 @@ from typing import Any
 
 import gradio as gr
 
-from . import look, memory, panel, yours
-from .apart import Question
-from .compare import Compare
-from .field import Field
-from .papers import Papers
-from .service import Service
-from .shown import View
-from .take_apart import TakeApart
+from . import allocator, theme
+from .compare.tab import Compare
+from .detector_service import DetectorService
+from .field.tab import Field
+from .panel import component
+from .papers.tab import Papers
+from .take_apart.session import Question
+from .take_apart.tab import TakeApart
+from .view import View
+from .your_images import tab
 
 START = View("samples", "washer", ("patchcore", "padim"), "test/missing_tooth/006")
 APART = Question.of("samples", "washer", "cdo", {"oom": False}, "test/missing_tooth/006")
@@ -25,19 +27,19 @@ ASKED = """() => {
 TITLE = "Annotation-Free Anomaly Lab"
 
 
-def build(service: Service | None = None, start: View = START, apart: Question = APART) -> gr.Blocks:
+def build(service: DetectorService | None = None, start: View = START, apart: Question = APART) -> gr.Blocks:
     """The whole page; begins at once to fit what the first view, `start`, shows. `apart`: that of *Take apart*."""
-    memory.few_arenas()  # before the first thread
-    service = service or Service()
-    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=yours.SWEPT) as blocks:
-        gr.HTML(look.HEAD, js_on_load=look.HEAD_JS, apply_default_css=False)
+    allocator.limit_malloc_arenas()  # before the first thread
+    service = service or DetectorService()
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=tab.SWEPT) as blocks:
+        gr.HTML(theme.HEAD, js_on_load=theme.HEAD_JS, apply_default_css=False)
         with gr.Tabs(overflow_behavior="wrap") as tabs:
             with gr.Tab("Compare", id="compare"):
                 compare = Compare(service, start)
             with gr.Tab("Take apart", id="take-apart"):
                 taken = TakeApart(service, apart)
-            with gr.Tab("Your pictures", id="yours"):
-                own = yours.Yours(service)
+            with gr.Tab("Your images", id="yours"):
+                own = tab.Yours(service)
             with gr.Tab("Papers and ours", id="papers"):
                 papers = Papers()
             with gr.Tab("The field", id="field"):
@@ -55,14 +57,14 @@ def launch(blocks: gr.Blocks, port: int | None, **more: Any) -> tuple[Any, str, 
     """Serves it until interrupted; returns what gradio's launch does. Nothing on the page asks any other host.
 
     Clients join the queue, in a session of their own: `api_open` would take requests of nobody. As tools, gradio calls
-    all endpoints in one session for all agents: those of *Your pictures*, whose pictures they would share, are none.
+    all endpoints in one session for all agents: those of *Your images*, whose images they would share, are none.
     """
     if more.get("mcp_server"):
         for known in blocks.fns.values():
             if str(known.api_name).startswith("yours_"):
                 known.api_visibility = "undocumented"
     told: tuple[Any, str, str] = blocks.queue(max_size=64, api_open=False).launch(
-        server_port=port, theme=look.THEME, css=look.CSS + panel.style() + yours.style(), footer_links=[],
+        server_port=port, theme=theme.THEME, css=theme.CSS + component.style() + tab.style(), footer_links=[],
         run_history=False, ssr_mode=False, pwa=False, share=False, max_threads=200, **more,
     )  # fmt: skip
     return told

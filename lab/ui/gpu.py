@@ -19,10 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from .. import images, trial
+from .. import image_files
 from ..detector import Detector
 from ..errors import LabError
-from ..method import Report
+from ..inspection import ranking
+from ..progress import Report
 
 try:
     import spaces
@@ -38,7 +39,7 @@ if LENT:
 
 
 class Job(NamedTuple):
-    """What the other process is told: the good pictures at the method's own size, and where its file is wanted."""
+    """What the other process is told: the good images at the method's own size, and where its file is wanted."""
 
     method: str
     settings: dict[str, Any]
@@ -54,7 +55,7 @@ def fit(detector: Detector, good: Iterable[np.ndarray], seed: int, report: Repor
     size, settings = detector.settings.size, detector.settings.as_dict()
     with tempfile.TemporaryDirectory(prefix="anomaly-lab-gpu-") as folder:
         path = Path(folder) / "fitted.safetensors"
-        small = [images.resize(picture, size) for picture in good]
+        small = [image_files.resize(image, size) for image in good]
         for fraction, words in _away(Job(detector.id, settings, small, seed, str(path))):
             if fraction == FAILED:
                 raise LabError(words)
@@ -64,7 +65,10 @@ def fit(detector: Detector, good: Iterable[np.ndarray], seed: int, report: Repor
 
 def duration(job: Job) -> int:
     """Seconds for which the GPU is asked: what the job takes there, and what it takes to get going."""
-    return min(MOST, LEAST + math.ceil(trial.expected(job.method, len(job.good), trial.UNIT) / FASTER))
+    return min(
+        MOST,
+        LEAST + math.ceil(ranking.expected_seconds(job.method, len(job.good), ranking.DEFAULT_PASS_SECONDS) / FASTER),
+    )
 
 
 def _lent(job: Job) -> Iterator[tuple[float, str]]:

@@ -4,7 +4,7 @@
 # After Y. Cui, Z. Liu, S. Lian. *A Survey on Unsupervised Anomaly Detection Algorithms for Industrial Images.*
 # IEEE Access, 2023.
 #
-# **The question.** Good parts are plentiful, defects are rare and each is new. So a method sees only good pictures and
+# **The question.** Good parts are plentiful, defects are rare and each is new. So a method sees only good images and
 # must say where a new one differs. The survey sorts the ways of doing so into families and ends on one open question:
 
 # %%
@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from show import code, distributions, heat, row, table
 
-from lab import METHODS, Detector, calibrate, data, metrics
+from lab import METHODS, Detector, calibration, data, metrics
 from lab.papers import survey
 from lab.plots import BLUE, INK, ORANGE
 
@@ -29,27 +29,27 @@ table(["family", "idea", "cost", "its examples", "here"], [
 # %% [markdown]
 # ## The idea in one figure
 #
-# One detector of each of the first four families (the fifth only adds to them) learns from the same 20 good pictures of
+# One detector of each of the first four families (the fifth only adds to them) learns from the same 20 good images of
 # woven cloth at half their side, with its `live` settings, in seconds on a CPU: an autoencoder for *reconstruction*,
 # FastFlow for the *normalizing flow*, PatchCore for *representation*, and CDO for the use of *data augmentation*: it
 # makes defects and learns against them.
 #
-# Heat is in robust σ of sound surface, each detector on its own scale, that of good pictures it did not learn from; the
+# Heat is in robust σ of sound surface, each detector on its own scale, that of good images it did not learn from; the
 # line is the true outline of the defect.
 
 # %%
 FAMILY = {"autoencoder": "reconstruction", "fastflow": "normalizing flow", "patchcore": "representation",
           "cdo": "uses augmentation"}  # fmt: skip
 dataset = data.load("samples", "cloth")
-good = [item.picture() for item in dataset.train[:20]]
+good = [item.image() for item in dataset.train[:20]]
 test = dataset.test[:15] + dataset.test[20::2]
-pictures = [item.picture() for item in test]
+images = [item.image() for item in test]
 detectors = {method: Detector(method, size=128).fit(good) for method in FAMILY}
 
 for kind in ("hole", "stain"):
     item = next(item for item in test if item.defect == kind)
-    maps = {f"{METHODS[m].title}: {FAMILY[m]}": heat(d, item.picture(), item.mask()) for m, d in detectors.items()}
-    row({kind: item.picture()} | maps)
+    maps = {f"{METHODS[m].title}: {FAMILY[m]}": heat(d, item.image(), item.mask()) for m, d in detectors.items()}
+    row({kind: item.image()} | maps)
 
 # %% [markdown]
 # ## What each family computes
@@ -58,15 +58,15 @@ for kind in ("hole", "stain"):
 #
 # $$A(p) = \| I(p) - \hat I(p) \|, \qquad \hat I = D(E(I))$$
 #
-# A network that only ever rebuilt sound pictures should not be able to rebuild a defect. It is the oldest idea and the
-# easiest to look at: the picture, and what the network makes of it. What it fails to rebuild of sound surface, after a
-# short training on twenty pictures, is an error as well, and hides the defect's.
+# A network that only ever rebuilt sound images should not be able to rebuild a defect. It is the oldest idea and the
+# easiest to look at: the image, and what the network makes of it. What it fails to rebuild of sound surface, after a
+# short training on twenty images, is an error as well, and hides the defect's.
 
 # %%
 item = next(item for item in test if item.defect == "hole")
-finding = detectors["autoencoder"].detect(item.picture())
+finding = detectors["autoencoder"].detect(item.image())
 views = {name: view for name, view in finding.views.items() if view.ndim == 3}
-row({"picture": item.picture()} | {name: (view * 255).clip(0, 255).astype(np.uint8) for name, view in views.items()})
+row({"image": item.image()} | {name: (view * 255).clip(0, 255).astype(np.uint8) for name, view in views.items()})
 
 # %% [markdown]
 # ### Normalizing flow
@@ -88,7 +88,7 @@ row({"picture": item.picture()} | {name: (view * 255).clip(0, 255).astype(np.uin
 #
 # ## Two errors and one threshold
 #
-# A picture is called bad when its score exceeds a threshold $t$. With good scores $g$ and bad scores $b$:
+# An image is called bad when its score exceeds a threshold $t$. With good scores $g$ and bad scores $b$:
 #
 # $$\text{false alarms}(t) = \frac{|\{g > t\}|}{|\{g\}|}, \qquad \text{missed}(t) = \frac{|\{b \le t\}|}{|\{b\}|}$$
 
@@ -96,8 +96,8 @@ row({"picture": item.picture()} | {name: (view * 255).clip(0, 255).astype(np.uin
 code(metrics.rates)
 
 # %% [markdown]
-# **By hand.** Good pictures score 1, 2, 3, bad ones 2.5, 4. At $t = 2$ one good picture in three is above it and no bad
-# one is missed; at $t = 3$ there is no false alarm, and one bad picture in two is missed.
+# **By hand.** Good images score 1, 2, 3, bad ones 2.5, 4. At $t = 2$ one good image in three is above it and no bad
+# one is missed; at $t = 3$ there is no false alarm, and one bad image in two is missed.
 
 # %%
 for t in (2, 3):
@@ -105,7 +105,7 @@ for t in (2, 3):
 
 # %%
 bad = np.array([item.bad for item in test])
-findings = {method: [detector.detect(p) for p in pictures] for method, detector in detectors.items()}
+findings = {method: [detector.detect(p) for p in images] for method, detector in detectors.items()}
 scores = {method: np.array([finding.score for finding in found]) for method, found in findings.items()}
 
 
@@ -130,7 +130,7 @@ plt.show()
 # %% [markdown]
 # Moving the threshold only trades one error for the other. Drawn against each other, without the threshold, a better
 # method is a curve that lies nearer the lower left corner; the dot is the threshold that the detector chose by itself,
-# from good pictures alone.
+# from good images alone.
 
 # %%
 figure, axis = plt.subplots(figsize=(5, 4))
@@ -153,26 +153,26 @@ plt.show()
 table(["method", "family", "false alarms", "missed", "image AUROC, 95 % interval", "promised false alarms"], rows)
 
 # %% [markdown]
-# To lower *both* errors a method has to drive the two distributions apart. Over all pixels of these pictures, scores in
+# To lower *both* errors a method has to drive the two distributions apart. Over all pixels of these images, scores in
 # σ of sound surface:
 
 # %%
 truth = np.stack([item.mask() for item in test])
-heats = {m: np.stack([finding.heat for finding in found]) for m, found in findings.items()}
-distributions({METHODS[m].title: (h[~truth], h[truth]) for m, h in heats.items()}, unit="heat, σ", span=(-4, 30))
+anomaly_maps = {m: np.stack([finding.anomaly_map for finding in found]) for m, found in findings.items()}
+distributions({METHODS[m].title: (h[~truth], h[truth]) for m, h in anomaly_maps.items()}, unit="heat, σ", span=(-4, 30))
 
 # %% [markdown]
 # One category, one seed, drawn defects: this shows how the families work, not which is best. What was measured on real
 # sets stands in the [README](../README.md).
 #
-# ## What good pictures can promise
+# ## What good images can promise
 #
-# The dots above stand where *good pictures that were held out* put them. With $n$ of their scores, the threshold for a
+# The dots above stand where *good images that were held out* put them. With $n$ of their scores, the threshold for a
 # false-alarm rate $\alpha$ is the $\lceil (n+1)(1-\alpha) \rceil$-th smallest, and **no rate below $1/(n+1)$ can be
-# promised**: even the largest of $n$ good scores is exceeded by the next good picture once in $n + 1$ times.
+# promised**: even the largest of $n$ good scores is exceeded by the next good image once in $n + 1$ times.
 
 # %%
-code(calibrate.conformal)
+code(calibration.conformal_threshold)
 
 # %%
 rng = np.random.default_rng(0)
@@ -180,11 +180,11 @@ print("  n   promised 1/(n+1)   exceeded, of 20,000 draws")
 for n in (4, 9, 20, 99):
     drawn = rng.standard_normal((20_000, n + 1))
     limit = 1 / (n + 1)
-    assert calibrate.conformal(drawn[0, :n], limit) == drawn[0, :n].max()
+    assert calibration.conformal_threshold(drawn[0, :n], limit) == drawn[0, :n].max()
     print(f"{n:>3}   {limit:>16.3f}   {(drawn[:, n] > drawn[:, :n].max(1)).mean():.3f}")
 
 # %% [markdown]
-# Methods that only store leave each picture's own part out in turn, so that all pictures count; methods that train must
+# Methods that only store leave each image's own part out in turn, so that all images count; methods that train must
 # hold some out, which is why theirs is the weaker promise in the table above.
 #
 # ## Where they fail
@@ -195,11 +195,11 @@ for n in (4, 9, 20, 99):
 table(["method", "fails on"], [[kind.title, kind.fails()] for kind in METHODS.values()])
 
 # %% [markdown]
-# One risk is common to all: a picture that is sound but unlike the good ones in something nobody meant to inspect. Whom
+# One risk is common to all: an image that is sound but unlike the good ones in something nobody meant to inspect. Whom
 # it troubles must be tried. The same sound cloth in 15 % more light:
 
 # %%
-brighter = [np.clip(p * 1.15, 0, 255).astype(np.uint8) for p, b in zip(pictures, bad, strict=True) if not b][:8]
+brighter = [np.clip(p * 1.15, 0, 255).astype(np.uint8) for p, b in zip(images, bad, strict=True) if not b][:8]
 for method, detector in detectors.items():
     before, after = findings[method][:8], [detector.detect(p) for p in brighter]
     told = [sum(finding.verdict == "bad" for finding in found) for found in (before, after)]
@@ -217,6 +217,7 @@ for method, detector in detectors.items():
 # %%
 # your turn
 
+
 # %% tags=["solution"]
 def cost(alarms, missed, share, parts=10_000):
     return parts * ((1 - share) * alarms * 1 + share * missed * 20)
@@ -229,7 +230,7 @@ assert cost(0.10, 0.05, 0.10) < cost(0.02, 0.30, 0.10)  # at one part in ten the
 # %% [markdown]
 # ### Exercise 2
 #
-# The AUROC is the chance that a defective picture scores above a sound one, half a point for a tie. Compute PatchCore's
+# The AUROC is the chance that a defective image scores above a sound one, half a point for a tie. Compute PatchCore's
 # from the scores above by comparing all pairs, and check with `metrics.image_auroc`.
 
 # %%
@@ -243,15 +244,15 @@ assert abs(pairs - metrics.image_auroc(bad, scores["patchcore"])) < 1e-9
 # %% [markdown]
 # ### Exercise 3
 #
-# A machine must not stop for a false alarm more than once in 200 good parts. How many good pictures must be held out so
-# that a threshold can promise that? And with 20 pictures, of which a method that trains holds out 4: which rate can it
+# A machine must not stop for a false alarm more than once in 200 good parts. How many good images must be held out so
+# that a threshold can promise that? And with 20 images, of which a method that trains holds out 4: which rate can it
 # promise, and which can PatchCore?
 
 # %%
 # your turn
 
 # %% tags=["solution"]
-assert calibrate.fewest(1 / 200) == 199
+assert calibration.images_needed(1 / 200) == 199
 held = {method: len(detector.calibration.scores) for method, detector in detectors.items()}
 assert held == {"autoencoder": 4, "fastflow": 4, "patchcore": 20, "cdo": 4}
 for method, rate in (("cdo", 1 / 5), ("patchcore", 1 / 21)):

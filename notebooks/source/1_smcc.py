@@ -4,10 +4,10 @@
 # Y. Liu, X. Gao, J. Z. Wen, H. Luo. *Unsupervised Image Anomaly Detection and Localization in Industry Based on
 # Self-Updated Memory and Center Clustering.* IEEE Transactions on Instrumentation and Measurement, 2023.
 #
-# **The question.** A memory bank stores features of good patches, and a patch of a new picture is as anomalous as it is
+# **The question.** A memory bank stores features of good patches, and a patch of a new image is as anomalous as it is
 # far from all of them. The features come from a network that learned from photographs of everything. On one factory's
 # part they scatter: two sound patches may lie as far apart as a sound one and a scratch. Can the network be moved, with
-# good pictures alone, so that what is normal draws together and a defect stays outside?
+# good images alone, so that what is normal draws together and a defect stays outside?
 #
 # **The answer in two losses.** Find a few *centers* among the patches of the untouched network, once. Then train:
 # $L_c$ draws every patch to its nearest center, $L_o$ pushes it off the second nearest, so that it does not end up in
@@ -19,10 +19,12 @@ import numpy as np
 import torch
 from show import code, compared, covered, distributions, heat, measured, pixels, raw_maps, row, symbols, table
 
-from lab import Detector, ablate, data, metrics
-from lab.methods.smcc import SMCC
-from lab.parts import collapse, features, gmm, memory
-from lab.parts.centers import center_distances, loss_c, loss_o, patch_scores, smcc_loss
+from lab import Detector, data, metrics
+from lab.bench import ablation
+from lab.methods.smcc import collapse, gmm
+from lab.methods.smcc.centers import center_distances, loss_c, loss_o, patch_scores, smcc_loss
+from lab.methods.smcc.smcc import SMCC
+from lab.parts import features, memory_bank
 from lab.plots import BLUE, INK, ORANGE
 
 symbols(SMCC)
@@ -30,24 +32,24 @@ symbols(SMCC)
 # %% [markdown]
 # ## The idea in one figure
 #
-# 16 good pictures of a drawn circuit board, at half their side, on the small embedded backbone, at five times the rate
-# of the `live` preset so that the movement can be seen. Each dot is a patch of a test picture: blue sound, orange in a
+# 16 good images of a drawn circuit board, at half their side, on the small embedded backbone, at five times the rate
+# of the `live` preset so that the movement can be seen. Each dot is a patch of a test image: blue sound, orange in a
 # defect. On the left as the frozen network sees them, on the right after the update, both projected on the same two
 # directions. The rings are the centers, which do not move.
 
 # %%
 RING = dict(facecolors="none", edgecolors=INK, linewidths=1.5)
-SETTINGS = dict(size=128, epochs=4, pool=6000, rate_backbone=5e-5)
+SETTINGS = dict(size=128, epochs=4, pool=6000, learning_rate_backbone=5e-5)
 dataset = data.load("samples", "board")
-good = [item.picture() for item in dataset.train[:16]]
-test = dataset.test[:6] + dataset.test[20::3]  # 6 sound pictures, 10 with defects
-pictures, masks = [item.picture() for item in test], [item.mask() for item in test]
+good = [item.image() for item in dataset.train[:16]]
+test = dataset.test[:6] + dataset.test[20::3]  # 6 sound images, 10 with defects
+images, masks = [item.image() for item in test], [item.mask() for item in test]
 truth = np.stack(masks)
 
 detector = Detector("smcc", **SETTINGS).fit(good)
 trained = detector.method
-held = detector.pictures(good)
-shown = detector.pictures(pictures)
+held = detector.images(good)
+shown = detector.images(images)
 every = torch.arange(len(shown))
 with torch.no_grad():
     before, after = trained.first_patches(shown, every), trained.patches(shown, every)  # (16 h w, C)
@@ -66,7 +68,7 @@ for axis, title, P in zip(axes, ("frozen network", "after the update"), (before,
     axis.set_aspect("equal")
 plt.show()
 for name, which in (("sound", sound), ("defective", bad)):
-    D = [float(memory.nearest(P[which], trained.S).mean()) for P in (before, after)]
+    D = [float(memory_bank.nearest(P[which], trained.S).mean()) for P in (before, after)]
     print(f"{name:<9} patches, mean distance to the nearest center: {D[0]:.2f}, then {D[1]:.2f} ({D[1] / D[0]:.1%})")
 
 # %% [markdown]
@@ -93,7 +95,7 @@ fine, coarse = torch.tensor([[1.0, 2.0], [3.0, 4.0]]).view(1, 1, 2, 2), torch.fu
 print(features.rows_of(features.fuse([fine, coarse], pool=False)).tolist())
 
 # %% [markdown]
-# **On a picture.** The three directions in which the patches of one board differ most, as red, green and blue.
+# **On an image.** The three directions in which the patches of one board differ most, as red, green and blue.
 
 # %%
 defect = next(item for item in test if item.defect == "missing_part")
@@ -101,7 +103,7 @@ batch = shown[test.index(defect)]  # (1, 3, 128, 128)
 P = features.rows_of(features.fuse(trained.backbone(batch)))
 colours = (P - P.mean(0)) @ torch.linalg.svd(P - P.mean(0), full_matrices=False).Vh[:3].T
 colours = (colours / (6 * colours.std(0)) + 0.5).clamp(0, 1).view(1, side, side, 3).permute(0, 3, 1, 2)
-row({"a part is missing": defect.picture(), f"{P.shape[1]} numbers a patch, as 3": pixels(colours)})
+row({"a part is missing": defect.image(), f"{P.shape[1]} numbers a patch, as 3": pixels(colours)})
 
 # %% [markdown]
 # ### Algorithm 2: a coreset that stands for all patches
@@ -127,13 +129,13 @@ code(gmm.sensitivity, gmm.sensitivity_coreset)
 print(gmm.sensitivity(d2=torch.tensor([0.0, 4.0, 0.0]), owner=torch.tensor([0, 0, 1]), k=2).tolist())
 
 # %% [markdown]
-# **On pictures.** A tenth of 4,000 sound patches. Whatever is drawn, the weights' sum has expectation $n$; the spread
+# **On images.** A tenth of 4,000 sound patches. Whatever is drawn, the weights' sum has expectation $n$; the spread
 # over ten draws shows how closely.
 
 # %%
 generator = torch.Generator().manual_seed(0)
 pool = before[sound][torch.randperm(int(sound.sum()), generator=generator)[:4000]]
-seeds = pool[memory.kmeans_pp(pool, 10, generator)]
+seeds = pool[memory_bank.kmeans_pp(pool, 10, generator)]
 draws = [gmm.sensitivity_coreset(pool, seeds, 400, generator) for _ in range(10)]
 sums = torch.stack([gamma.sum() for _, gamma in draws])
 print(f"n = {len(pool)}; sum of the weights in ten draws: {float(sums.mean()):.0f} ± {float(sums.std()):.0f}")
@@ -173,12 +175,12 @@ for weights in ([1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 3.0]):
           f"shares {[round(v, 3) for v in found.shares.tolist()]}")  # fmt: skip
 
 # %% [markdown]
-# **On a picture.** Which center is nearest, each with its own shade. No place is written into a center, yet patches
+# **On an image.** Which center is nearest, each with its own shade. No place is written into a center, yet patches
 # that lie side by side mostly share one.
 
 # %%
 scores = trained.score(batch)
-row({"a part is missing": defect.picture(), "nearest center": scores.views["nearest center"][0].numpy()},
+row({"a part is missing": defect.image(), "nearest center": scores.views["nearest center"][0].numpy()},
     unit="center")  # fmt: skip
 
 # %% [markdown]
@@ -253,7 +255,7 @@ plt.show()
 # ### The self-updated memory
 #
 # The bank is never added to: after each epoch it is filled anew, with the network as it is then, and its size stays.
-# The epoch that is kept is the one that best tells held-out good pictures from the same pictures with squares of noise
+# The epoch that is kept is the one that best tells held-out good images from the same images with squares of noise
 # put in; the paper's "retains the best set" names no criterion.
 
 # %%
@@ -285,27 +287,27 @@ four = torch.tensor([[3.0, 4.0], [0.0, 2.0], [6.0, 8.0], [0.0, -1.0]])
 print([round(float(patch_scores(torch.zeros(1, 2), four, K)), 4) for K in (1, 3)])
 
 # %% [markdown]
-# **On a picture.** The score of each patch, brought to the picture's size and smoothed; then the detector's heat, on
+# **On an image.** The score of each patch, brought to the image's size and smoothed; then the detector's heat, on
 # its own scale, for one defect of each kind.
 
 # %%
 with torch.no_grad():
     raw = patch_scores(trained.patches(shown, torch.tensor([test.index(defect)])), bank, 1)
-row({"distance to the bank": raw.view(side, side).numpy(), "smoothed": scores.pixel[0].numpy()}, unit="S_c")
+row({"distance to the bank": raw.view(side, side).numpy(), "smoothed": scores.anomaly_map[0].numpy()}, unit="S_c")
 each = {item.defect: item for item in reversed(test) if item.bad}
-row({kind: heat(detector, item.picture(), item.mask()) for kind, item in sorted(each.items())})
+row({kind: heat(detector, item.image(), item.mask()) for kind, item in sorted(each.items())})
 
 # %% [markdown]
 # ## Taken apart
 #
-# The same pictures, the same seed, each loss switched off; without both, the network stays as it was, and what is left
+# The same images, the same seed, each loss switched off; without both, the network stays as it was, and what is left
 # is a plain nearest-neighbour memory.
 
 # %%
 maps = {}
-for name, settings in ablate.plan("smcc", detector.settings).items():
+for name, settings in ablation.plan("smcc", detector.settings).items():
     variant = detector if name == "full" else Detector("smcc", **settings.as_dict()).fit(good)
-    maps[name] = raw_maps(variant, pictures)
+    maps[name] = raw_maps(variant, images)
 
 distributions({name: (m[~truth], m[truth]) for name, m in maps.items()}, unit="S_c")
 
@@ -318,12 +320,12 @@ compared(figures)
 def gain(category):
     """Pixel AUROC of the full method minus that of the untouched network, on another part."""
     other = data.load("samples", category)
-    learned, judged = [item.picture() for item in other.train[:16]], other.test[:6] + other.test[20::3]
+    learned, judged = [item.image() for item in other.train[:16]], other.test[:6] + other.test[20::3]
     found = []
     for on in (True, False):
         variant = Detector("smcc", **SETTINGS | {"l_c": on, "l_o": on}).fit(learned)
-        heats = raw_maps(variant, [item.picture() for item in judged])
-        found.append(metrics.pixel_auroc([item.mask() for item in judged], heats))
+        anomaly_maps = raw_maps(variant, [item.image() for item in judged])
+        found.append(metrics.pixel_auroc([item.mask() for item in judged], anomaly_maps))
     return found[0] - found[1]
 
 
@@ -331,9 +333,9 @@ here = figures["full"]["pixel_auroc"] - figures["l_c off, l_o off"]["pixel_auroc
 print(f"full minus untouched network, pixel AUROC: board {here:+.3f}, metal {gain('metal'):+.3f}")
 
 # %% [markdown]
-# What helps one part need not help another, and one seed on 16 drawn pictures shows how to look, not what is true. The
-# paper's Table IV prints +0.006 for this figure and +0.017 for whole pictures (ResNet-18, mean of MVTec AD). On real
-# sets, three seeds each ([lab/papers/README.md](../lab/papers/README.md)):
+# What helps one part need not help another, and one seed on 16 drawn images shows how to look, not what is true. The
+# paper's Table IV prints +0.006 for this figure and +0.017 for whole images (ResNet-18, mean of MVTec AD). On real
+# sets, three seeds each ([lab/bench/README.md](../lab/papers/README.md)):
 
 # %%
 measured("smcc", ("image_auroc", "pixel_auroc"))
@@ -355,9 +357,9 @@ code(collapse.health, collapse.collapsed)
 
 # %%
 other = data.load("samples", "capsule")
-held = detector.pictures([item.picture() for item in other.train[:16]])
+held = detector.images([item.image() for item in other.train[:16]])
 judged = other.test[:6] + other.test[20::3]
-shown = detector.pictures([item.picture() for item in judged])
+shown = detector.images([item.image() for item in judged])
 share = covered(np.stack([item.mask() for item in judged]), side).flatten()
 bad, sound = share > 0.5, share == 0
 
@@ -448,7 +450,7 @@ assert factors[follow.argmin()] == 0 and torch.allclose(follow[100], 2 * follow[
 # ### Exercise 3
 #
 # $K$ changes the score only, so no new training is needed: `detector.rescored(good, neighbours=9)`. Can a larger $K$
-# lower the score of any patch? Compare the raw maps of one picture for $K = 1, 3, 9$, and the margins.
+# lower the score of any patch? Compare the raw maps of one image for $K = 1, 3, 9$, and the margins.
 
 # %%
 # your turn
@@ -456,7 +458,7 @@ assert factors[follow.argmin()] == 0 and torch.allclose(follow[100], 2 * follow[
 # %% tags=["solution"]
 # Never: the mean of the K smallest distances grows with K. Sound and defective scores both rise; whether the margin
 # does is a matter of the part.
-found = {K: raw_maps(detector.rescored(good, neighbours=K), pictures) for K in (1, 3, 9)}
+found = {K: raw_maps(detector.with_scoring(good, neighbours=K), images) for K in (1, 3, 9)}
 for K, m in found.items():
     print(f"K = {K}: margin {metrics.margin(m[~truth], m[truth]):.3f}")
 assert (found[3] >= found[1] - 1e-5).all() and (found[9] >= found[3] - 1e-5).all()

@@ -8,9 +8,9 @@
 # the sound texture, so that the difference is everywhere. And the plain difference of pixels is a poor judge of either.
 #
 # **The answer in three parts.** The encoder is taught on made defects to *see* them (pixel-wise discrepancy). Between
-# encoder and decoder, features are repaired by pieces of one sound *reference* picture (RBAM), so that the decoder is
+# encoder and decoder, features are repaired by pieces of one sound *reference* image (RBAM), so that the decoder is
 # given nothing to rebuild a defect from. And the final judgement is *learned*: small networks compare what the encoder
-# sees in the picture with what it sees in the reconstruction (MSFDM).
+# sees in the image with what it sees in the reconstruction (MSFDM).
 #
 # It is a method for **textures**: pieces of the reference fit anywhere because a texture is the same everywhere.
 
@@ -23,11 +23,12 @@ import numpy as np
 import torch
 from show import code, compared, covered, distributions, measured, pixels, raw_maps, row, symbols, table
 
-from lab import Detector, ablate, calibrate, data, metrics, plots
-from lab.methods import rb_ae
-from lab.methods.rb_ae import RBAE
+from lab import Detector, calibration, data, metrics, plots
+from lab.bench import ablation
+from lab.methods.rb_ae import perceptual, rb_ae
+from lab.methods.rb_ae.rb_ae import RBAE
 from lab.parts import autoencoding as ae
-from lab.parts import perceptual, perlin
+from lab.parts import perlin
 from lab.parts.maps import upsample
 from lab.plots import BLUE, ORANGE
 
@@ -36,34 +37,34 @@ symbols(RBAE)
 # %% [markdown]
 # ## The idea in one figure
 #
-# 16 good pictures of drawn terrazzo, at a quarter of their side, a quarter of the width, and a tenth of the paper's 600
-# epochs. Above a made defect on a good picture, below a real one that the network never saw, of all defective test
-# pictures the one with the highest score: the picture, its reconstruction, the plain difference of the two, and the
+# 16 good images of drawn terrazzo, at a quarter of their side, a quarter of the width, and a tenth of the paper's 600
+# epochs. Above a made defect on a good image, below a real one that the network never saw, of all defective test
+# images the one with the highest score: the image, its reconstruction, the plain difference of the two, and the
 # learned map.
 
 # %%
 SETTINGS = dict(size=64, epochs_1=15, epochs_2=45)
 dataset = data.load("samples", "terrazzo")
-good = [item.picture() for item in dataset.train[:16]]
-test = dataset.test[:6] + dataset.test[20::3]  # 6 sound pictures, 10 with defects
-pictures, masks = [item.picture() for item in test], [item.mask() for item in test]
+good = [item.image() for item in dataset.train[:16]]
+test = dataset.test[:6] + dataset.test[20::3]  # 6 sound images, 10 with defects
+images, masks = [item.image() for item in test], [item.mask() for item in test]
 truth = np.stack(masks)
 
 detector = Detector("rb_ae", **SETTINGS).fit(good)
 trained = detector.method
-held, shown = detector.pictures(good), detector.pictures(pictures)
+held, shown = detector.images(good), detector.images(images)
 
 draw, words = perlin.source("procedural")
 I_o = held[:]
 I_ad, M = perlin.defective(I_o, torch.Generator().manual_seed(4), draw)
-number = max((i for i, item in enumerate(test) if item.bad), key=lambda i: float(trained.score(shown[i]).image))
+number = max((i for i, item in enumerate(test) if item.bad), key=lambda i: float(trained.score(shown[i]).image_score))
 batch = shown[number]
 scores = trained.score(batch)
 for title, one in (("a made defect", I_ad[1:2]), (f"a real one: {test[number].defect}", batch)):
     seen = trained.score(one)
     gap = (one - seen.views["reconstruction"]).abs().mean(1)[0]
     row({title: pixels(one), "reconstruction": pixels(seen.views["reconstruction"]), "difference": gap.numpy(),
-         "AM": seen.pixel[0].numpy()}, unit="0 to 1", span=(0, 0.7))  # fmt: skip
+         "AM": seen.anomaly_map[0].numpy()}, unit="0 to 1", span=(0, 0.7))  # fmt: skip
 
 # %% [markdown]
 # ## Equation by equation
@@ -78,14 +79,14 @@ for title, one in (("a made defect", I_ad[1:2]), (f"a real one: {test[number].de
 code(perlin.composite, perlin.mask)
 
 # %% [markdown]
-# **By hand.** A picture of 0.2, a texture of 0.8, two pixels, the first in the mask: 0.8 and 0.2.
+# **By hand.** An image of 0.2, a texture of 0.8, two pixels, the first in the mask: 0.8 and 0.2.
 
 # %%
 plain, texture, where = torch.full((3, 1, 2), 0.2), torch.full((3, 1, 2), 0.8), torch.tensor([[[True, False]]])
 print([round(v, 2) for v in perlin.composite(plain, texture, where)[0, 0].tolist()])
 
 # %% [markdown]
-# **On pictures.** Four draws on good pictures. The network will never meet a real defect in training: these have to
+# **On images.** Four draws on good images. The network will never meet a real defect in training: these have to
 # stand for all of them.
 
 # %%
@@ -98,7 +99,7 @@ print("textures:", words)
 # $$L_{\text{pixel-dis}} = \frac{1}{5} \sum_{l=1}^{5} \overline{\big(N(R_l) - M_l\big)^2}, \qquad
 # R_l = \frac{1}{C_l} \sum_c \big(\Phi_l(I_o) - \Phi_l(I_{ad})\big)^2$$
 #
-# The residual $R_l$ of the encoder's features of the sound picture and of its defective twin is to look like the mask,
+# The residual $R_l$ of the encoder's features of the sound image and of its defective twin is to look like the mask,
 # at each of the five layers. $N$ takes it to 0..1 by its own range.
 
 # %%
@@ -116,8 +117,8 @@ mask[0, 2:, :3] = True
 print(float(rb_ae.pixel_discrepancy([sound], [made], mask)))
 
 # %% [markdown]
-# **On a picture.** The same training, once without this loss: $N(R_l)$ of a made defect for both encoders, layers 1, 3
-# and 4, and the loss of all 16 pictures, layer by layer.
+# **On an image.** The same training, once without this loss: $N(R_l)$ of a made defect for both encoders, layers 1, 3
+# and 4, and the loss of all 16 images, layer by layer.
 
 # %%
 without = Detector("rb_ae", **SETTINGS | {"pixel_dis": False}).fit(good)
@@ -136,7 +137,7 @@ table(["encoder trained", *(f"layer {i}" for i in range(1, 6)), "L_pixel_dis"], 
 #
 # $$S_{ij} = \frac{\langle f_d^i, f_{ref}^j \rangle}{\|f_d^i\|\, \|f_{ref}^j\|}$$
 #
-# for the K x K patches $f_d^i$ of the picture's features and $f_{ref}^j$ of the reference's.
+# for the K x K patches $f_d^i$ of the image's features and $f_{ref}^j$ of the reference's.
 
 # %%
 code(ae.patches, ae.similarity)
@@ -149,7 +150,7 @@ f_d, f_ref = torch.tensor([[[3.0, 4.0]]]), torch.tensor([[4.0, 3.0], [-3.0, -4.0
 print([round(v, 4) for v in ae.similarity(f_d, f_ref).flatten().tolist()])
 
 # %% [markdown]
-# **On a picture.** To which places of the reference is one patch of the picture alike? Once the patch with most of the
+# **On an image.** To which places of the reference is one patch of the image alike? Once the patch with most of the
 # defect (outlined), once one as far from it as can be; layer 3 of the encoder, K = 2.
 
 # %%
@@ -193,7 +194,7 @@ for t in (1, 10, 50):
 #
 # $$\tilde f_d^i = \sum_j a_{ij}\, f_{ref}^j$$
 #
-# Every patch is replaced by a mixture of the reference's patches. Nothing of the picture survives but the choice.
+# Every patch is replaced by a mixture of the reference's patches. Nothing of the image survives but the choice.
 
 # %%
 code(ae.repaired)
@@ -208,7 +209,7 @@ ref = torch.tensor([[2.0, 0.0], [0.0, 4.0]]).view(1, 2, 1, 2)  # two pixels, (2,
 print([round(v, 3) for v in ae.repaired(one, ref, 1, math.log(3)).flatten().tolist()])
 
 # %% [markdown]
-# **On a picture.** How much the repair changes the features, layers 3 to 5, K = 2: where nothing in the reference is
+# **On an image.** How much the repair changes the features, layers 3 to 5, K = 2: where nothing in the reference is
 # like the patch, much.
 
 # %%
@@ -216,7 +217,7 @@ changed = {}
 for layer, (a, b) in enumerate(zip(F_d, F_ref, strict=True), 3):
     repaired = ae.repaired(a, b, 2, 10.0)
     changed[f"layer {layer}"] = ((repaired - a).square().sum(1) / a.square().sum(1).mean())[0].numpy()
-row({"picture": pixels(batch), "true defect": masks[number]} | changed, unit="of the mean square")
+row({"image": pixels(batch), "true defect": masks[number]} | changed, unit="of the mean square")
 
 # %% [markdown]
 # ### Eq. (6), (7), (8): fusion (FFM)
@@ -239,7 +240,7 @@ values, A = torch.tensor([8.0, 4.0, 16.0]).view(1, 3, 1, 1, 1), torch.tensor([1.
 print(round(float(ae.fused(values, A)), 4))
 
 # %% [markdown]
-# **On a picture.** Which share the unrepaired feature keeps, layer 3, mean over channels.
+# **On an image.** Which share the unrepaired feature keeps, layer 3, mean over channels.
 
 # %%
 with torch.no_grad():
@@ -247,10 +248,10 @@ with torch.no_grad():
     ffm = trained.ffm[0]
     shares = torch.softmax(ffm.expand(ffm.squeeze(F_d[0] + reps[0] + reps[1])).unflatten(1, (3, -1)), 1).mean(2)[0]
 kept = {f"share of {n}": s.numpy() for n, s in zip(("F_d", "F_rep2", "F_rep4"), shares, strict=True)}
-row({"picture": pixels(batch)} | kept, span=(0, 1))
+row({"image": pixels(batch)} | kept, span=(0, 1))
 
 # %% [markdown]
-# ### Eq. (9): the repaired features are to be the sound picture's
+# ### Eq. (9): the repaired features are to be the sound image's
 #
 # $$L_{\text{fea-rep}} = \frac{1}{3} \sum_{l=3}^{5} \overline{\big(F_{out}^l - F_o^l\big)^2}$$
 
@@ -265,7 +266,7 @@ zeros = [torch.zeros(1, 2, 2, 2)] * 3
 print(float(rb_ae.feature_repair([torch.full((1, 2, 2, 2), v) for v in (1.0, 2.0, -2.0)], zeros)))
 
 # %% [markdown]
-# **On pictures.** The 16 made defects, before the repair and after it.
+# **On images.** The 16 made defects, before the repair and after it.
 
 # %%
 with torch.no_grad():
@@ -309,11 +310,11 @@ three = [torch.full((1, 8, 8), 1.0), torch.full((1, 4, 4), 0.5), torch.full((1, 
 print(round(float(rb_ae.fusion(three).mean()), 4))
 
 # %% [markdown]
-# **On a picture.**
+# **On an image.**
 
 # %%
 maps = {f"AM_{i}": scores.views[f"anomaly map {i}"][0].numpy() for i in (1, 2, 3)}
-row({"picture": pixels(batch)} | maps | {"AM": scores.pixel[0].numpy()}, span=(0, 1))
+row({"image": pixels(batch)} | maps | {"AM": scores.anomaly_map[0].numpy()}, span=(0, 1))
 
 # %% [markdown]
 # ### Eq. (12) to (17): what is trained when
@@ -361,15 +362,15 @@ code(RBAE.score, ae.ssim)
 
 # %%
 maps, drawn = {}, {}
-for name, settings in ablate.plan("rb_ae", detector.settings).items():
+for name, settings in ablation.plan("rb_ae", detector.settings).items():
     if name.startswith("segmenter"):
-        variant = detector.rescored(good, segmenter=settings.segmenter)
+        variant = detector.with_scoring(good, segmenter=settings.segmenter)
     elif name == "rbam off":
         variant = Detector("rb_ae", **settings.as_dict()).fit(good)
     else:
         variant = without if name == "pixel_dis off" else detector
-    maps[name] = found = raw_maps(variant, pictures)
-    middle, unit = calibrate.robust_scale(found[~truth])
+    maps[name] = found = raw_maps(variant, images)
+    middle, unit = calibration.robust_scale(found[~truth])
     drawn[name] = [(found[side] - middle) / unit for side in (~truth, truth)]
 
 for some in (["full", "rbam off", "pixel_dis off"], [name for name in drawn if name.startswith("segmenter")]):
@@ -380,9 +381,9 @@ figures = {name: metrics.pixel_report(masks, found) for name, found in maps.item
 compared(figures)
 
 # %% [markdown]
-# One seed, 16 drawn pictures at 64 pixels, a tenth of the epochs: it shows how to look, not what is true. The paper's
-# Table V (MVTec AD wood) has the full method ahead of every row. Measured on real pictures, three seeds
-# ([lab/papers/README.md](../lab/papers/README.md)):
+# One seed, 16 drawn images at 64 pixels, a tenth of the epochs: it shows how to look, not what is true. The paper's
+# Table V (MVTec AD wood) has the full method ahead of every row. Measured on real images, three seeds
+# ([lab/bench/README.md](../lab/papers/README.md)):
 
 # %%
 measured("rb_ae")
@@ -395,7 +396,7 @@ print(RBAE.fails())
 
 # %% [markdown]
 # **The attention's temperature.** The repair applied to pixels instead of features, where an eye can judge it: the test
-# picture rebuilt from 4 x 4 pieces of the reference, colours taken about their mean so that cosines tell patches apart.
+# image rebuilt from 4 x 4 pieces of the reference, colours taken about their mean so that cosines tell patches apart.
 # With $t = 1$, as Eq. (4) is printed, every patch becomes the mean of the reference, sound texture and all.
 
 # %%
@@ -408,11 +409,11 @@ for t in (1.0, 10.0, 50.0):
     a = ae.attention(S, t)
     largest, sharing = float(a.amax(-1).mean()), float((1 / a.square().sum(-1)).mean())
     told.append([f"{t:g}", f"{largest:.4f}", f"{1 / a.shape[-1]:.4f}", f"{sharing:.1f} of {a.shape[-1]}"])
-row({"picture": pixels(batch), "reference": pixels(reference)} | rebuilt)
+row({"image": pixels(batch), "reference": pixels(reference)} | rebuilt)
 table(["t", "largest weight, mean", "weight if all were equal", "patches that share the weight"], told)
 
 # %% [markdown]
-# **The reference in another light.** The same detector, the same test pictures; only the reference is made darker.
+# **The reference in another light.** The same detector, the same test images; only the reference is made darker.
 # What that does to sound pixels, and to the margin; the harm need not grow with the darkness:
 
 # %%
@@ -420,7 +421,7 @@ rows = []
 for light in (1.0, 0.8, 0.6, 0.4):
     dimmed = copy.deepcopy(trained)
     dimmed.reference, dimmed.F_ref = trained.reference * light, []
-    found = upsample(dimmed.score(shown[:]).pixel, truth.shape[1:]).numpy()
+    found = upsample(dimmed.score(shown[:]).anomaly_map, truth.shape[1:]).numpy()
     high, margin = np.quantile(found[~truth], 0.99), metrics.margin(found[~truth], found[truth])
     rows.append([f"{light:.0%}", f"{high:.3f}", f"{margin:.2f}"])
 table(["light of the reference", "99 % of sound pixels are below", "margin"], rows)
@@ -468,7 +469,7 @@ assert abs(focal / (81 * plain) - 1) < 0.01
 # %% [markdown]
 # ### Exercise 3
 #
-# If picture and reference are the same, a sharp attention returns the features as they are. Check it with `ae.repaired`
+# If image and reference are the same, a sharp attention returns the features as they are. Check it with `ae.repaired`
 # for $t = 50$ on layer 3 of the reference. Then take $t = 1$: what comes out, and how far is it from the mean patch?
 
 # %%

@@ -3,7 +3,7 @@
 #
 # Y. Cao, X. Xu, Z. Liu, W. Shen. *Collaborative Discrepancy Optimization for Reliable Image Anomaly Localization.*
 #
-# **The question.** An *apprentice* network learns, on good pictures only, to give the same features as a frozen
+# **The question.** An *apprentice* network learns, on good images only, to give the same features as a frozen
 # *expert*. Where the two disagree, something is there that the apprentice never met. But it generalises: it often
 # imitates the expert on defects too, and on some sound pixels it never quite succeeds. The two distributions of
 # disagreement overlap, and no threshold parts them. Can the training itself drive them apart, with no defect at hand?
@@ -17,17 +17,19 @@ import numpy as np
 import torch
 from show import code, compared, distributions, heat, measured, pixels, raw_maps, row, symbols, tensor
 
-from lab import Detector, ablate, bench, data, images, metrics, trial
+from lab import Detector, data, image_files, metrics
+from lab.bench import ablation, runs
+from lab.inspection import ranking
 from lab.methods.cdo import CDO, cdo_loss, oom_weights
-from lab.parts.defects import squares
 from lab.parts.discrepancy import discrepancy, resized
+from lab.parts.noise_squares import squares
 
 symbols(CDO)
 
 # %% [markdown]
 # ## The idea in one figure
 #
-# 20 good pictures of drawn cloth at half their side, one fit of CDO with its `live` settings: the small embedded
+# 20 good images of drawn cloth at half their side, one fit of CDO with its `live` settings: the small embedded
 # backbone and 15 epochs, where the paper takes HRNet-W32 and 50. Then a made defect of the kind that it learned from,
 # and a real one that it never saw: the disagreement $d$ of the first hierarchy, before the training and after it.
 
@@ -37,15 +39,15 @@ dataset = data.load("samples", "cloth")
 
 
 def small(item):
-    return images.resize(item.picture(), SIZE)
+    return image_files.resize(item.image(), SIZE)
 
 
 def small_mask(item):
-    return bench.resize_mask(item.mask(), SIZE)
+    return runs.resize_mask(item.mask(), SIZE)
 
 
 good = [small(item) for item in dataset.train[:20]]
-test = dataset.test[:8] + dataset.test[20::2]  # 8 sound pictures, 15 with defects
+test = dataset.test[:8] + dataset.test[20::2]  # 8 sound images, 15 with defects
 
 detector = Detector("cdo", size=SIZE).fit(good)
 trained = detector.method
@@ -71,7 +73,7 @@ for title, batch in (("made defects", made), ("a real defect", tensor(small(defe
 #
 # ### MOM's made defects
 #
-# Up to four rectangles of pixel noise a picture, $n \sim U\{0, \dots, 4\}$, sides of 1/20 to 1/5 of the picture's. They
+# Up to four rectangles of pixel noise an image, $n \sim U\{0, \dots, 4\}$, sides of 1/20 to 1/5 of the image's. They
 # need not look like any real defect: they only have to be *not normal*.
 
 # %%
@@ -104,7 +106,7 @@ for other in (torch.tensor([7.0, 0.0]).view(1, 2, 1, 1), 2 * a, -a):
     print(other.flatten().tolist(), "->", round(float(discrepancy(a, other)), 4))
 
 # %% [markdown]
-# **On a picture.** Three hierarchies, all brought to a quarter of the picture's side *before* they are normalised: the
+# **On an image.** Three hierarchies, all brought to a quarter of the image's side *before* they are normalised: the
 # order matters, because the mean of two unit vectors is no unit vector.
 
 # %%
@@ -135,7 +137,7 @@ for gamma in (2, 1, 0):
     print(f"gamma {gamma}: w_n {[round(w, 3) for w in w_n.tolist()]}, w_s {[round(w, 3) for w in w_s.tolist()]}")
 
 # %% [markdown]
-# **On a picture.** The weights that the made defects above would get in the next step: dark where a pixel has nothing
+# **On an image.** The weights that the made defects above would get in the next step: dark where a pixel has nothing
 # left to teach, bright where it lies in the overlap.
 
 # %%
@@ -173,7 +175,7 @@ print("Eq. (5):", round(float(cdo_loss(four, two_made, 0)), 3))
 print("Eq. (4):", round(float(cdo_loss(four, torch.zeros_like(two_made), 0)), 3))
 
 # %% [markdown]
-# **On a picture.** The made defects above, hierarchy 1, before the training and after it. Below zero means: the push
+# **On an image.** The made defects above, hierarchy 1, before the training and after it. Below zero means: the push
 # outweighs the pull.
 
 # %%
@@ -186,7 +188,7 @@ for name, method in (("before", fresh), ("after", trained)):
 #
 # $$A = \mathrm{smooth}\Big(\mathrm{up}\Big(\sum_l d_l\Big)\Big)$$
 #
-# The picture's score is the largest value of $A$.
+# The image's score is the largest value of $A$.
 
 # %%
 code(CDO.score)
@@ -194,22 +196,22 @@ code(CDO.score)
 # %%
 scores = trained.score(tensor(small(defect)))
 total = torch.stack(levels).sum(0)[0].numpy()
-row({"a real defect": small(defect), "sum of d": total, "A": scores.pixel[0].numpy()}, unit="d, summed")
-print("score, the maximum of A:", round(float(scores.image), 2))
+row({"a real defect": small(defect), "sum of d": total, "A": scores.anomaly_map[0].numpy()}, unit="d, summed")
+print("score, the maximum of A:", round(float(scores.image_score), 2))
 
 # %% [markdown]
 # ## Taken apart
 #
-# The same pictures, the same seed, each component switched off. Every variant is judged on the same test pictures;
+# The same images, the same seed, each component switched off. Every variant is judged on the same test images;
 # the distributions are of its own anomaly map, over all their pixels, sound and defective.
 
 # %%
-pictures, masks = [small(item) for item in test], [small_mask(item) for item in test]
+images, masks = [small(item) for item in test], [small_mask(item) for item in test]
 truth = np.stack(masks)
 maps = {}
-for name, settings in ablate.plan("cdo", detector.settings).items():
+for name, settings in ablation.plan("cdo", detector.settings).items():
     variant = detector if name == "full" else Detector("cdo", **settings.as_dict()).fit(good)
-    maps[name] = raw_maps(variant, pictures)
+    maps[name] = raw_maps(variant, images)
 
 distributions({name: (m[~truth], m[truth]) for name, m in maps.items()}, unit="A")
 
@@ -222,10 +224,10 @@ figures = {name: metrics.pixel_report(masks, found) for name, found in maps.item
 compared(figures)
 
 # %% [markdown]
-# Where the last column says 0 of 4, what the paper reports does not show on these pictures; where 4 of 4, it may
-# still be luck. This is one seed on a few drawn pictures and a short training: it shows how to look, not what is true.
+# Where the last column says 0 of 4, what the paper reports does not show on these images; where 4 of 4, it may
+# still be luck. This is one seed on a few drawn images and a short training: it shows how to look, not what is true.
 # The ablation on real sets, three seeds each, with the rule that tells an effect from noise, is in
-# [lab/papers/README.md](../lab/papers/README.md); this is its part on CDO:
+# [lab/bench/README.md](../lab/papers/README.md); this is its part on CDO:
 
 # %%
 measured("cdo")
@@ -292,8 +294,8 @@ assert torch.allclose(d.grad.flatten(), w / w.sum())  # 0.1 and 0.9: the hard pi
 # ### Exercise 3
 #
 # CDO learned from squares of noise. Does it find marks of another kind? `lab.trial.sizes` paints a growing mark on a
-# good picture and asks the detector; `lab.trial.found_from` says from which size on it is called bad. Compare the kinds
-# `paint`, `scratch` and `blur` on a picture that the detector has not seen.
+# good image and asks the detector; `lab.trial.found_from` says from which size on it is called bad. Compare the kinds
+# `paint`, `scratch` and `blur` on an image that the detector has not seen.
 
 # %%
 # your turn
@@ -301,7 +303,7 @@ assert torch.allclose(d.grad.flatten(), w / w.sum())  # 0.1 and 0.9: the hard pi
 # %% tags=["solution"]
 unseen = small(dataset.test[0])
 for kind in ("paint", "scratch", "blur"):
-    tried = trial.sizes(detector, unseen, kind, 0.5, 0.5)
-    size = trial.found_from(tried)
+    tried = ranking.try_sizes(detector, unseen, kind, 0.5, 0.5)
+    size = ranking.smallest_found(tried)
     print(f"{kind:<8}", "found from", f"{size:.0f} pixels on" if size else "no size tried")
     assert max(one.score for one in tried) >= tried[0].score  # growing never makes it harder than the smallest one

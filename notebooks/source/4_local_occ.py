@@ -8,7 +8,7 @@
 # a finger's breadth beside it. A method that knows "which features occur" misses the wrong place; one that knows "which
 # features occur *here*" needs all parts to lie alike, and on a conveyor belt they do not. Can both be had?
 #
-# **The answer in three modules.** *IMM*, image matching, lays every picture on one template by a turn and a shift that
+# **The answer in three modules.** *IMM*, image matching, lays every image on one template by a turn and a shift that
 # a small network regresses in one pass. *ALM*, anomaly localisation, then has a center for every place, and a network
 # that brings each place's features to its own center. *DGM*, defect generation, makes defects that this network has to
 # keep *away* from the center, lest it answer the same everywhere.
@@ -24,8 +24,9 @@ from show import code, compared, distributions, measured, pixels, row, symbols
 
 from lab import Detector, data, metrics
 from lab.data.unaligned import unaligned
-from lab.methods.local_occ import LocalOCC, half_distance, occ_loss, parallel, singular_vectors
-from lab.parts import align, dgm, matching, perlin
+from lab.methods.local_occ import dgm, matching, warps
+from lab.methods.local_occ.local_occ import LocalOCC, half_distance, occ_loss, parallel, singular_vectors
+from lab.parts import perlin
 from lab.parts.maps import upsample
 from lab.plots import BLUE, INK, ORANGE
 
@@ -34,27 +35,27 @@ symbols(LocalOCC)
 # %% [markdown]
 # ## The idea in one figure
 #
-# 20 good pictures of a drawn circuit board, turned by up to 10 degrees and cropped at random (the paper's MAD-RTO does
-# this to MVTec AD), at half their side. A test picture, the template, the picture laid on it; then the heat there, and
-# turned back into the picture's own frame.
+# 20 good images of a drawn circuit board, turned by up to 10 degrees and cropped at random (the paper's MAD-RTO does
+# this to MVTec AD), at half their side. A test image, the template, the image laid on it; then the heat there, and
+# turned back into the image's own frame.
 
 # %%
-SETTINGS = dict(size=128, stride=4, epochs_matching=60, epochs=12)
+SETTINGS = dict(size=128, stride=4, matching_epochs=60, epochs=12)
 dataset = unaligned(data.load("samples", "board"), 10)
-good = [item.picture() for item in dataset.train[:20]]
-test = dataset.test[:6] + dataset.test[20::2]  # 6 sound pictures, 15 with defects
+good = [item.image() for item in dataset.train[:20]]
+test = dataset.test[:6] + dataset.test[20::2]  # 6 sound images, 15 with defects
 masks = [item.mask() for item in test]
 truth = np.stack(masks)
 
 detector = Detector("local_occ", **SETTINGS).fit(good)
 trained = detector.method
-held, shown = detector.pictures(good), detector.pictures([item.picture() for item in test])
+held, shown = detector.images(good), detector.images([item.image() for item in test])
 number = next(i for i, item in enumerate(test) if item.defect == "missing_part")
 batch = shown[number]
 scores = trained.score(batch)
-row({"picture": pixels(batch), "template": pixels(scores.views["template"]),
-     "aligned picture": pixels(scores.views["aligned picture"]), "true defect": masks[number]})  # fmt: skip
-row({"aligned heat": scores.views["aligned heat"][0].numpy(), "heat": scores.pixel[0].numpy()}, unit="0.5 dist")
+row({"image": pixels(batch), "template": pixels(scores.views["template"]),
+     "aligned image": pixels(scores.views["aligned image"]), "true defect": masks[number]})  # fmt: skip
+row({"aligned heat": scores.views["aligned heat"][0].numpy(), "heat": scores.anomaly_map[0].numpy()}, unit="0.5 dist")
 
 # %% [markdown]
 # ## Equation by equation
@@ -64,10 +65,10 @@ row({"aligned heat": scores.views["aligned heat"][0].numpy(), "heat": scores.pix
 # $$\begin{pmatrix} \cos\theta & -\sin\theta & T_x \\ \sin\theta & \cos\theta & T_y \end{pmatrix}$$
 #
 # Three numbers $T = (T_x, T_y, \theta)$ make this matrix, which says for each place of the *output* where in the
-# *input* to read. No scale and no shear. Lengths are in half sides of the picture.
+# *input* to read. No scale and no shear. Lengths are in half sides of the image.
 
 # %%
-code(align.matrix, align.warp, align.cover, align.seen)
+code(warps.matrix, warps.warp, warps.cover, warps.seen)
 
 # %% [markdown]
 # **By hand.** A row of eight pixels 0, 1, ..., 7 and $T_x = 0.5$, a quarter of the side, two pixels: each output pixel
@@ -76,16 +77,16 @@ code(align.matrix, align.warp, align.cover, align.seen)
 
 # %%
 line = torch.arange(8.0).expand(1, 1, 8, 8)
-shift = align.matrix(torch.tensor([[0.5, 0.0, 0.0]]))
-print([round(v, 3) for v in align.warp(line, shift)[0, 0, 0].tolist()])
-print("V:", align.seen(shift, 8)[0, 0].int().tolist())
+shift = warps.matrix(torch.tensor([[0.5, 0.0, 0.0]]))
+print([round(v, 3) for v in warps.warp(line, shift)[0, 0, 0].tolist()])
+print("V:", warps.seen(shift, 8)[0, 0].int().tolist())
 
 # %% [markdown]
-# ### Eq. (1): how well a picture lies on the template
+# ### Eq. (1): how well an image lies on the template
 #
 # $$L_{reg} = \frac{1}{|V|} \sum_{p \in V} \overline{\big(I_M(p) - I_T(p)\big)^2}$$
 #
-# the mean over colours and over the pixels that the picture really shows.
+# the mean over colours and over the pixels that the image really shows.
 
 # %%
 code(matching.registration_loss)
@@ -100,19 +101,19 @@ V = torch.tensor([[[True, True], [True, False]]])
 print(round(float(matching.registration_loss(I_M, I_T, V)), 4))
 
 # %% [markdown]
-# **On a picture.** The template turned on purpose, by $-40$ to 40 degrees. The loss is least where nothing is turned.
-# Blurred pictures have the wider valley, and training begins with them (`guided`).
+# **On an image.** The template turned on purpose, by $-40$ to 40 degrees. The loss is least where nothing is turned.
+# Blurred images have the wider valley, and training begins with them (`guided`).
 
 
 # %%
-def loss_of_turns(picture, degrees, sigma=0.0):
-    """Eq. (1) of a picture (1, 3, S, S) against itself turned by each of `degrees`."""
+def loss_of_turns(image, degrees, sigma=0.0):
+    """Eq. (1) of an image (1, 3, S, S) against itself turned by each of `degrees`."""
     turns = torch.zeros(len(degrees), 3)
     turns[:, 2] = torch.deg2rad(degrees)
-    M = align.matrix(turns)
-    picture = matching.blurred(matching.shrunk(picture, 64), sigma)
-    moved = align.warp(picture.expand(len(degrees), -1, -1, -1), M)
-    return matching.registration_loss(moved, picture, align.seen(M, 64))
+    M = warps.matrix(turns)
+    image = matching.blurred(matching.shrunk(image, 64), sigma)
+    moved = warps.warp(image.expand(len(degrees), -1, -1, -1), M)
+    return matching.registration_loss(moved, image, warps.seen(M, 64))
 
 
 degrees = torch.linspace(-40, 40, 81)
@@ -131,7 +132,7 @@ plt.show()
 #
 # $$T = N_R\big(N_P(I_O),\ N_P(I_T)\big)$$
 #
-# One feature network $N_P$ for both pictures, one regressor $N_R$ on both results. It is trained on Eq. (1) itself: no
+# One feature network $N_P$ for both images, one regressor $N_R$ on both results. It is trained on Eq. (1) itself: no
 # one tells it the true warp.
 
 # %%
@@ -152,21 +153,21 @@ with torch.no_grad():
     print(f"saturated: {T_x:.2f}, {T_y:.2f}, {math.degrees(theta):.1f} degrees")
 
 # %% [markdown]
-# **On pictures.** Three test pictures before and after, as difference from the template; and a check that needs no
+# **On images.** Three test images before and after, as difference from the template; and a check that needs no
 # trust: the template warped by known amounts, and by how much the network misses them.
 
 # %%
 with torch.no_grad():
     laid, M = trained.laid(shown[:3])
-for name, pictures in (("before", shown[:3]), ("after", laid)):
-    row({f"{name} {i}": (p - trained.template).abs().mean(0).numpy() for i, p in enumerate(pictures)},
+for name, images in (("before", shown[:3]), ("after", laid)):
+    row({f"{name} {i}": (p - trained.template).abs().mean(0).numpy() for i, p in enumerate(images)},
         unit="difference", span=(0, 0.5))  # fmt: skip
 
 limits = torch.tensor([0.06, 0.06, math.radians(10)])
-known = align.matrix((torch.rand(40, 3, generator=torch.Generator().manual_seed(9)) * 2 - 1) * limits)
-left = align.compose(known, trained.laid(align.warp(template.expand(40, -1, -1, -1), known))[1])
-pixel, degree = 128 * left[:, :, 2].norm(dim=1).median(), align.angle(left).abs().rad2deg().median()
-asked = 128 * known[:, :, 2].norm(dim=1).median(), align.angle(known).abs().rad2deg().median()
+known = warps.matrix((torch.rand(40, 3, generator=torch.Generator().manual_seed(9)) * 2 - 1) * limits)
+left = warps.compose(known, trained.laid(warps.warp(template.expand(40, -1, -1, -1), known))[1])
+pixel, degree = 128 * left[:, :, 2].norm(dim=1).median(), warps.angle(left).abs().rad2deg().median()
+asked = 128 * known[:, :, 2].norm(dim=1).median(), warps.angle(known).abs().rad2deg().median()
 print(f"known warps, median: {asked[0]:.1f} pixels of 256, {asked[1]:.1f} degrees")
 print(f"left after matching: {pixel:.1f} pixels of 256, {degree:.1f} degrees")
 
@@ -174,7 +175,7 @@ print(f"left after matching: {pixel:.1f} pixels of 256, {degree:.1f} degrees")
 # ### The centers $F_C$
 #
 # Features of three levels of a frozen network side by side, reduced to $d$ numbers by the leading singular vectors $W$,
-# and averaged over the *aligned* good pictures, place by place. `center = "vector"` averages over places as well.
+# and averaged over the *aligned* good images, place by place. `center = "vector"` averages over places as well.
 
 # %%
 code(singular_vectors, LocalOCC.find_centres)
@@ -188,7 +189,7 @@ code(parallel)
 print(round(parallel(torch.tensor([[1.0, 0.0, 2.0], [0.0, 1.0, 0.0]]).view(2, 1, 3)), 4))
 
 # %% [markdown]
-# **On pictures.** How alike all centers are to that of one place: nobody told the map what is part, board or ground.
+# **On images.** How alike all centers are to that of one place: nobody told the map what is part, board or ground.
 
 # %%
 units = torch.nn.functional.normalize(trained.F_C, dim=0)  # (d, h, w)
@@ -201,7 +202,7 @@ print(f"mean cosine between two places: {parallel(trained.F_C):.3f}")
 # %% [markdown]
 # ### DGM: made defects
 #
-# With a probability of 3/4, a picture gets one to three small regions of random shape, darkened, lightened or
+# With a probability of 3/4, an image gets one to three small regions of random shape, darkened, lightened or
 # replaced.
 
 # %%
@@ -220,7 +221,7 @@ dot[6, 1] = True
 print(dgm.to_grid(region, 2).int().tolist(), dgm.to_grid(dot, 2).int().tolist())
 
 # %% [markdown]
-# **On pictures.** Made defects on four aligned pictures, and $M_s$ of the first.
+# **On images.** Made defects on four aligned images, and $M_s$ of the first.
 
 # %%
 with torch.no_grad():
@@ -254,7 +255,7 @@ print("Eq. (5):", round(float(occ_loss(d, two_made, 0.1)), 4))
 print("Eq. (3):", round(float(occ_loss(d, torch.zeros_like(two_made), 0.1)), 4))
 
 # %% [markdown]
-# **On a picture.** $d$ of the made defects above.
+# **On an image.** $d$ of the made defects above.
 
 # %%
 with torch.no_grad():
@@ -266,11 +267,11 @@ print(f"good places {float(found[~M_s].mean()):.3f}, made defects {float(found[M
 # %% [markdown]
 # ### The score
 #
-# $d$ at the picture's size, smoothed, zero where $V$ is false, and turned back into the frame of the picture as it
+# $d$ at the image's size, smoothed, zero where $V$ is false, and turned back into the frame of the image as it
 # came.
 
 # %%
-code(LocalOCC.score, align.unwarp)
+code(LocalOCC.score, warps.unwarp)
 
 # %% [markdown]
 # ## Taken apart
@@ -282,7 +283,7 @@ code(LocalOCC.score, align.unwarp)
 class Lent(LocalOCC):
     """Local OCC with the matching of the detector above."""
 
-    def learn_matching(self, pictures, generator, report):
+    def learn_matching(self, images, generator, report):
         self.matcher.load_state_dict(trained.matcher.state_dict())
 
 
@@ -291,7 +292,7 @@ variants["imm off, dgm off"] = detector.settings.replace(imm=False, dgm=False)
 maps = {}
 for name, settings in variants.items():
     variant = Lent(**settings.as_dict()).fit(held)
-    maps[name] = upsample(variant.score(shown[:]).pixel, truth.shape[1:]).numpy()
+    maps[name] = upsample(variant.score(shown[:]).anomaly_map, truth.shape[1:]).numpy()
 
 names = list(maps)
 span = (0.0, float(np.quantile(maps["full"][truth], 0.99)))
@@ -303,9 +304,9 @@ figures = {name: metrics.pixel_report(masks, found) for name, found in maps.item
 compared(figures, ("pixel_auroc", "pixel_ap", "margin", "overlap"), head="changed")
 
 # %% [markdown]
-# One seed, 20 drawn pictures, a fraction of the paper's epochs: it shows how to look, not what is true. In the paper
+# One seed, 20 drawn images, a fraction of the paper's epochs: it shows how to look, not what is true. In the paper
 # IMM and a center for every place matter, augmentation hardly does, and DGM matters most. What was found on real sets,
-# three seeds each ([lab/papers/README.md](../lab/papers/README.md)), says the last column:
+# three seeds each ([lab/bench/README.md](../lab/papers/README.md)), says the last column:
 
 # %%
 measured("local_occ")
@@ -317,7 +318,7 @@ measured("local_occ")
 print(LocalOCC.fails())
 
 # %% [markdown]
-# **A symmetric object.** Eq. (1) can only find a turn that it can see. The loss of a picture against itself, turned all
+# **A symmetric object.** Eq. (1) can only find a turn that it can see. The loss of an image against itself, turned all
 # the way round: the board has one valley that is far deeper than the rest, the toothed washer one for every tooth. From
 # its neighbours' depth the right one can hardly be told, and a matching that starts in the wrong valley stays there.
 
@@ -325,8 +326,8 @@ print(LocalOCC.fails())
 degrees = torch.linspace(-175, 175, 701)
 figure, axes = plt.subplots(1, 2, figsize=(10, 2.6), sharey=True)
 for axis, category in zip(axes, ("board", "washer"), strict=True):
-    picture = detector.pictures([item.picture() for item in data.load("samples", category).train[:6]])[0]
-    loss = loss_of_turns(picture, degrees, sigma=2.0)
+    image = detector.images([item.image() for item in data.load("samples", category).train[:6]])[0]
+    loss = loss_of_turns(image, degrees, sigma=2.0)
     loss = loss / loss.max()
     valleys = find_peaks(-loss.numpy(), prominence=0.05)[0]
     axis.plot(degrees, loss, color=BLUE)
@@ -338,13 +339,13 @@ axes[0].set_ylabel("L_reg, of its largest")
 plt.show()
 
 # %% [markdown]
-# **What the template does not show is not judged.** A picture that is shifted against the template loses a strip: no
-# place of the template looks there, so its heat is the picture's least, whatever it shows. How much that is here:
+# **What the template does not show is not judged.** An image that is shifted against the template loses a strip: no
+# place of the template looks there, so its heat is the image's least, whatever it shows. How much that is here:
 
 # %%
 with torch.no_grad():
-    back = align.inverse(trained.laid(shown[:])[1])
-judged = align.seen(back, shown[0].shape[-1])
+    back = warps.inverse(trained.laid(shown[:])[1])
+judged = warps.seen(back, shown[0].shape[-1])
 whole = torch.nn.functional.interpolate(judged[:, None].float(), truth.shape[1:])[:, 0].numpy() > 0
 row({f"judged of {i}": pixels(shown[i] * (0.2 + 0.8 * judged[i])) for i in range(4)})
 print(f"not judged: {1 - whole.mean():.1%} of all pixels, {1 - whole[truth].mean():.1%} of the defective ones")
@@ -354,19 +355,19 @@ print(f"not judged: {1 - whole.mean():.1%} of all pixels, {1 - whole[truth].mean
 #
 # ### Exercise 1
 #
-# A picture was made from the template by $T = (0.5, 0.25, 90°)$. Where does the output place $(1, 0)$ read? Write down
+# An image was made from the template by $T = (0.5, 0.25, 90°)$. Where does the output place $(1, 0)$ read? Write down
 # the inverse matrix by hand and check that `align.compose` of both is the identity.
 
 # %%
 # your turn
 
 # %% tags=["solution"]
-# (1, 0) turned by 90 degrees is (0, 1), plus the shift: (0.5, 1.25), outside the picture. The inverse turns back,
+# (1, 0) turned by 90 degrees is (0, 1), plus the shift: (0.5, 1.25), outside the image. The inverse turns back,
 # [[0, 1], [-1, 0]], and its shift is minus the shift turned back: (-0.25, 0.5).
-m = align.matrix(torch.tensor([[0.5, 0.25, math.pi / 2]]))
+m = warps.matrix(torch.tensor([[0.5, 0.25, math.pi / 2]]))
 assert torch.allclose(m[0] @ torch.tensor([1.0, 0.0, 1.0]), torch.tensor([0.5, 1.25]), atol=1e-6)
-assert torch.allclose(align.inverse(m)[0], torch.tensor([[0.0, 1.0, -0.25], [-1.0, 0.0, 0.5]]), atol=1e-6)
-assert torch.allclose(align.compose(m, align.inverse(m)), torch.eye(2, 3)[None], atol=1e-6)
+assert torch.allclose(warps.inverse(m)[0], torch.tensor([[0.0, 1.0, -0.25], [-1.0, 0.0, 0.5]]), atol=1e-6)
+assert torch.allclose(warps.compose(m, warps.inverse(m)), torch.eye(2, 3)[None], atol=1e-6)
 
 # %% [markdown]
 # ### Exercise 2
@@ -397,8 +398,8 @@ assert torch.allclose(d.grad, torch.tensor([[[-0.5, 0.0]]]))
 # theta = turn tanh(o) reaches 20 degrees here, twice the set's 10: beyond, no answer of the network can be right.
 remaining = {}
 for degree in (5, 10, 20, 40):
-    known = align.matrix(torch.tensor([[0.0, 0.0, math.radians(degree)]]))
-    left = align.compose(known, trained.laid(align.warp(template, known))[1])
-    remaining[degree] = float(align.angle(left).abs().rad2deg())
+    known = warps.matrix(torch.tensor([[0.0, 0.0, math.radians(degree)]]))
+    left = warps.compose(known, trained.laid(warps.warp(template, known))[1])
+    remaining[degree] = float(warps.angle(left).abs().rad2deg())
     print(f"turned by {degree} degrees: {remaining[degree]:.1f} left")
 assert remaining[5] < remaining[40] and remaining[40] >= 40 - math.degrees(trained.turn) - 0.1

@@ -1,11 +1,11 @@
 # %% [markdown]
 # # Comparing methods without fooling oneself
 #
-# **The question.** Two methods, a few dozen pictures, two numbers: is one method better? On how many parts, how sure,
+# **The question.** Two methods, a few dozen images, two numbers: is one method better? On how many parts, how sure,
 # and could it have been chance?
 #
 # The bench measures methods × settings × categories × seeds. All figures are of scores on one axis for a whole
-# category, exact, with nothing chosen on the labels of the test pictures.
+# category, exact, with nothing chosen on the labels of the test images.
 
 # %%
 import dataclasses
@@ -16,7 +16,8 @@ import numpy as np
 from scipy import stats
 from show import code, row, table
 
-from lab import METHODS, bench, data, metrics
+from lab import METHODS, data, metrics
+from lab.bench import runs
 from lab.plots import BLUE, INK, ORANGE
 
 CATEGORIES = ("cloth", "connector", "washer")
@@ -26,9 +27,10 @@ COLOURS = dict(zip(METHOD_IDS, (BLUE, ORANGE, INK), strict=True))
 # %% [markdown]
 # ## The run
 #
-# Three methods on three drawn categories: 12 good pictures to learn from, 6 good and 10 defective ones to be judged on.
-# That is small, as first trials on a real part are. Pictures are taken at half their side. `folds=0`: ranking alone, no
+# Three methods on three drawn categories: 12 good images to learn from, 6 good and 10 defective ones to be judged on.
+# That is small, as first trials on a real part are. Images are taken at half their side. `folds=0`: ranking alone, no
 # calibrated thresholds.
+
 
 # %%
 def small(category):
@@ -38,17 +40,17 @@ def small(category):
 
 datasets = [small(category) for category in CATEGORIES]
 methods = [(method, {"": METHODS[method].presets()["live"].replace(size=128)}) for method in METHOD_IDS]
-runner = bench.Bench(folds=0, train=12)
+runner = runs.Bench(folds=0, train=12)
 rows = list(runner.run(datasets, methods, seeds=[0]))
-row({f"{d.category}, {d.test[8].defect}": d.test[8].picture() for d in datasets})
+row({f"{d.category}, {d.test[8].defect}": d.test[8].image() for d in datasets})
 
 # %%
 COLUMNS = ("image_auroc", "pixel_auroc", "pixel_ap", "aupro", "margin", "overlap")
-told = [[r["category"], r["method"], *(bench.figure(r[column]) for column in COLUMNS)] for r in rows]
+told = [[r["category"], r["method"], *(runs.format_value(r[column]) for column in COLUMNS)] for r in rows]
 table(["category", "method", *COLUMNS], told)
 
 # %% [markdown]
-# What they measure: AUROC, the chance that a defective picture (pixel) scores above a sound one; AP, the mean precision
+# What they measure: AUROC, the chance that a defective image (pixel) scores above a sound one; AP, the mean precision
 # over recall; AU-PRO, the share of each defect found, small ones counting as much as large ones, up to a false-positive
 # rate of 0.3. Margin is the distance of the two mean scores in pooled deviations, overlap the area that the two
 # distributions share. The bench also has `f1_max_oracle`, whose name says what it does: it picks its threshold on the
@@ -56,7 +58,7 @@ table(["category", "method", *COLUMNS], told)
 #
 # ## Intervals
 #
-# With $m$ defective and $n$ sound pictures an AUROC is an average over $m \cdot n$ pairs, but of only $m + n$ pictures.
+# With $m$ defective and $n$ sound images an AUROC is an average over $m \cdot n$ pairs, but of only $m + n$ images.
 # The interval below holds all values $\theta$ that the measured $\hat\theta$ does not contradict (Newcombe 2006):
 #
 # $$|\hat\theta - \theta| \le z \sqrt{V(\theta)}, \qquad V(\theta) = \frac{\theta(1-\theta)}{mn}
@@ -80,20 +82,20 @@ axis.set(xlabel="image AUROC, 95 % interval", yticks=[], xlim=(-0.1, 1.02))
 plt.show()
 
 # %% [markdown]
-# Intervals that overlap widely say: these pictures do not tell the methods apart. They do not say that the methods are
+# Intervals that overlap widely say: these images do not tell the methods apart. They do not say that the methods are
 # equal.
 #
 # ## How easily chance makes a winner
 #
-# Two copies of *the same* method, whose sound pictures score $N(0, 1)$ and whose defective ones $N(2, 1)$, each judged
-# on its own pictures. How often does one lead by 0.05 of image AUROC or more?
+# Two copies of *the same* method, whose sound images score $N(0, 1)$ and whose defective ones $N(2, 1)$, each judged
+# on its own images. How often does one lead by 0.05 of image AUROC or more?
 
 # %%
 rng = np.random.default_rng(0)
 
 
 def auroc(bad, good):
-    """Share of pairs in which the defective picture scores higher: (K, m), (K, n) -> (K,)."""
+    """Share of pairs in which the defective image scores higher: (K, m), (K, n) -> (K,)."""
     return (bad[:, :, None] > good[:, None]).mean((1, 2))
 
 
@@ -102,7 +104,7 @@ for (m, n), colour, line in zip(((10, 6), (30, 20), (100, 100)), (ORANGE, INK, B
     one, other = (auroc(rng.normal(2, 1, (2000, m)), rng.normal(0, 1, (2000, n))) for _ in range(2))
     print(f"{m:>3} defective, {n:>3} sound: a lead of 0.05 in {(abs(one - other) >= 0.05).mean():.0%} of comparisons")
     share, edges = np.histogram(abs(one - other), 30, range=(0, 0.3))
-    axis.step(edges[:-1], share / 2000, where="post", color=colour, linestyle=line, label=f"{m} + {n} pictures")
+    axis.step(edges[:-1], share / 2000, where="post", color=colour, linestyle=line, label=f"{m} + {n} images")
 axis.axvline(0.05, color=INK, linewidth=1)
 axis.set(xlabel="lead of one copy over the other, image AUROC", yticks=[], ylabel="share")
 axis.legend()
@@ -111,7 +113,7 @@ plt.show()
 # %% [markdown]
 # ## What helps
 #
-# **Pairs.** Judge both methods on the *same* pictures and look at differences, as the bench does: what is hard for one
+# **Pairs.** Judge both methods on the *same* images and look at differences, as the bench does: what is hard for one
 # is mostly hard for the other, and the difference is steadier than either figure.
 #
 # **Several parts.** A method that wins on one category has won once. The rank of each method in each category, by
@@ -138,22 +140,22 @@ for method in METHOD_IDS[:2]:
     print(f"{method:<10} {CATEGORIES[0]}: AU-PRO {values}; deviation {np.std(found, ddof=1):.3f}")
 
 # %% [markdown]
-# `train=12` takes other 12 of the 60 good pictures for each seed, so that this spread holds both: the method's chance
-# and that of the pictures it learned from.
+# `train=12` takes other 12 of the 60 good images for each seed, so that this spread holds both: the method's chance
+# and that of the images it learned from.
 #
 # ## What no table can repair
 #
-# - A setting, an epoch or a threshold chosen on the test pictures. The figure is then that of the best of many tries.
+# - A setting, an epoch or a threshold chosen on the test images. The figure is then that of the best of many tries.
 # - A test set that is like the training set in light, day and lot, where tomorrow's parts will not be.
 # - Drawn defects. Those here are drawn by this project: what holds on them is a way of looking, no result. Figures on
-#   real sets stand in the [README](../README.md) and in [lab/papers/README.md](../lab/papers/README.md).
+#   real sets stand in the [README](../README.md) and in [lab/bench/README.md](../lab/papers/README.md).
 #
 # ## Exercises
 #
 # ### Exercise 1
 #
-# A method finds all of 5 defective pictures and raises no alarm on 5 sound ones: image AUROC 1. What is its 95 %
-# interval? How many pictures of each kind are needed until the lower end of such a perfect result exceeds 0.95?
+# A method finds all of 5 defective images and raises no alarm on 5 sound ones: image AUROC 1. What is its 95 %
+# interval? How many images of each kind are needed until the lower end of such a perfect result exceeds 0.95?
 
 # %%
 # your turn
@@ -168,7 +170,7 @@ assert metrics.newcombe(1.0, needed - 1, needed - 1)[0] <= 0.95 < metrics.newcom
 # %% [markdown]
 # ### Exercise 2
 #
-# No false alarm in 20 sound pictures. What is the largest false-alarm rate that such a result is still compatible with,
+# No false alarm in 20 sound images. What is the largest false-alarm rate that such a result is still compatible with,
 # if its chance may not be below 2.5 %? Solve $(1 - p)^{20} = 0.025$ and check with `metrics.rate_interval`.
 
 # %%

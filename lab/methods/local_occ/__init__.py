@@ -1,0 +1,3 @@
+from .local_occ import LocalOCC
+
+__all__ = ["LocalOCC"]

@@ -1,0 +1,3 @@
+from .rb_ae import RBAE
+
+__all__ = ["RBAE"]

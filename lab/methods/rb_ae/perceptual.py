@@ -1,0 +1,61 @@
+"""Frozen networks in whose feature maps a perceptual loss compares two images."""
+
+from __future__ import annotations
+
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...device import device
+from ...errors import LabError
+from ...parts import features
+
+VGG = "vgg16.tv_in1k"
+NETWORKS = ("embedded", "resnet18.tv_in1k", VGG, "none")
+# where in VGG-16 the five ReLUs stand: the first five (the paper's words), or the first of each block (later code of
+# the same authors)
+RELUS = {"first": (1, 3, 6, 8, 11), "blocks": (1, 6, 11, 18, 25)}
+
+
+class Vgg(nn.Module):
+    """The convolutions of VGG-16 as far as they are needed: images (B, 3, H, W) in [0, 1] -> five maps."""
+
+    def __init__(self, relus: tuple[int, ...]) -> None:
+        from torchvision.models import vgg  # slow to import, and needed here alone
+
+        super().__init__()
+        path = features.find_weights(VGG)
+        self.relus, self.sha256 = relus, features.file_sha256(path)
+        with torch.device("meta"):  # no time for weights that are replaced at once
+            self.features = vgg.make_layers(vgg.cfgs["D"], batch_norm=False)[: relus[-1] + 1]
+        stored, wanted = safetensors.torch.load_file(path), self.state_dict()
+        if missing := [k for k in wanted if k not in stored]:
+            raise LabError(f"{path} lacks {len(missing)} tensors of {VGG} (first: {missing[0]}); replace the file")
+        self.load_state_dict({k: stored[k] for k in wanted}, assign=True)
+        self.requires_grad_(False).eval()
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        x, maps = features.imagenet_norm(images), []
+        for i, layer in enumerate(self.features):
+            x = layer(x)
+            if i in self.relus:
+                maps.append(x)
+        return maps
+
+
+def network(tag: str, relus: str = "first") -> features.Backbone | Vgg | None:
+    """The network of that tag, None for `none`; LabError where its weights are nowhere. It never is another's.
+
+    Maps: VGG-16's five ReLUs; ResNet-18's stem and layers 1 to 3; the embedded backbone's three levels.
+    """
+    if tag == "none":
+        return None
+    if tag == VGG:
+        return Vgg(RELUS[relus]).to(device())
+    return features.backbone(tag, (1, 2, 3) if tag == "embedded" else (0, 1, 2, 3))
+
+
+def distance(wanted: list[Tensor], found: list[Tensor]) -> Tensor:
+    """RB-AE Eq. (13): L_per = 1/L sum_l mean |D_l(I_o) - D_l(I_rec)|."""
+    return torch.stack([F.l1_loss(f, w) for w, f in zip(wanted, found, strict=True)]).mean()

@@ -1,0 +1,3 @@
+from .smcc import SMCC
+
+__all__ = ["SMCC"]

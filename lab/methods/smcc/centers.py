@@ -1,0 +1,45 @@
+"""SMCC's equations (Liu et al.): how patches are drawn to fixed centers, and what makes one anomalous.
+
+symbol    name                                                   shape
+P         patches                                                (N, C)
+S         centers                                                (k, C), constant
+D1, D2    distances of a patch to its two nearest centers        (N,)
+M         memory bank                                            (m, C)
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ...parts import memory_bank
+
+
+def center_distances(P: Tensor, S: Tensor) -> tuple[Tensor, Tensor]:
+    """D1, D2 (N,): Euclidean distances, √(Σ_c (P - S)² + 1e-8), of patches (N, C) to the two nearest of S (k, C)."""
+    near = memory_bank.nearest_index(P.detach(), S, 2)
+    first, second = ((P - S[near[:, i]]).square().sum(1).add(1e-8).sqrt() for i in (0, -1))
+    return first, second
+
+
+def loss_c(D1: Tensor) -> Tensor:
+    """Eq. (4): L_c = mean D1; each patch is drawn to its nearest center."""
+    return D1.mean()
+
+
+def loss_o(D1: Tensor, D2: Tensor) -> Tensor:
+    """Eq. (5): L_o = mean (D1 - D2); the nearest center is to be nearer than the second. Never above 0."""
+    return (D1 - D2).mean()
+
+
+def smcc_loss(P: Tensor, S: Tensor, l_c: bool = True, l_o: bool = True) -> Tensor:
+    """Eq. (6): L = L_c + L_o, either alone when the other is off."""
+    D1, D2 = center_distances(P, S)
+    return l_c * loss_c(D1) + (loss_o(D1, D2) if l_o else 0)
+
+
+def patch_scores(P: Tensor, M: Tensor, K: int) -> Tensor:
+    """Eq. (7)-(8): D_im = √Σ_c (P_ic - M_mc)², S_c(i) = mean of the K smallest D_im; (N, C), (m, C) -> (N,).
+
+    Eq. (7) prints "√2" and sums over i and m as well, which would leave one number for the image.
+    """
+    return memory_bank.nearest(P, M, K).mean(1)

@@ -1,0 +1,53 @@
+"""Guards of a training that only draws features together: its loss is least where every patch is the same."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ...parts import memory_bank
+
+LEAST = 0.3  # of the spread and of the effective rank at the start
+MOST = 0.9  # of all patches at one center
+
+
+class Health(NamedTuple):
+    """How far patches (N, C) still differ.
+
+    spread  mean distance of two patches
+    rank    effective rank, exp of the entropy of σ/Σσ over the singular values of the centred patches (Roy and
+            Vetterli 2007): the number of directions in use, 1 to C
+    share   of the patches at the center that most are nearest to
+    """
+
+    spread: float
+    rank: float
+    share: float
+
+
+def health(P: Tensor, S: Tensor, most: int = 1000) -> Health:
+    """Measured on about `most` of the rows, evenly spaced; NaN where a patch is not finite. P (N, C), S (k, C)."""
+    if not torch.isfinite(P).all():
+        return Health(math.nan, math.nan, math.nan)
+    thin = P[:: max(1, len(P) // most)]
+    sigma = torch.linalg.svdvals(thin - thin.mean(0)).double()
+    p = sigma / sigma.sum().clamp_min(1e-30)
+    rank = float(torch.special.entr(p).sum().exp())
+    share = float(memory_bank.nearest_index(P, S)[:, 0].bincount().max()) / len(P)
+    return Health(float(torch.pdist(thin).mean()), rank, share)
+
+
+def collapsed(now: Health, start: Health) -> str:
+    """What went wrong, in words for `notes`; empty while nothing did."""
+    if not math.isfinite(now.spread):
+        return "features are no longer finite"
+    if now.spread < LEAST * start.spread:
+        return f"patches drew together, their mean distance is {now.spread / start.spread:.2f} of that at the start"
+    if now.rank < LEAST * start.rank:
+        return f"patches fell into few directions, effective rank {now.rank:.1f} of {start.rank:.1f} at the start"
+    if now.share > max(MOST, start.share):
+        return f"{now.share:.0%} of all patches have the same nearest center"
+    return ""

@@ -1,0 +1,85 @@
+"""What the papers report: their tables as printed, with what is wrong in them, and what they say of a component.
+
+`tables.json` holds under "tables" method -> number of the table -> caption, columns, rows, notes on misprints; under
+"ablations" which of their cells belong to a method's full setting and to each component off, so that no number stands
+twice. A component is named as `Method.ablations` names it; several that are off together are joined by ", ".
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from importlib import resources
+from typing import Any, NamedTuple
+
+
+class Claim(NamedTuple):
+    """What a paper says of one figure with a component off.
+
+    full, off   the figure in both settings, in our units (AUROC in 0..1); None where the paper uses words alone
+    sign        of full - off: 1, -1, or 0 where the printed figures are equal
+    where       table and set, or the passage
+    """
+
+    full: float | None
+    off: float | None
+    sign: int
+    where: str
+
+    @property
+    def delta(self) -> float | None:
+        return None if self.full is None or self.off is None else self.full - self.off
+
+
+@functools.cache
+def load_tables() -> dict[str, Any]:
+    return json.loads(resources.files(__package__).joinpath("tables.json").read_text(encoding="utf-8"))
+
+
+def combinations(method: str) -> list[list[str]]:
+    """The components that the paper's tables switch off together, in their order."""
+    sources = load_tables()["ablations"].get(method, {}).get("sources", [])
+    named = [name for source in sources for name in source.get("rows", source["columns"])]
+    return [name.split(", ") for name in dict.fromkeys(named) if ", " in name]
+
+
+def claim(
+    method: str, component: str, figure: str, *, base: dict[str, Any], dataset: str = "", category: str = ""
+) -> Claim | None:
+    """What the paper says of `figure` with `component` off; None where it says nothing.
+
+    base     settings of the full variant: where its components are not the paper's full ones, there is no claim
+    dataset  a set that was turned (`lab.data.unaligned`) is met by the paper's claims for turned sets, others by the
+             rest; of a table by category, MVTec AD's own category is taken where it is one, else the mean
+    """
+    told = load_tables()["ablations"].get(method)
+    if told is None or any(base.get(k) != v for k, v in told["full"].items()):
+        return None
+    name, turned = re.subn(r"-rto[\d.]+$", "", dataset)
+    for source in told["sources"]:
+        only = source.get("only", {})
+        if source.get("turned", bool(turned)) != bool(turned) or any(base.get(k) != v for k, v in only.items()):
+            continue
+        where = f"Table {source['table']}, {source['set']}"
+        table = load_tables()["tables"][method][source["table"]]
+        if "rows" in source:  # a setting is a row, a figure a column
+            row, column = source["rows"].get(component), source["columns"].get(figure)
+            cells = [(source["rows"]["full"], column), (row, column)]
+        else:  # a setting is a column, a category a row
+            own = next((row for row in table["rows"] if _plain(row) == _plain(category)), "Mean")
+            row = own if name.startswith("mvtec") else "Mean"
+            column = source["columns"].get(component) if figure == source["figure"] else None
+            cells = [(row, source["columns"]["full"]), (row, column)]
+            where += f", {row.lower()}"
+        if row is not None and column is not None:
+            full, off = (source["scale"] * table["rows"][r][table["columns"].index(c)] for r, c in cells)
+            return Claim(full, off, (full > off) - (full < off), where)
+    for words in told.get("words", []):
+        if (words["component"], words["figure"]) == (component, figure):
+            return Claim(None, None, words["sign"], words["where"])
+    return None
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", " ")

@@ -1,0 +1,54 @@
+"""Synthetic defects: normal images in, images with a made anomaly and its mask out."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.ndimage
+import torch
+from torch import Tensor
+
+
+def _integer(low: int, high: int, generator: torch.Generator) -> int:
+    """One whole number, low <= x <= high."""
+    return int(torch.randint(low, high + 1, (1,), generator=generator))
+
+
+def background(images: Tensor) -> Tensor:
+    """(B, 3, H, W) -> bool (B, H, W): nearly black or white surroundings, where a made defect would teach nothing.
+
+    Mean of RGB below 30 or above 220 (of 255), median filter of 7, dilated by 19 (CDO, official code).
+    """
+    grey = images.mean(1).mul(255).cpu().numpy()
+    flat = scipy.ndimage.median_filter((grey < 30) | (grey > 220), size=(1, 7, 7))
+    return torch.from_numpy(scipy.ndimage.binary_dilation(flat, np.ones((1, 19, 19), bool)))
+
+
+def squares(
+    images: Tensor, generator: torch.Generator, *, noise: str = "uniform", skip: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """CDO's anomalies: up to four rectangles of pixel noise an image, (B, 3, S, S) -> the same and bool (B, S, S).
+
+    n ~ U{0..4}; half sides ~ U{S//40 .. S//10 - 1}; noise "uniform" U{0..254}/255 (code) or "gaussian" (the text):
+    N(0, 1) in the ImageNet-normalised space. `skip` (B, S, S): a rectangle whose centre lies there is redrawn, at
+    most 200 times, then left out.
+    """
+    from .features import MEAN, STD
+
+    size = images.shape[-1]
+    mask = torch.zeros(len(images), size, size, dtype=torch.bool)
+    for b in range(len(images)):
+        for _ in range(_integer(0, 4, generator)):
+            for _ in range(200):
+                high, wide = (_integer(size // 40, size // 10 - 1, generator) for _ in range(2))
+                row = _integer(high, size - high - 1, generator)
+                column = _integer(wide, size - wide - 1, generator)
+                if skip is None or not skip[b, row, column]:
+                    mask[b, row - high : row + high, column - wide : column + wide] = True
+                    break
+    if noise == "gaussian":
+        mean, std = (torch.tensor(v).view(3, 1, 1) for v in (MEAN, STD))
+        drawn = torch.randn(images.shape, generator=generator) * std + mean
+    else:
+        drawn = torch.randint(0, 255, images.shape, generator=generator) / 255
+    mask = mask.to(images.device)
+    return torch.where(mask[:, None], drawn.to(images.device), images), mask

@@ -1,0 +1,282 @@
+"""Long work that visitors ask for: one job at a time in a session, one at a time on the machine, cancelled at any
+moment. Knows no gradio.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import math
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import NamedTuple
+
+from ..errors import Cancelled, LabError
+from ..parts import features
+from ..progress import Report
+from . import allocator, phrases
+from .phrases import error_message
+
+CANCELLED = "Cancelled. What was finished stays."
+ENDED = "This visit is over, and its images are gone; reload the page and give them again."
+STATUS = "status"  # the part of a page that shows a job's status
+
+add_waiting_seconds: ContextVar[Callable[[float], None]] = ContextVar("add_waiting_seconds")
+"""Inside a job: is called with the seconds spent in the `JobQueue`, bit by bit; they do not count as computing."""
+
+
+class JobStatus(NamedTuple):
+    """How far a job is. fraction: in [0, 1], None where nothing runs; time_left: in words, "" where unknown."""
+
+    fraction: float | None
+    message: str
+    time_left: str = ""
+
+    def html(self) -> str:
+        return phrases.status_html(*self)
+
+
+class JobQueue:
+    """One long job at a time on the machine, first come, first served; those who wait hear their position and what
+    runs now.
+
+    running   what the job under way does, in words; set by that job
+    """
+
+    def __init__(self) -> None:
+        self._tickets: deque[object] = deque()
+        self._moved = threading.Condition()
+        self.running = ""
+
+    @contextlib.contextmanager
+    def turn(self, report: Report) -> Iterator[None]:
+        """Waits until it is this job's turn and holds it for the block; `report` may raise Cancelled to leave."""
+        ticket, since = object(), time.monotonic()
+        add_waiting = add_waiting_seconds.get(None)
+        with self._moved:
+            self._tickets.append(ticket)
+        try:
+            while True:
+                with self._moved:
+                    if ahead := self._tickets.index(ticket):
+                        self._moved.wait(0.3)
+                now = time.monotonic()
+                if add_waiting:
+                    add_waiting(now - since)
+                since = now
+                if not ahead:
+                    break
+                report(0.0, f"waiting, {ahead} before this one" + (f" (now {self.running})" if self.running else ""))
+            yield
+        finally:
+            with self._moved:
+                if self._tickets[0] is ticket:
+                    self.running = ""
+                self._tickets.remove(ticket)
+                self._moved.notify_all()
+
+
+class JobRunner:
+    """Runs the jobs of one session, each in a thread: a newer one ends an older one, and starts when that has ended.
+
+    minutes    of computing that all jobs together may take; waiting in the `JobQueue` does not count
+    on_close   gives up what the jobs have made; called at `close`, and again where a job outlasts it
+    status     of the job under way, or what came of the last one
+    owner      names what is computed of this session's images in shared caches
+    """
+
+    def __init__(self, minutes: float = math.inf, on_close: Callable[[], None] = lambda: None):
+        self.minutes, self.seconds_used = minutes, 0.0
+        self.status = JobStatus(None, "")
+        self.running = self.closed = self.cancelled = False
+        self.owner = secrets.token_hex(8)
+        self._on_close = on_close
+        self._stop = threading.Event()  # of the newest job
+        self._starting, self._working = threading.Lock(), threading.Lock()
+        self._changed: set[str] = set()
+
+    def cancel(self) -> None:
+        """Ends the job under way at its next report."""
+        self._stop.set()
+
+    def close(self) -> None:
+        """The visit is over: its job ends, and all that was made is given up."""
+        with self._starting:
+            self.closed = True
+            self._stop.set()
+        self._give_up()
+
+    def notify(self, *parts: str) -> None:
+        """Called by a job: these parts of the page have changed."""
+        self._changed |= set(parts)
+
+    def run(self, job: Callable[[Report], str], keep_alive: Callable[[], None] = lambda: None) -> Iterator[set[str]]:
+        """Runs `job(report) -> message`; yields the parts of the page that have changed, at most four times a second.
+
+        The last set is yielded when the job has ended; nothing is yielded once a newer job has begun. STATUS is in a
+        set whenever the status has changed. `keep_alive` is called as long as the job goes on.
+        """
+        with self._starting:
+            self._stop.set()
+            stop = self._stop = threading.Event()
+            if self.closed:
+                stop.set()
+        self.running, self.cancelled, self.status, self._changed = True, False, JobStatus(0.0, "beginning"), set()
+        context = contextvars.copy_context()  # who asks: a lent GPU is asked for in their name
+        context.run(features.OWNER.set, self.owner)
+        thread = threading.Thread(target=context.run, args=(self._work, job, stop), name=self.owner, daemon=True)
+        thread.start()
+        shown: JobStatus | None = None
+        while self._stop is stop:
+            keep_alive()
+            ended = not thread.is_alive()
+            parts, self._changed = self._changed, set()
+            if shown != self.status:
+                shown = self.status
+                parts = parts | {STATUS}
+            if parts:
+                yield parts
+            if ended:
+                return
+            thread.join(0.25)
+
+    def _work(self, job: Callable[[Report], str], stop: threading.Event) -> None:
+        with self._working:  # a job that was cancelled goes on to its next report
+            self._work_alone(job, stop)
+
+    def _work_alone(self, job: Callable[[Report], str], stop: threading.Event) -> None:
+        began = since = time.monotonic()
+
+        def add_waiting(seconds: float) -> None:
+            nonlocal began, since
+            began, since = began + seconds, since + seconds
+
+        def report(fraction: float, message: str) -> None:
+            nonlocal since
+            if stop.is_set():
+                raise Cancelled
+            now = time.monotonic()
+            if self.seconds_used + now - began > 60 * self.minutes:
+                raise LabError(f"This visit's {self.minutes:.0f} minutes of computing are used up; reload the page.")
+            if not fraction:  # a new stage begins
+                since = now
+            self.status = JobStatus(fraction, message, phrases.time_left(message, now - since, fraction))
+
+        add_waiting_seconds.set(add_waiting)
+        cancelled = False
+        try:
+            if stop.is_set():  # a newer job has come while this one waited for the last to end
+                raise Cancelled
+            message = job(report)
+        except Cancelled:
+            cancelled, message = True, ENDED if self.closed else CANCELLED
+        except Exception as error:  # the end of a thread: whatever it was, the visitor reads a sentence
+            message = error_message(error)
+        self.seconds_used += time.monotonic() - began
+        if self.closed:
+            self._give_up()
+        if self._stop is stop:
+            self.status, self.running, self.cancelled = JobStatus(None, message), False, cancelled
+
+    def _give_up(self) -> None:
+        self._on_close()
+        features.CACHE.drop(self.owner)
+        allocator.trim_malloc()
+
+
+class Work:
+    """`run` does a job and yields whenever there is news; a newer job ends an older one and begins when that has ended.
+    minutes: of all jobs, without waiting in the line; forget: drops what they made, at the end of the visit and again
+    where a job outlasts it.
+
+    told   how far it is (None: nothing runs), what is done, what it still takes
+    """
+
+    def __init__(self, minutes: float, forget: Callable[[], None] = lambda: None):
+        self.minutes, self.forget, self.spent = minutes, forget, 0.0  # spent: seconds
+        self.told: tuple[float | None, str, str] = (None, "", "")
+        self.stop = threading.Event()
+        self.running = self.over = False
+        self._one = threading.Lock()  # a job that was stopped goes on to its next report
+        self._begin = threading.Lock()
+        self.owner = secrets.token_hex(8)  # of what is computed of the visitor's images
+
+    def close(self) -> None:
+        """The visit is over: its job ends, and all that was made is forgotten."""
+        with self._begin:
+            self.over = True
+            self.stop.set()
+        self._forget()
+
+    def _forget(self) -> None:
+        self.forget()
+        features.CACHE.drop(self.owner)
+        allocator.trim_malloc()
+
+    def status(self) -> str:
+        return phrases.status_html(*self.told)
+
+    def run(self, job: Callable[[Report], str], beat: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """job(report) returns what came of it, in words; `beat` is called again and again while it goes on."""
+        with self._begin:
+            self.stop.set()
+            stop = self.stop = threading.Event()
+            if self.over:
+                stop.set()
+        self.running, self.told = True, (0.0, "beginning", "")
+        inside = contextvars.copy_context()  # who asks: a lent GPU is asked for in their name
+        inside.run(features.OWNER.set, self.owner)
+        thread = threading.Thread(target=inside.run, args=(self._do, job, stop), name=self.owner, daemon=True)
+        thread.start()
+        shown = None
+        while self.stop is stop:
+            beat()
+            if shown != self.told:
+                shown = self.told
+                yield
+            if not thread.is_alive():
+                if shown != self.told:
+                    yield
+                return
+            thread.join(0.25)
+
+    def _do(self, job: Callable[[Report], str], stop: threading.Event) -> None:
+        with self._one:
+            self._alone(job, stop)
+
+    def _alone(self, job: Callable[[Report], str], stop: threading.Event) -> None:
+        began = since = time.monotonic()
+
+        def waited(seconds: float) -> None:
+            nonlocal began, since
+            began, since = began + seconds, since + seconds
+
+        def report(fraction: float, words: str) -> None:
+            nonlocal since
+            if stop.is_set():
+                raise Cancelled
+            now = time.monotonic()
+            if self.spent + now - began > 60 * self.minutes:
+                raise LabError(f"This visit's {self.minutes:.0f} minutes of computing are used up; reload the page.")
+            if not fraction:  # it begins
+                since = now
+            self.told = (fraction, words, phrases.time_left(words, now - since, fraction))
+
+        add_waiting_seconds.set(waited)
+        try:
+            if stop.is_set():  # another job has come while this one waited for the last to end
+                raise Cancelled
+            words = job(report)
+        except Cancelled:
+            words = ENDED if self.over else "Cancelled. What was finished stays."
+        except Exception as error:  # the end of a thread: whatever it was, the visitor reads a sentence
+            words = error_message(error)
+        self.spent += time.monotonic() - began
+        if self.over:
+            self._forget()
+        if self.stop is stop:
+            self.told, self.running = (None, words, ""), False
