@@ -87,7 +87,8 @@ class Bench:
                 row |= dict(train_of=len(dataset.train), shared_fit=detector is not None)
                 if detector is None:
                     detector, seconds = self.fitted(method, variants[name], [read(i) for i in chosen], seed)
-                detector.method.settings = variants[name]
+                elif detector.settings != variants[name]:
+                    detector = detector.with_scoring(None, **variants[name].as_dict())
                 row |= self.measured(detector, dataset) | dict(fit_seconds=seconds, peak_mb=_peak())
                 row |= dict(notes=detector.method.notes) | provenance(self.command)
                 self.kept.add(row)

@@ -100,9 +100,9 @@ def fit(args: argparse.Namespace) -> None:
     resume = Path(args.resume) if args.resume else None
     detector.fit((item.image() for item in dataset.train), seed=args.seed, report=bar, resume=resume)
     bar.close()
-    print(f"{detector.save(args.output)}: {detector.method.title} fitted on {detector.count} images")
+    print(f"{detector.save(args.output)}: {detector.method.title} fitted on {detector.n_images} images")
     assert detector.calibration is not None
-    print(detector.calibration.words())
+    print(detector.calibration.statement())
     for name, words in detector.method.notes.items():
         print(f"{name}: {words}")
 
@@ -116,7 +116,7 @@ def detect(args: argparse.Namespace) -> int:
     used: set[str] = set()
     c = detector.calibration
     assert c is not None
-    low, high = c.span
+    low, high = c.color_span
     for path in find_image_files(args.images):
         try:
             image = image_files.read(path)
@@ -135,14 +135,14 @@ def detect(args: argparse.Namespace) -> int:
         rows.append(dict(image=str(path), score=found.score, verdict=found.verdict, marked=share, file=stem))
         print(f"{path}  {found.verdict}  {found.score:.2f} σ  {share:.2%} of the surface marked")
     (out / "results.json").write_text(
-        json.dumps(dict(detector=str(args.detector), scale=c.words(), origin=detector.origin, images=rows), indent=1)
+        json.dumps(dict(detector=str(args.detector), scale=c.statement(), origin=detector.origin, images=rows), indent=1)
         + "\n"
     )
     with open(out / "results.csv", "w", newline="") as file:
         table = csv.DictWriter(file, ["image", "score", "verdict", "marked", "file"])
         table.writeheader()
         table.writerows(rows)
-    print(c.words())
+    print(c.statement())
     return 2 if failed else 0
 
 

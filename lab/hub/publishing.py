@@ -102,14 +102,14 @@ to it and no pixel labelled.
 from lab import Detector, image_files
 detector = Detector.from_hub("{repository}")
 finding = detector.detect(image_files.read("part.jpg"))
-print(finding.verdict, finding.score, finding.scale)
+print(finding.verdict, finding.score, finding.statement)
 ```
 
 `finding.anomaly_map` is the anomaly map in σ of good surface, `finding.mask` what lies above its threshold.
 
 ## Data and licence
 
-Learned from {detector.count} good images: {of}. SHA-256 of all that were given: `{detector.fingerprint}`.
+Learned from {detector.n_images} good images: {of}. SHA-256 of all that were given: `{detector.fingerprint}`.
 
 **Licence of the images: {licence}**{terms}. The file is made from them, so treat it as bound by the same terms.
 
@@ -128,11 +128,11 @@ Learned from {detector.count} good images: {of}. SHA-256 of all that were given:
 
 ## Calibration
 
-{c.words()}
+{c.statement()}
 
 | | |
 |---|---|
-| good images not learned from | {n} ({c.how}) |
+| good images not learned from | {n} ({c.hold_out}) |
 | bad above | {c.bad:.2f} σ, promised false alarms at most {c.promise(c.bad):.1%} |
 | look above | {c.look:.2f} σ, promised bad or look at most {c.promise(c.look):.1%} |
 | smallest rate that {n} images can promise | 1/({n}+1) = {1 / (n + 1):.1%} |
