@@ -15,6 +15,7 @@ from . import image_files, quantized_safetensors
 from .calibration import MIN_IMAGES, Calibration
 from .device import device
 from .errors import LabError
+from .hub.detector_files import detector_file
 from .image_stack import ImageStack, batches
 from .method import BaseSettings, Method, Scores
 from .methods import METHODS
@@ -260,9 +261,11 @@ class Detector:
 
         LabError for a repository that is not there, gated, out of reach or without a detector, and as `load`.
         """
-        from .hub import publishing
-
-        return publishing.load(repository)
+        path = detector_file(repository)
+        try:
+            return cls.load(path)
+        except LabError as error:
+            raise LabError(str(error).replace(str(path), f"{repository}/{path.name}")) from None
 
 
 def held_out(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

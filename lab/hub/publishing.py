@@ -15,9 +15,7 @@ from ..detector import Detector
 from ..errors import LabError
 from ..parts import features
 from . import downloads
-
-FILE = "detector.safetensors"
-PICKLES = (".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
+from .detector_files import FILE, check_name
 
 
 def push(path: str | Path, repository: str, *, private: bool = False, row: Row | None = None) -> str:
@@ -28,7 +26,7 @@ def push(path: str | Path, repository: str, *, private: bool = False, row: Row |
     """
     detector = Detector.load(path)
     text = card(detector, repository, row).encode()
-    with downloads.readable_errors(_named(repository)):
+    with downloads.readable_errors(check_name(repository)):
         import huggingface_hub as client
 
         if not client.get_token():
@@ -47,25 +45,6 @@ def push(path: str | Path, repository: str, *, private: bool = False, row: Row |
         return f"{api.endpoint}/{repository}"
 
 
-def load(repository: str) -> Detector:
-    """The detector of the repository "user/name", downloaded once. Raises LabError as `Detector.from_hub` says."""
-    with downloads.readable_errors(_named(repository)):
-        import huggingface_hub as client
-
-        try:
-            path = client.hf_hub_download(repository, FILE)
-        except client.errors.RemoteEntryNotFoundError:
-            pickles = [name for name in client.HfApi().list_repo_files(repository) if name.endswith(PICKLES)]
-            why = f": {pickles[0]} is a pickle, which runs code when it is opened" if pickles else ""
-            raise LabError(f"{repository} holds no {FILE}, as `python -m lab push` leaves it{why}") from None
-        except client.errors.LocalEntryNotFoundError as error:
-            raise error.__cause__ or error from None  # why it could not be asked for
-    try:
-        return Detector.load(path)
-    except LabError as error:
-        raise LabError(str(error).replace(str(path), f"{repository}/{FILE}")) from None
-
-
 def matching_row(detector: Detector, folder: Path) -> Row:
     """The row of `bench --out folder` of the detector's method, settings, weights, set and seed, all images learned
     from. LabError where there is none."""
@@ -81,12 +60,6 @@ def matching_row(detector: Detector, folder: Path) -> Row:
             f"{wanted['category']} with seed {detector.seed}; `python -m lab bench` measures one"
         )
     return rows[-1]
-
-
-def _named(repository: str) -> str:
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository, re.ASCII):
-        raise LabError(f"{repository!r} names no repository: it must be user/name")
-    return repository
 
 
 # The card ---------------------------------------------------------------------------------------------------------
@@ -126,13 +99,13 @@ Says of an image whether it shows a part like the good ones it learned from, and
 to it and no pixel labelled.
 
 ```python
-from lab import Detector, images
+from lab import Detector, image_files
 detector = Detector.from_hub("{repository}")
-finding = detector.detect(images.read("part.jpg"))
+finding = detector.detect(image_files.read("part.jpg"))
 print(finding.verdict, finding.score, finding.scale)
 ```
 
-`finding.heat` is the heat map in σ of good surface, `finding.mask` what lies above its threshold.
+`finding.anomaly_map` is the anomaly map in σ of good surface, `finding.mask` what lies above its threshold.
 
 ## Data and licence
 

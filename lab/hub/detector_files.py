@@ -1,0 +1,37 @@
+"""The file of a detector that `python -m lab push` uploaded to the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ..errors import LabError
+from .downloads import readable_errors
+
+FILE = "detector.safetensors"
+PICKLES = (".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
+
+
+def detector_file(repository: str) -> Path:
+    """The local copy of the detector's file in the repository "user/name", downloaded once.
+
+    LabError for a repository that does not exist, is gated, cannot be reached or holds no detector.
+    """
+    with readable_errors(check_name(repository)):
+        import huggingface_hub as client
+
+        try:
+            return Path(client.hf_hub_download(repository, FILE))
+        except client.errors.RemoteEntryNotFoundError:
+            pickles = [name for name in client.HfApi().list_repo_files(repository) if name.endswith(PICKLES)]
+            reason = f": {pickles[0]} is a pickle, which runs code when it is opened" if pickles else ""
+            raise LabError(f"{repository} holds no {FILE}, as `python -m lab push` leaves it{reason}") from None
+        except client.errors.LocalEntryNotFoundError as error:
+            raise error.__cause__ or error from None  # the reason why the Hub could not be asked
+
+
+def check_name(repository: str) -> str:
+    """The name as given. LabError where it is not of the form "user/name"."""
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository, re.ASCII):
+        raise LabError(f"{repository!r} names no repository: it must be user/name")
+    return repository
