@@ -67,7 +67,7 @@ def load(repository: str) -> Detector:
 
 
 def matching_row(detector: Detector, folder: Path) -> Row:
-    """The row of `bench --out folder` of the detector's method, settings, weights, set and seed, all images learned
+    """The row of `bench --output folder` of the detector's method, settings, weights, set and seed, all images learned
     from. LabError where there is none."""
     wanted = dict(
         dataset=detector.origin.get("dataset"), category=detector.origin.get("category"), method=detector.id,
