@@ -193,9 +193,9 @@ def test_even_choice() -> None:
 
 
 def test_the_command_holds_no_paths() -> None:
-    words = ["bench", "--data", "/home/me/sets/mvtec", "--out", "/tmp/me", "--seeds", "0,1"]
+    words = ["bench", "--data", "/home/me/sets/mvtec", "--output", "/tmp/me", "--seeds", "0,1"]
     assert repeatable_command(words, words[2], words[4]) == "python -m lab bench --data mvtec --seeds 0,1"
-    words = ["bench", "--data=sets/mvtec/", "--out=me"]
+    words = ["bench", "--data=sets/mvtec/", "--output=me"]
     assert repeatable_command(words, "sets/mvtec/", "me") == "python -m lab bench --data=mvtec"
 
 
@@ -246,11 +246,11 @@ def test_an_ablation_stops_continues_and_tells(
         return score(self, image)
 
     monkeypatch.setattr(Detector, "raw", stop)
-    assert main([*words, "--out", str(out)]) == 130
+    assert main([*words, "--output", str(out)]) == 130
     kept = json.loads((out / "rows.json").read_text())
     assert len(kept) == 3 and not list(out.glob("*.part"))
     monkeypatch.setattr(Detector, "raw", score)
-    assert main([*words, "--out", str(out)]) == 0
+    assert main([*words, "--output", str(out)]) == 0
     assert len(fits) == 4 + 5  # eight in all, three were kept
     told = capsys.readouterr().out
     rows = json.loads((out / "rows.json").read_text())
@@ -267,8 +267,8 @@ def test_an_ablation_stops_continues_and_tells(
     delta = rows[0]["pixel_auroc"] - rows[3]["pixel_auroc"], rows[4]["pixel_auroc"] - rows[7]["pixel_auroc"]
     (line,) = [x for x in told.splitlines() if "mom off, oom off" in x and "pixel_auroc  full - altered" in x]
     assert f"{np.mean(delta):+.4f} ± {np.std(delta, ddof=1):.4f}" in line and "paper +0.0131" in line
-    assert main([*words, "--out", str(out)]) == 0 and len(fits) == 9
-    assert main([*words[:-3], "0", "--train", "8", "--out", str(out)]) == 0
+    assert main([*words, "--output", str(out)]) == 0 and len(fits) == 9
+    assert main([*words[:-3], "0", "--train", "8", "--output", str(out)]) == 0
     assert len(fits) == 13 and len(json.loads((out / "rows.json").read_text())) == 12  # other images: other rows
     studies = study_page.read([str(out / "ablation.json")])
     assert [s["train"] for s in studies] == [{"secret/stripes": 7}, {"secret/stripes": 8}]
@@ -281,13 +281,13 @@ def test_what_changes_only_the_score_shares_a_fit(
     data: Path, tmp_path: Path, fits: list[Method], capsys: pytest.CaptureFixture
 ) -> None:
     small = ["--data", str(data), "--size", "96", "--epochs-1", "1", "--epochs-2", "1", "--rto", "45"]
-    assert main(["bench", "--ablate", "rb_ae", *small, "--out", str(tmp_path)]) == 0
+    assert main(["bench", "--ablate", "rb_ae", *small, "--output", str(tmp_path)]) == 0
     rows = {r["component"]: r for r in json.loads((tmp_path / "rows.json").read_text())}
     assert len(rows) == 6 and len(fits) == 3
     assert {r["dataset"] for r in rows.values()} == {"secret-rto45"}
     shared = [name for name, r in rows.items() if r["shared_fit"]]
     assert shared == ["segmenter=pixel_gap", "segmenter=msfr", "segmenter=ssim"]
-    alone = ["bench", "--methods", "rb_ae", "--segmenter", "ssim", "--folds", "0", *small, "--out", str(tmp_path)]
+    alone = ["bench", "--methods", "rb_ae", "--segmenter", "ssim", "--folds", "0", *small, "--output", str(tmp_path)]
     assert main(alone) == 0
     last = json.loads((tmp_path / "rows.json").read_text())[-1]
     assert "component" not in last and len(fits) == 4
@@ -307,7 +307,7 @@ def test_calibrated_rows_share_nothing(data: Path, fits: list[Method]) -> None:
 
 def test_a_turned_set_tells_the_method_how_far(data: Path, tmp_path: Path) -> None:
     words = ["bench", "--methods", "local_occ,cdo", "--data", str(data), "--rto", "180", "--folds", "0", *SMALL]
-    assert main([*words, "--matching-epochs", "1", "--out", str(tmp_path)]) == 0
+    assert main([*words, "--matching-epochs", "1", "--output", str(tmp_path)]) == 0
     settings = [r["settings"] for r in json.loads((tmp_path / "rows.json").read_text())]
     assert settings[0]["rotation"] == 180.0 and "rotation" not in settings[1]
 
@@ -323,7 +323,7 @@ def test_a_turned_set_tells_the_method_how_far(data: Path, tmp_path: Path) -> No
         (["--methods", "cdo", "--only", "mom", "--data", "samples"], "--ablate is missing"),
         (["--methods", "cdo", "--data", "samples", "--train", "5"], "5 training images are too few"),
         (["--methods", "cdo", "--data", "samples", "--rto", "200"], "0 to 180 degrees"),
-        (["--methods", "cdo", "--data", "samples", "--out", "{}"], "rows.json is no list of measured rows"),
+        (["--methods", "cdo", "--data", "samples", "--output", "{}"], "rows.json is no list of measured rows"),
         (["--render", "{}/rows.json"], "rows.json is no ablation.json"),
     ],
 )

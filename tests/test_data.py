@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import shared
 from PIL import Image
 
 from lab import data
@@ -247,7 +247,7 @@ def test_fingerprint_tells_images_shapes_and_order_apart():
     assert data.fingerprint(iter([a, np.asfortranarray(b)])) == prints[0]
 
 
-SHARED = Path(os.environ.get("LAB_DATA") or Path(__file__).parents[2] / "shared" / "data")
+SHARED = shared("LAB_DATA", "data") or Path("absent")
 
 
 @pytest.mark.parametrize(

@@ -492,12 +492,12 @@ def test_the_command_says_licence_and_size_first(
     words = ["pull", "mvtec", "--category", "bottle", "--to", str(tmp_path / "mine")]
     assert main(words) == 0
     passed, licence, size, done, use = capsys.readouterr().out.splitlines()
-    assert passed.startswith("not taken: TheoM55/") and licence == KNOWN["mvtec"].licence
+    assert passed.startswith("not used: TheoM55/") and licence == KNOWN["mvtec"].licence
     total = downloads.megabytes(sum(map(len, tree.values())))
     assert size.endswith(f": {len(tree)} files, {total} to download")
     folder = tmp_path / "mine" / "mvtec" / "bottle"
-    assert done.startswith(f"{folder}: 6 good images to learn from, 5 to test") and licence in done
-    assert use == f"at hand, asked for as --data {folder}"
+    assert done.startswith(f"{folder}: 6 good training images, 5 test images") and licence in done
+    assert use == f"available as --data {folder}"
     assert main(words) == 0 and len(capsys.readouterr().out.splitlines()) == 2
     assert main(["pull", "mvtec", "bottle"]) == 2 and "--category" in capsys.readouterr().err
 
@@ -507,7 +507,7 @@ def test_a_detector_keeps_the_licence_of_what_was_pulled(
 ) -> None:
     server.repo("datasets", KNOWN["mvtec"].sources[0], tables(tree, "bottle", mvtec_row))
     assert main(["pull", "mvtec", "--category", "bottle"]) == 0
-    assert capsys.readouterr().out.endswith("asked for as --data mvtec --category bottle\n")
+    assert capsys.readouterr().out.endswith("available as --data mvtec --category bottle\n")
     file = tmp_path / "det.safetensors"
     fit = ["fit", "--method", "patchcore", "--data", "mvtec", "--category", "bottle", "--size", "64", "-o", str(file)]
     assert main([*fit, "--candidates", "300"]) == 0

@@ -7,12 +7,13 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT, stripes
+from conftest import OUTSIDE, ROOT, stripes
 from hub_server import Hub
 from packaging.requirements import Requirement
 from pages import Visit, served
@@ -125,6 +126,23 @@ def test_torch_is_what_zerogpu_offers_with_its_torchvision() -> None:
     assert torch == vision == [8, 9, 10, 11]
 
 
+def test_every_package_is_in_the_wheel_with_its_data() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    files = [path.relative_to(ROOT) for path in (ROOT / "lab").rglob("*") if path.is_file()]
+    files = [path for path in files if "__pycache__" not in path.parts]
+    packages = {".".join(path.parent.parts) for path in files if path.suffix == ".py"}
+    assert set(project["packages"]) == packages | {"lab.weights"}
+    shipped = {
+        path.relative_to(ROOT)
+        for package, patterns in project["package-data"].items()
+        for pattern in patterns
+        for path in (ROOT / package.replace(".", "/")).glob(pattern)
+    }
+    documents = {".py", ".md"}, {Path("lab/bench/gpu_rows")}  # for readers of the code
+    wanted = {path for path in files if path.suffix not in documents[0] and path.parent not in documents[1]}
+    assert wanted <= shipped
+
+
 def test_the_readme_names_every_variable_that_is_read() -> None:
     told = (ROOT / "README.md").read_text()
     read = {name for path in (ROOT / "lab").rglob("*.py") for name in re.findall(r"\bLAB_[A-Z_]+", path.read_text())}
@@ -181,7 +199,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         [[sys.executable, "-m", "venv", folder / "env"],
          [python, "-m", "pip", "install", "-r", space / "requirements.txt"]]
     ):  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, env=OUTSIDE, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     return space, python
 

@@ -27,7 +27,7 @@ deviation over seeds. What the papers print, and what is wrong in it, is in `tab
 {rule}
 
 Drawn by `python -m lab bench --render > lab/bench/README.md` from `studies/*.json`, the `ablation.json` files of
-`python -m lab bench --ablate METHODS --data SET --seeds 0,1,2 --out OUT`; a test keeps it true.
+`python -m lab bench --ablate METHODS --data SET --seeds 0,1,2 --output DIR`; a test keeps it true.
 """
 
 
@@ -39,7 +39,7 @@ def read(files: Iterable[str] = ()) -> list[Study]:
             studies = json.loads(path.read_text())
             found += [study for study in studies if study["figures"]]
         except (OSError, ValueError, TypeError, KeyError):
-            raise LabError(f"{path} is no ablation.json of `python -m lab bench --ablate ... --out OUT`") from None
+            raise LabError(f"{path} is no ablation.json of `python -m lab bench --ablate ... --output DIR`") from None
     return found
 
 

@@ -46,7 +46,7 @@ def push(path: str | Path, repository: str, *, private: bool = False, row: Row |
 
 
 def matching_row(detector: Detector, folder: Path) -> Row:
-    """The row of `bench --out folder` of the detector's method, settings, weights, set and seed, all images learned
+    """The row of `bench --output folder` of the detector's method, settings, weights, set and seed, all images learned
     from. LabError where there is none."""
     wanted = dict(
         dataset=detector.origin.get("dataset"), category=detector.origin.get("category"), method=detector.id,

@@ -44,7 +44,7 @@ def measured(paper: str, number: str, studies: Sequence[Study], origins: Origins
         return ["<p>The survey proposes no method of its own, so nothing of it is measured here.</p>"]
     own = [study for study in studies if study["method"] == paper]
     if not own:
-        command = f"python -m lab bench --ablate {paper} --data SET --seeds 0,1,2 --out OUT"
+        command = f"python -m lab bench --ablate {paper} --data SET --seeds 0,1,2 --output DIR"
         return [
             f"<section><h2>Ours</h2><p>Nothing was measured yet of {escape(title(paper))}: "
             f"<code>{command}</code> measures it, and what it writes to OUT/ablation.json belongs into "
