@@ -21,7 +21,7 @@ from pages import Visit, served
 import lab
 from lab import image_files
 from lab.data import samples
-from lab.data.known_sets import KNOWN
+from lab.data.downloadable_sets import DOWNLOADABLE
 from lab.parts.features import BACKBONES
 
 NAME = "pixel_gaussian"
@@ -110,7 +110,8 @@ def test_the_spaces_head_says_what_the_code_says() -> None:
     assert (ROOT / head["app_file"]).is_file() and head["license"] == "mit"
     assert len(head["short_description"]) <= 60  # the Hub refuses longer ones
     assert head["models"] == [f"timm/{tag}" for tag in BACKBONES if tag != "embedded"]
-    repositories = [[s for s in known.sources if re.fullmatch(r"[\w.-]+/[\w.-]+", s)] for known in KNOWN.values()]
+    sources = [known.sources for known in DOWNLOADABLE.values()]
+    repositories = [[s for s in names if re.fullmatch(r"[\w.-]+/[\w.-]+", s)] for names in sources]
     assert head["datasets"] == [found[0] for found in repositories if found]
     project = (ROOT / "pyproject.toml").read_text()
     oldest = re.search(r'requires-python = ">=3\.(\d+)"', project)

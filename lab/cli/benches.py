@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from .. import data
-from ..bench import ablation, runs, study_page
-from ..bench.rows import Row, Rows, repeatable_command
-from ..data.unaligned import unaligned
+from ..bench import ablation, paper_comparison, row_text, studies_readme, study_files
+from ..bench.ablation import Variants
+from ..bench.measurement import Bench
+from ..bench.provenance import repeatable_command
+from ..bench.rows import Row, Rows
+from ..data.rotated_sets import unaligned
 from ..errors import LabError
 from ..methods import METHODS
 from .arguments import DATA_HELP, Arguments, Commands, integers, split_names
@@ -43,7 +46,7 @@ def add_commands(commands: Commands) -> None:
 
 def bench(args: Arguments) -> None:
     if args.render is not None:
-        print(study_page.markdown(study_page.read(args.render)), end="")
+        print(studies_readme.render(study_files.read_studies(args.render)), end="")
         return
     if not args.data:
         raise LabError("the following arguments are required: --data")
@@ -52,7 +55,7 @@ def bench(args: Arguments) -> None:
     folder = Path(args.output) if args.output else None
     rows: list[Row] = []
     with ProgressBar("bench") as bar:
-        runner = runs.Bench(
+        runner = Bench(
             folds=0 if args.ablate else args.folds,
             native=args.native,
             train=args.train,
@@ -66,17 +69,17 @@ def bench(args: Arguments) -> None:
             datasets = (unaligned(dataset, args.rto) for dataset in datasets)
         for row in runner.run(datasets, variants, args.seeds):
             rows.append(row)
-            bar.print(runs.format_row(row))
+            bar.print(row_text.format_row(row))
             if args.ablate and folder:
-                study_page.write(ablation.studies(runner.kept.held.values()), folder / "ablation.json")
+                study_files.write_studies(study_files.gather_studies(runner.kept), folder / "ablation.json")
     if args.ablate:
-        for study in ablation.studies(rows):
-            print("\n".join(ablation.lines(study)))
+        for study in study_files.gather_studies(rows):
+            print("\n".join(paper_comparison.format_study(study)))
     elif len(rows) > 1:
-        print("\n".join(runs.format_means(rows)))
+        print("\n".join(row_text.format_means(rows)))
 
 
-def method_variants(args: Arguments, method: str) -> runs.Variants:
+def method_variants(args: Arguments, method: str) -> Variants:
     """The settings of a method by what is off in them; a method that can rotate maps learns how far the set is."""
     rotation = {} if args.rto is None else {"rotation": args.rto}
     settings = METHODS[method].Settings(**chosen_settings(args, method, **rotation))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from .. import data
-from ..data import download_sources, pull, samples
-from ..data.known_sets import KNOWN
+from ..data import download_sources, pulled_sets, samples
+from ..data.downloadable_sets import DOWNLOADABLE
 from ..errors import LabError
 from ..hub.downloads import megabytes
 from ..parts import features, pretrained_weights
@@ -29,7 +29,7 @@ def add_commands(commands: Commands) -> None:
         "Prints the licence and the size before the download. The set is then available to --data under its name, the "
         "backbone to --backbone.",
     )
-    parser.add_argument("set", metavar="SET", help=f"{', '.join(KNOWN)}, user/name on the Hub, or `backbone`")
+    parser.add_argument("set", metavar="SET", help=f"{', '.join(DOWNLOADABLE)}, user/name on the Hub, or `backbone`")
     parser.add_argument("tag", nargs="?", metavar="TAG", help="after `backbone`: its full timm tag")
     parser.add_argument("--category", metavar="NAME", help="the category to download")
     parser.add_argument("--to", metavar="DIR", help="folder of data sets to put it into; default: the lab's cache")
@@ -70,7 +70,7 @@ def pull_set(args: Arguments) -> None:
         bar.print(f"{offer.licence}\n{offer.category} from {offer.source}: {size}")
 
     with ProgressBar("pull") as bar:
-        folder = pull.pull(args.set, args.category, args.to, announce, bar)
+        folder = pulled_sets.pull(args.set, args.category, args.to, announce, bar)
     dataset = data.load(str(folder))
     print(f"{folder}: {len(dataset.train)} good training images, {len(dataset.test)} test images; {dataset.licence}")
     print(f"available as --data {folder if args.to else f'{dataset.name} --category {dataset.category}'}")
