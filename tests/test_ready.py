@@ -51,7 +51,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_method_that_trains_is_ready_with_each_component_that_it_has_on_off() -> None:
-    kinds = {samples.CATEGORIES[category].kind for category in ready_detectors.CATEGORIES}
+    kinds = {samples.CATEGORIES[category].shape for category in ready_detectors.CATEGORIES}
     assert kinds == {"object", "texture"}
     for category in ready_detectors.CATEGORIES:
         for method, kind in METHODS.items():

@@ -55,4 +55,5 @@ def _sample(field: np.ndarray, theta: float, shift: np.ndarray, share: float, or
     linear = scale @ rotation * share
     middle, centre = (SIDE - 1) / 2, (np.array(field.shape) - 1) / 2
     offset = centre + scale @ rotation @ shift * SIDE / 2 - linear @ np.full(2, middle)
-    return scipy.ndimage.affine_transform(field, linear, offset, (SIDE, SIDE), order=order, mode="nearest")
+    shape = (SIDE, SIDE)
+    return np.asarray(scipy.ndimage.affine_transform(field, linear, offset, shape, order=order, mode="nearest"))

@@ -184,7 +184,7 @@ def _fetch_file(file: File, count: Callable[[int], None]) -> None:
         while (start := part.stat().st_size) < file.size:
             try:
                 _append_rest(file, part, start, count)
-            except huggingface_hub.errors.HTTPError as error:
+            except huggingface_hub.errors.HTTPError as error:  # type: ignore[attr-defined]
                 failures = 0 if part.stat().st_size > start else failures + 1
                 if failures == ATTEMPTS or 400 <= http_status(error) < 500:
                     raise
@@ -198,7 +198,7 @@ def _fetch_file(file: File, count: Callable[[int], None]) -> None:
 def _append_rest(file: File, part: Path, start: int, count: Callable[[int], None]) -> None:
     """One request for the bytes from `start` on."""
     import huggingface_hub
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     if "/resolve/" in file.url:  # only the Hub may see its token

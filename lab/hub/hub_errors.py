@@ -57,7 +57,7 @@ def _explain(error: Exception, online: bool) -> tuple[type[LabError], str]:
         return LabError, OFFLINE
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return LabError, "the disk is full; make room or set LAB_CACHE elsewhere, then run the same again, it continues"
-    if isinstance(error, (client.HTTPError, ConnectionError, TimeoutError)):
+    if isinstance(error, (client.HTTPError, ConnectionError, TimeoutError)):  # type: ignore[attr-defined]
         failure = f"answered {status}" if status else "cannot be reached or broke off"
         return LabError, f"its server {failure}; run the same again when the connection holds, it continues"
     if isinstance(error, OSError):
