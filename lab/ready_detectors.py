@@ -23,7 +23,6 @@ import numpy as np
 import torch
 
 from . import data, markdown, quantized_safetensors
-from .bench import runs
 from .data import samples
 from .data.dataset import Dataset
 from .detector import FILE_FORMAT, Detector
@@ -53,7 +52,7 @@ def request_key(method: str, settings: BaseSettings, images: str, seed: int) -> 
     `Method.algorithm_version` is raised by hand when equal settings give other scores, FILE_FORMAT when files or the
     calibration change. Tests notice where that was forgotten: the quick ones for scoring, slow ones for training.
     """
-    weights, version = runs.backbone_weights(settings), METHODS[method].algorithm_version
+    weights, version = features.backbone_weights(settings), METHODS[method].algorithm_version
     parts = [method, version, FILE_FORMAT, settings.as_dict(), weights, images, seed]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:40]
 

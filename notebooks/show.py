@@ -18,8 +18,9 @@ from IPython.display import display
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from lab import Detector, Method, metrics, plots
-from lab.bench import ablation, study_page
+from lab import Detector, Method, markdown, metrics, plots
+from lab.bench import paper_comparison, studies_readme, study_files
+from lab.bench.paper_comparison import format_claim, format_ours
 from lab.parts.maps import upsample
 from lab.plots import BLUE, INK, ORANGE
 
@@ -64,7 +65,7 @@ def symbols(method: type[Method]) -> None:
 
 
 def table(head: list[str], rows: list[list[str]]) -> None:
-    text = study_page.table(head, rows)
+    text = markdown.table(head, rows)
     display({"text/markdown": text, "text/plain": text}, raw=True)
 
 
@@ -89,10 +90,10 @@ def measured(method: str, figures: tuple[str, ...] = ("pixel_auroc", "margin", "
     """What switching components off changed on real sets (full minus altered, three seeds), beside the paper: the
     committed measurements of `lab/papers`."""
     rows = [
-        [study_page.where(study, d.place), d.component, d.figure, ablation.theirs(d.claim), ablation.ours(d), d.mark]
-        for study in study_page.read()
+        [studies_readme.place_title(study, d.place), d.component, d.figure, format_claim(d.claim), format_ours(d), d.mark]
+        for study in study_files.read_studies()
         if study["method"] == method
-        for d in ablation.directions(study)
+        for d in paper_comparison.compare(study)
         if d.claim and d.figure in figures
     ]
     table(["set", "off", "figure", "paper", "ours", "mark"], rows)

@@ -1,24 +1,51 @@
-"""What tests share: small images, and the real data and weights where they are at hand."""
+"""What tests share: their environment, small images, and the real data and weights where they are at hand."""
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 
 ROOT = Path(__file__).parents[1]
+OUTSIDE = dict(os.environ)
+"""The environment that the tests were started in: for programs that need the network, such as pip."""
+
+
+def isolate() -> None:
+    """Replaces the environment by one in which nothing that is set outside can change a test.
+
+    It runs before anything imports huggingface_hub, which reads its variables at import. LAB_DATA and LAB_WEIGHTS are
+    kept under another name for `shared`.
+    """
+    kept = {"PATH", "HOME", "USER", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "PYTHONPATH"}
+    kept |= {name for name in os.environ if name.startswith("PYTEST_")}
+    folder = tempfile.mkdtemp(prefix="anomaly-lab-hub-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    environment = {name: value for name, value in OUTSIDE.items() if name in kept}
+    environment |= {f"PYTEST_{name}": OUTSIDE[name] for name in ("LAB_DATA", "LAB_WEIGHTS") if name in OUTSIDE}
+    environment |= dict(HF_HOME=folder, LANG="C.UTF-8", OMP_NUM_THREADS="1", PYTHONUTF8="1")
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has the environment of the process that started it
+    isolate()
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
 torch.set_num_threads(1)
 
 
 def shared(variable: str, folder: str) -> Path | None:
     """The folder that the environment names, else `../shared/<folder>` beside the checkout, else None."""
-    path = Path(os.environ.get(variable) or ROOT.parent / "shared" / folder)
+    path = Path(os.environ.get(f"PYTEST_{variable}") or ROOT.parent / "shared" / folder)
     return path if path.is_dir() else None
 
 

@@ -15,7 +15,7 @@ from hub_server import Hub
 from PIL import Image
 
 from lab.data import samples
-from lab.data.known_sets import KNOWN, Counts, Known
+from lab.data.downloadable_sets import DOWNLOADABLE, Counts, DownloadableSet
 from lab.hub import downloads
 
 TRAIN, GOOD, BAD = 6, 2, 3
@@ -39,8 +39,9 @@ def serving(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Hub]:
     """A Hub of one's own, an empty cache, and known sets as small as the images above."""
     small = {category: Counts(TRAIN, GOOD, BAD) for category in ("bottle", "01", "pcb1")}
     for name, category in {"mvtec": "bottle", "btad": "01", "visa": "pcb1"}.items():
-        told = KNOWN[name]
-        monkeypatch.setitem(KNOWN, name, Known(told.licence, told.sources, {category: small[category]}))
+        known = DOWNLOADABLE[name]
+        counts = {category: small[category]}
+        monkeypatch.setitem(DOWNLOADABLE, name, DownloadableSet(known.licence, known.sources, counts))
     monkeypatch.setenv("LAB_CACHE", str(cache))
     monkeypatch.setattr(downloads, "PAUSE", 0.0)
     for name in ("LAB_DATA", "LAB_BTAD_REPO", "HF_HUB_OFFLINE", "HF_TOKEN"):

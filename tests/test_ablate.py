@@ -15,9 +15,9 @@ from pytest import approx
 
 from lab import METHODS, Detector, LabError, image_files
 from lab.__main__ import main
-from lab.bench import ablation, study_page
-from lab.bench.rows import repeatable_command
-from lab.bench.runs import evenly_spaced
+from lab.bench import ablation, paper_comparison, studies_readme, study_files
+from lab.bench.measurement import evenly_spaced
+from lab.bench.provenance import repeatable_command
 from lab.method import Method
 from lab.papers import paper_tables
 
@@ -30,15 +30,15 @@ def row(component: str, seed: int, category: str = "bottle", **figures: float | 
         dataset="mvtec", category=category, method="cdo", component=component, base="abc", seed=seed, train=9,
         train_limit=None, eval_size=256, settings=settings, weights=dict(tag="embedded", sha256="e" * 64),
         version="1", command="python -m lab bench", date="2026-11-23",
-        machine=dict(cpu="C", cores=2, threads=1, torch="2"), **(dict.fromkeys(ablation.FIGURES) | figures),
+        machine=dict(cpu="C", cores=2, threads=1, torch="2"), **(dict.fromkeys(study_files.FIGURES) | figures),
     )  # fmt: skip
 
 
-def found(rows: list[dict[str, Any]]) -> dict[tuple[str, str, str], ablation.Direction]:
-    (study,) = ablation.studies(rows)
+def found(rows: list[dict[str, Any]]) -> dict[tuple[str, str, str], paper_comparison.Comparison]:
+    (study,) = study_files.gather_studies(rows)
     again = json.loads(json.dumps(study))  # nothing is lost on the way to the committed file
-    assert ablation.directions(again) == ablation.directions(study)
-    return {(d.place, d.component, d.figure): d for d in ablation.directions(study)}
+    assert paper_comparison.compare(again) == paper_comparison.compare(study)
+    return {(d.place, d.component, d.figure): d for d in paper_comparison.compare(study)}
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def found(rows: list[dict[str, Any]]) -> dict[tuple[str, str, str], ablation.Dir
     ],
 )
 def test_mark(deltas: list[float], claim: paper_tables.Claim | None, told: str) -> None:
-    assert ablation.mark(deltas, claim) == told
+    assert paper_comparison.mark(deltas, claim) == told
 
 
 def test_deltas_are_paired_by_seed() -> None:
@@ -91,22 +91,22 @@ def test_one_component_alone_is_set_against_none() -> None:
     # MOM alone is OOM off: 0.87 - 0.80 and 0.88 - 0.82, 0.065 on the mean; the paper's 0.9794 - 0.9694
     values = {"full": (0.90, 0.91), "mom off": (0.79, 0.82), "oom off": (0.87, 0.88), "mom off, oom off": (0.80, 0.82)}
     rows = [row(name, s, pixel_auroc=v[s], margin=1.0) for name, v in values.items() for s in (0, 1)]
-    (study,) = ablation.studies(rows)
-    told = {(d.component, d.figure): d for d in ablation.alone(study)}
+    (study,) = study_files.gather_studies(rows)
+    told = {(d.component, d.figure): d for d in paper_comparison.compare_alone(study)}
     assert list(told) == [("mom alone", "pixel_auroc"), ("oom alone", "pixel_auroc")]  # no figure printed of the margin
     mom, oom = told.values()
     assert mom.mean == approx(0.065) and mom.mark == "agrees" and mom.seeds == 2 and mom.place == "mvtec/bottle"
     assert mom.claim and mom.claim.delta == approx(0.9794 - 0.9694)
     assert oom.mean == approx(-0.005) and oom.mark == "within noise"
-    assert not ablation.alone(ablation.studies(rows[:6])[0])  # both off is missing
-    written = study_page.markdown([study])
+    assert not paper_comparison.compare_alone(study_files.gather_studies(rows[:6])[0])  # both off is missing
+    written = studies_readme.render([study])
     assert "| CDO | mom alone, over none | pixel_auroc | larger | 1 |  |  |  |" in written
     assert "| mvtec/bottle | mom alone | pixel_auroc | +0.0100 | +0.0650 ± 0.0071 | 2 | agrees | Table IV," in written
 
 
 def test_other_settings_are_another_study() -> None:
     rows = [row("full", 0, aupro=0.8), row("full", 0, aupro=0.7) | dict(base="def"), {"method": "cdo"}]
-    assert len(ablation.studies([*rows, row("full", 0, aupro=0.7) | dict(train_limit=9)])) == 3
+    assert len(study_files.gather_studies([*rows, row("full", 0, aupro=0.7) | dict(train_limit=9)])) == 3
 
 
 LIVE = {name: kind.presets()["live"].as_dict() for name, kind in METHODS.items()}
@@ -193,9 +193,9 @@ def test_even_choice() -> None:
 
 
 def test_the_command_holds_no_paths() -> None:
-    words = ["bench", "--data", "/home/me/sets/mvtec", "--out", "/tmp/me", "--seeds", "0,1"]
+    words = ["bench", "--data", "/home/me/sets/mvtec", "--output", "/tmp/me", "--seeds", "0,1"]
     assert repeatable_command(words, words[2], words[4]) == "python -m lab bench --data mvtec --seeds 0,1"
-    words = ["bench", "--data=sets/mvtec/", "--out=me"]
+    words = ["bench", "--data=sets/mvtec/", "--output=me"]
     assert repeatable_command(words, "sets/mvtec/", "me") == "python -m lab bench --data=mvtec"
 
 
@@ -246,11 +246,11 @@ def test_an_ablation_stops_continues_and_tells(
         return score(self, image)
 
     monkeypatch.setattr(Detector, "raw", stop)
-    assert main([*words, "--out", str(out)]) == 130
+    assert main([*words, "--output", str(out)]) == 130
     kept = json.loads((out / "rows.json").read_text())
     assert len(kept) == 3 and not list(out.glob("*.part"))
     monkeypatch.setattr(Detector, "raw", score)
-    assert main([*words, "--out", str(out)]) == 0
+    assert main([*words, "--output", str(out)]) == 0
     assert len(fits) == 4 + 5  # eight in all, three were kept
     told = capsys.readouterr().out
     rows = json.loads((out / "rows.json").read_text())
@@ -267,12 +267,12 @@ def test_an_ablation_stops_continues_and_tells(
     delta = rows[0]["pixel_auroc"] - rows[3]["pixel_auroc"], rows[4]["pixel_auroc"] - rows[7]["pixel_auroc"]
     (line,) = [x for x in told.splitlines() if "mom off, oom off" in x and "pixel_auroc  full - altered" in x]
     assert f"{np.mean(delta):+.4f} ± {np.std(delta, ddof=1):.4f}" in line and "paper +0.0131" in line
-    assert main([*words, "--out", str(out)]) == 0 and len(fits) == 9
-    assert main([*words[:-3], "0", "--train", "8", "--out", str(out)]) == 0
+    assert main([*words, "--output", str(out)]) == 0 and len(fits) == 9
+    assert main([*words[:-3], "0", "--train", "8", "--output", str(out)]) == 0
     assert len(fits) == 13 and len(json.loads((out / "rows.json").read_text())) == 12  # other images: other rows
-    studies = study_page.read([str(out / "ablation.json")])
+    studies = study_files.read_studies([str(out / "ablation.json")])
     assert [s["train"] for s in studies] == [{"secret/stripes": 7}, {"secret/stripes": 8}]
-    written = study_page.markdown(studies)
+    written = studies_readme.render(studies)
     assert "| secret/stripes | mom off, oom off | pixel_auroc | +0.0131 |" in written and "one seed" in written
     assert "preset `live`, size 96, epochs 1" in written and studies[0]["weights"]["sha256"] in written
 
@@ -281,33 +281,33 @@ def test_what_changes_only_the_score_shares_a_fit(
     data: Path, tmp_path: Path, fits: list[Method], capsys: pytest.CaptureFixture
 ) -> None:
     small = ["--data", str(data), "--size", "96", "--epochs-1", "1", "--epochs-2", "1", "--rto", "45"]
-    assert main(["bench", "--ablate", "rb_ae", *small, "--out", str(tmp_path)]) == 0
+    assert main(["bench", "--ablate", "rb_ae", *small, "--output", str(tmp_path)]) == 0
     rows = {r["component"]: r for r in json.loads((tmp_path / "rows.json").read_text())}
     assert len(rows) == 6 and len(fits) == 3
     assert {r["dataset"] for r in rows.values()} == {"secret-rto45"}
     shared = [name for name, r in rows.items() if r["shared_fit"]]
     assert shared == ["segmenter=pixel_gap", "segmenter=msfr", "segmenter=ssim"]
-    alone = ["bench", "--methods", "rb_ae", "--segmenter", "ssim", "--folds", "0", *small, "--out", str(tmp_path)]
+    alone = ["bench", "--methods", "rb_ae", "--segmenter", "ssim", "--folds", "0", *small, "--output", str(tmp_path)]
     assert main(alone) == 0
     last = json.loads((tmp_path / "rows.json").read_text())[-1]
     assert "component" not in last and len(fits) == 4
-    for figure in ablation.FIGURES:
+    for figure in study_files.FIGURES:
         assert last[figure] == rows["segmenter=ssim"][figure]
     assert "one seed" in capsys.readouterr().out
 
 
 def test_calibrated_rows_share_nothing(data: Path, fits: list[Method]) -> None:
-    from lab.bench.runs import Bench
+    from lab.bench.measurement import Bench
 
     live = METHODS["rb_ae"].presets()["live"]
-    one, two = (Bench(folds=2).training("rb_ae", live.replace(segmenter=s)) for s in ("ssim", "msfr"))
+    one, two = (Bench(folds=2).training_key("rb_ae", live.replace(segmenter=s)) for s in ("ssim", "msfr"))
     assert one != two  # a calibration is of the scores
-    assert len({Bench(folds=0).training("rb_ae", live.replace(segmenter=s)) for s in ("ssim", "msfr")}) == 1
+    assert len({Bench(folds=0).training_key("rb_ae", live.replace(segmenter=s)) for s in ("ssim", "msfr")}) == 1
 
 
 def test_a_turned_set_tells_the_method_how_far(data: Path, tmp_path: Path) -> None:
     words = ["bench", "--methods", "local_occ,cdo", "--data", str(data), "--rto", "180", "--folds", "0", *SMALL]
-    assert main([*words, "--matching-epochs", "1", "--out", str(tmp_path)]) == 0
+    assert main([*words, "--matching-epochs", "1", "--output", str(tmp_path)]) == 0
     settings = [r["settings"] for r in json.loads((tmp_path / "rows.json").read_text())]
     assert settings[0]["rotation"] == 180.0 and "rotation" not in settings[1]
 
@@ -323,7 +323,7 @@ def test_a_turned_set_tells_the_method_how_far(data: Path, tmp_path: Path) -> No
         (["--methods", "cdo", "--only", "mom", "--data", "samples"], "--ablate is missing"),
         (["--methods", "cdo", "--data", "samples", "--train", "5"], "5 training images are too few"),
         (["--methods", "cdo", "--data", "samples", "--rto", "200"], "0 to 180 degrees"),
-        (["--methods", "cdo", "--data", "samples", "--out", "{}"], "rows.json is no list of measured rows"),
+        (["--methods", "cdo", "--data", "samples", "--output", "{}"], "rows.json is no list of measured rows"),
         (["--render", "{}/rows.json"], "rows.json is no ablation.json"),
     ],
 )
@@ -339,13 +339,13 @@ def test_bad_arguments_are_one_sentence(
 def test_the_page_is_the_rendering_of_what_was_measured(capsys: pytest.CaptureFixture) -> None:
     assert main(["bench", "--render"]) == 0
     assert capsys.readouterr().out == (ROOT / "lab/bench/README.md").read_text(encoding="utf-8")
-    assert "Nothing was measured yet" in study_page.markdown([])
+    assert "Nothing was measured yet" in studies_readme.render([])
 
 
 def test_the_page_counts_directions() -> None:
     rows = [row("full", s, pixel_auroc=0.9, margin=1.0) for s in (0, 1)]
     rows += [row("mom off", s, pixel_auroc=0.8 + s / 100, margin=1.2) for s in (0, 1)]
-    written = study_page.markdown(ablation.studies(rows))
+    written = studies_readme.render(study_files.gather_studies(rows))
     assert "| CDO | mom off | pixel_auroc | larger | 1 |  |  |  |" in written
     assert "| CDO | mom off | margin | larger |  | 1 |  |  |" in written
     assert "| mvtec/bottle | mom off | pixel_auroc | +0.0037 | +0.0950 ± 0.0071 | 2 | agrees | Table IV," in written

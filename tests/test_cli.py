@@ -84,7 +84,7 @@ def test_fit_then_detect_in_two_processes(data: Path, tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     for row in rows:
         assert row["verdict"] in ("good", "look", "bad")
-        assert image_files.read(out / f"{row['file']}_heat.png").shape == (96, 96, 3)
+        assert image_files.read(out / f"{row['file']}_anomaly_map.png").shape == (96, 96, 3)
         assert image_files.read_mask(out / f"{row['file']}_mask.png").mean() == pytest.approx(float(row["marked"]))
     blots = [float(r["score"]) for r in rows if "blot" in r["image"]]
     assert min(blots) > max(float(r["score"]) for r in rows if "good" in r["image"])
@@ -103,7 +103,7 @@ def test_a_bad_file_does_not_stop_the_rest(data: Path, tmp_path: Path, capsys: p
 
 
 def test_bench_writes_its_rows(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    words = ["bench", "--methods", "patchcore,stfpm", "--data", str(data), "--seeds", "0,1", "--out", str(tmp_path)]
+    words = ["bench", "--methods", "patchcore,stfpm", "--data", str(data), "--seeds", "0,1", "--output", str(tmp_path)]
     assert main([*words, *QUICK, "--epochs", "1"]) == 0
     told = capsys.readouterr().out
     assert told.count("/stripes  ") == 4 and "mean of 2 rows  stfpm" in told

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import shared
 from PIL import Image
 
 from lab import data
-from lab.data import folders
+from lab.data.layouts import LAYOUTS
+from lab.data.licences import LICENCES
 from lab.errors import LabError
 
 H, W = 20, 24
@@ -71,7 +72,7 @@ def mvtec(tmp_path) -> Path:
 def test_mvtec_layout(mvtec):
     assert data.categories(str(mvtec)) == ["bolt", "nut"] and data.categories(str(mvtec / "nut")) == ["nut"]
     nut = data.load(str(mvtec), "nut")
-    assert (nut.name, nut.category, nut.licence) == ("mvtec", "nut", folders._NAMES["mvtec"])
+    assert (nut.name, nut.category, nut.licence) == ("mvtec", "nut", LICENCES["MVTec AD"])
     assert count(nut.train) == {"good": 5} and count(nut.test) == {"good": 1, "scratch": 4}
     assert all(not item.bad for item in nut.train)
     names = [item.name for item in nut.train + nut.test]
@@ -190,7 +191,7 @@ def test_a_folder_of_images_is_good_ones(tmp_path):
 def test_what_fits_no_layout_is_explained(tmp_path):
     put(tmp_path / "textures/banded/a.jpg", tmp_path / "textures/dotted/b.jpg")  # classes, not good and bad
     sentence = only_sentence(tmp_path / "textures")
-    assert all(layout.looks_for in sentence for layout in folders.LAYOUTS)
+    assert all(layout.looks_for in sentence for layout in LAYOUTS)
     assert "is a file" in only_sentence(tmp_path / "textures/banded/a.jpg")
     assert "neither a folder nor" in only_sentence("no-such-set")
     (tmp_path / "empty/train/good").mkdir(parents=True)
@@ -247,7 +248,7 @@ def test_fingerprint_tells_images_shapes_and_order_apart():
     assert data.fingerprint(iter([a, np.asfortranarray(b)])) == prints[0]
 
 
-SHARED = Path(os.environ.get("LAB_DATA") or Path(__file__).parents[2] / "shared" / "data")
+SHARED = shared("LAB_DATA", "data") or Path("absent")
 
 
 @pytest.mark.parametrize(

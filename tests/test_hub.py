@@ -24,9 +24,8 @@ from mirrors import BAD, GOOD, TRAIN, Tree, mvtec_row, table, tables, visa_row
 
 from lab import data
 from lab.__main__ import main
-from lab.data import download_sources
-from lab.data import pull as sets
-from lab.data.known_sets import KNOWN, SHA256, Known
+from lab.data import download_sources, pulled_sets
+from lab.data.downloadable_sets import DOWNLOADABLE, SHA256, DownloadableSet
 from lab.errors import Cancelled, LabError
 from lab.hub import downloads
 from lab.parts import features, pretrained_weights
@@ -103,10 +102,10 @@ def laid(folder: Path, tree: Tree) -> Path:
 def sentence(name: str, category: str | None = None, **more: Any) -> str:
     """What a failed pull says, after which nothing may lie where a reader looks."""
     with pytest.raises(LabError) as caught:
-        sets.pull(name, category, **more)
+        pulled_sets.pull(name, category, **more)
     words = str(caught.value)
     assert "\n" not in words and len(words) > 20
-    assert not any(path.is_file() for path in sets.pulled().rglob("*"))
+    assert not any(path.is_file() for path in pulled_sets.folder().rglob("*"))
     return words
 
 
@@ -115,7 +114,7 @@ def sentence(name: str, category: str | None = None, **more: Any) -> str:
 
 def serve(server: Hub, form: str, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> str:
     """Puts the set where one of its sources has it, and nowhere else; the source."""
-    parquet, folders, packed = KNOWN["mvtec"].sources
+    parquet, folders, packed = DOWNLOADABLE["mvtec"].sources
     if form == "rows with images":
         server.repo("datasets", parquet, tables(tree, "bottle", mvtec_row))
         return parquet
@@ -149,28 +148,28 @@ def test_mvtec_from_each_of_its_forms(
     source = serve(server, form, tree, monkeypatch)
     offers: list[download_sources.Offer] = []
     told: list[tuple[float, str]] = []
-    folder = sets.pull("mvtec", "bottle", announce=offers.append, report=lambda *words: told.append(words))
-    assert folder == sets.pulled() / "mvtec" / "bottle"
-    assert offers[-1].source.startswith(f"{source} at ") and offers[-1].licence == KNOWN["mvtec"].licence
-    assert len(offers[-1].passed) == KNOWN["mvtec"].sources.index(source)
+    folder = pulled_sets.pull("mvtec", "bottle", announce=offers.append, report=lambda *words: told.append(words))
+    assert folder == pulled_sets.folder() / "mvtec" / "bottle"
+    assert offers[-1].source.startswith(f"{source} at ") and offers[-1].licence == DOWNLOADABLE["mvtec"].licence
+    assert len(offers[-1].passed) == DOWNLOADABLE["mvtec"].sources.index(source)
     assert all("no such repository" in reason for reason in offers[-1].passed)
     fractions = [fraction for fraction, _ in told]
     assert fractions == sorted(fractions) and fractions[0] >= 0 and fractions[-1] <= 1
 
     found = data.load("mvtec", "bottle")
     assert shown(found) == shown(original)
-    assert (found.name, found.category, found.licence) == ("mvtec", "bottle", KNOWN["mvtec"].licence)
-    assert "NC-SA" in found.licence and data.sets()["mvtec"] == str(sets.pulled() / "mvtec")
+    assert (found.name, found.category, found.licence) == ("mvtec", "bottle", DOWNLOADABLE["mvtec"].licence)
+    assert "NC-SA" in found.licence and data.sets()["mvtec"] == str(pulled_sets.folder() / "mvtec")
     assert {path.relative_to(folder).as_posix() for path in files_in(folder)} == {*tree, "LICENCE.txt"}
     assert all((folder / path).read_bytes() == content for path, content in tree.items())
     licence, origin, counted = (folder / "LICENCE.txt").read_text().splitlines()
-    assert licence == KNOWN["mvtec"].licence and source in origin and "6 images to learn from" in counted
+    assert licence == DOWNLOADABLE["mvtec"].licence and source in origin and "6 images to learn from" in counted
     kept = [path.name for path in files_in(downloads.cache_folder() / "downloads")]
     assert kept == ([".lock"] if form != "archive" else [".lock", SHA256["mvtec_anomaly_detection.tar.xz"]])
 
     asked = len(server.log)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert sets.pull("mvtec", "bottle") == folder and len(server.log) == asked
+    assert pulled_sets.pull("mvtec", "bottle") == folder and len(server.log) == asked
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -179,7 +178,7 @@ def files_in(folder: Path) -> list[Path]:
 
 def test_only_the_category_asked_for_is_fetched(server: Hub, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     serve(server, "folders", tree, monkeypatch)
-    sets.pull("mvtec", "bottle")
+    pulled_sets.pull("mvtec", "bottle")
     asked = {
         request.path.split("/resolve/")[1].split("/", 1)[1] for request in server.log if "/resolve/" in request.path
     }
@@ -188,7 +187,7 @@ def test_only_the_category_asked_for_is_fetched(server: Hub, tree: Tree, monkeyp
 
 def test_a_download_that_broke_off_is_continued(server: Hub, tree: Tree, original: data.Dataset) -> None:
     packs = tables(tree, "bottle", mvtec_row)
-    server.repo("datasets", KNOWN["mvtec"].sources[0], packs)
+    server.repo("datasets", DOWNLOADABLE["mvtec"].sources[0], packs)
     server.cut("bottle.train-00000-of-00001.parquet", 70_000, 0, 0, 0, 0)
     assert "run the same again" in sentence("mvtec", "bottle")
     place = (
@@ -198,16 +197,16 @@ def test_a_download_that_broke_off_is_continued(server: Hub, tree: Tree, origina
     )
     assert place.with_suffix(".part").stat().st_size == 70_000 and not place.exists()
     before = len(server.asked("GET", place.name))
-    sets.pull("mvtec", "bottle")
+    pulled_sets.pull("mvtec", "bottle")
     (again,) = server.asked("GET", place.name)[before:]
     assert again.headers["Range"] == "bytes=70000-"
     assert shown(data.load("mvtec", "bottle")) == shown(original)
 
 
 def test_a_line_that_breaks_again_and_again_still_gets_there(server: Hub, tree: Tree) -> None:
-    server.repo("datasets", KNOWN["mvtec"].sources[0], tables(tree, "bottle", mvtec_row))
+    server.repo("datasets", DOWNLOADABLE["mvtec"].sources[0], tables(tree, "bottle", mvtec_row))
     server.cut("bottle.train-00000-of-00001.parquet", *[9_000, 0, 0] * 4)
-    sets.pull("mvtec", "bottle")
+    pulled_sets.pull("mvtec", "bottle")
     asked = [request.headers.get("Range") for request in server.asked("GET") if "/cdn/" in request.path]
     assert {f"bytes={9_000 * n}-" for n in range(1, 5)} <= set(asked)
 
@@ -215,9 +214,11 @@ def test_a_line_that_breaks_again_and_again_still_gets_there(server: Hub, tree: 
 def test_the_token_is_shown_to_the_hub_alone(server: Hub, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     server.tokens = {"hf_secret"}
-    server.repo("datasets", KNOWN["mvtec"].sources[0], tables(tree, "bottle", mvtec_row), private=True)
-    sets.pull("mvtec", "bottle")
-    asked = [request for request in server.log if "/cdn/" in request.path or KNOWN["mvtec"].sources[0] in request.path]
+    server.repo("datasets", DOWNLOADABLE["mvtec"].sources[0], tables(tree, "bottle", mvtec_row), private=True)
+    pulled_sets.pull("mvtec", "bottle")
+    asked = [
+        request for request in server.log if "/cdn/" in request.path or DOWNLOADABLE["mvtec"].sources[0] in request.path
+    ]
     seen = {("/cdn/" in request.path, request.headers.get("Authorization")) for request in asked}
     assert seen == {(False, "Bearer hf_secret"), (True, None)}
 
@@ -231,16 +232,16 @@ def test_another_hash_is_refused_and_thrown_away(server: Hub, tree: Tree) -> Non
     wrong = bytes(byte ^ (n == 999) for n, byte in enumerate(packs[path]))
     repo = server.repo("datasets", "BrachioLab/visa", packs, swapped={path: wrong})
     told = sentence("visa", "pcb1")
-    assert path in told and "not those its hash was made of" in told and "try again" in told
+    assert path in told and "do not have the expected hash" in told and "try again" in told
     assert hashlib.sha256(packs[path]).hexdigest() not in {
         p.stem for p in files_in(downloads.cache_folder() / "downloads")
     }
     repo.swapped.clear()
-    assert sets.pull("visa", "pcb1").is_dir()
+    assert pulled_sets.pull("visa", "pcb1").is_dir()
 
 
 def test_every_source_that_fails_is_named(server: Hub, tree: Tree) -> None:
-    parquet, folders, packed = KNOWN["mvtec"].sources
+    parquet, folders, packed = DOWNLOADABLE["mvtec"].sources
     server.repo("datasets", parquet, tables(tree, "bottle", mvtec_row), gated=True)
     server.repo("datasets", packed, {"mvtec_anomaly_detection.tar.xz": tar(tree)})
     told = sentence("mvtec", "bottle")
@@ -279,12 +280,12 @@ def test_missing_images_are_counted(server: Hub, tree: Tree) -> None:
 
 def test_what_lies_there_is_counted_too(server: Hub, tree: Tree) -> None:
     server.repo("datasets", "BrachioLab/visa", tables(tree, "pcb1", visa_row))
-    folder = sets.pull("visa", "pcb1")
+    folder = pulled_sets.pull("visa", "pcb1")
     next((folder / "train/good").iterdir()).unlink()
     with pytest.raises(LabError, match="delete this folder and pull it again"):
-        sets.pull("visa", "pcb1")
+        pulled_sets.pull("visa", "pcb1")
     shutil.rmtree(folder)
-    assert sets.pull("visa", "pcb1") == folder
+    assert pulled_sets.pull("visa", "pcb1") == folder
 
 
 def test_names_that_are_no_set(server: Hub) -> None:
@@ -316,7 +317,7 @@ def test_a_full_disk(server: Hub, tree: Tree, monkeypatch: pytest.MonkeyPatch) -
     move = os.replace
 
     def full(source: Path, target: Path) -> None:
-        if target.is_relative_to(sets.pulled()):
+        if target.is_relative_to(pulled_sets.folder()):
             raise OSError(errno.ENOSPC, "No space left on device")
         move(source, target)
 
@@ -324,7 +325,7 @@ def test_a_full_disk(server: Hub, tree: Tree, monkeypatch: pytest.MonkeyPatch) -
         patch.setattr(os, "replace", full)
         assert "disk is full" in sentence("visa", "pcb1")
     asked = len(server.asked("GET"))
-    sets.pull("visa", "pcb1")
+    pulled_sets.pull("visa", "pcb1")
     assert not [request for request in server.asked("GET")[asked:] if "/cdn/" in request.path]  # it had come whole
 
 
@@ -336,7 +337,7 @@ def test_what_is_declined_is_not_fetched(server: Hub, tree: Tree) -> None:
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        sets.pull("visa", "pcb1", announce=decline)
+        pulled_sets.pull("visa", "pcb1", announce=decline)
     assert not any("/resolve/" in request.path for request in server.log)
 
 
@@ -348,9 +349,9 @@ def test_a_pull_can_be_stopped_and_taken_up(server: Hub, tree: Tree) -> None:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        sets.pull("visa", "pcb1", report=stop)
-    assert not files_in(sets.pulled()) and "visa" not in data.sets()
-    assert sets.pull("visa", "pcb1").is_dir()
+        pulled_sets.pull("visa", "pcb1", report=stop)
+    assert not files_in(pulled_sets.folder()) and "visa" not in data.sets()
+    assert pulled_sets.pull("visa", "pcb1").is_dir()
 
 
 @pytest.mark.parametrize(
@@ -369,7 +370,7 @@ def test_an_archive_may_not_reach_out(
     entry.type, entry.linkname = kind, "/etc/passwd"
     archive = tar(tree, entry)
     monkeypatch.setitem(SHA256, "mvtec_anomaly_detection.tar.xz", hashlib.sha256(archive).hexdigest())
-    server.repo("datasets", KNOWN["mvtec"].sources[2], {"mvtec_anomaly_detection.tar.xz": archive})
+    server.repo("datasets", DOWNLOADABLE["mvtec"].sources[2], {"mvtec_anomaly_detection.tar.xz": archive})
     assert told in sentence("mvtec", "bottle")
 
 
@@ -399,9 +400,11 @@ def test_btad(
             for path, content in own.items():
                 file.writestr(f"BTech_Dataset_transformed/{path}", content)
         server.plain["/plain/btad.zip"] = out.getvalue()
-        address = Known(KNOWN["btad"].licence, (f"{server.url}/plain/btad.zip",), KNOWN["btad"].counts)
-        monkeypatch.setitem(KNOWN, "btad", address)
-        assert "not those its hash was made of" in sentence("btad", "01")
+        address = DownloadableSet(
+            DOWNLOADABLE["btad"].licence, (f"{server.url}/plain/btad.zip",), DOWNLOADABLE["btad"].counts
+        )
+        monkeypatch.setitem(DOWNLOADABLE, "btad", address)
+        assert "do not have the expected hash" in sentence("btad", "01")
         monkeypatch.setitem(SHA256, "btad.zip", hashlib.sha256(out.getvalue()).hexdigest())
         server.cut("btad.zip", 50_000)
     named = {
@@ -411,11 +414,11 @@ def test_btad(
     }
     if form in named:
         monkeypatch.setenv("LAB_BTAD_REPO", named[form])
-    sets.pull("btad", "01")
+    pulled_sets.pull("btad", "01")
     found = data.load("btad", "01")
     assert shown(found, names=False) == shown(original, names=False)
     assert {item.defect for item in found.test} == {"good", "ko"}
-    assert found.licence == KNOWN["btad"].licence and found.licence.startswith("BTAD")
+    assert found.licence == DOWNLOADABLE["btad"].licence and found.licence.startswith("BTAD")
     if form == "zip":
         assert [r.headers.get("Range") for r in server.asked("GET", "btad.zip")][-2:] == [None, "bytes=50000-"]
         assert not any("Authorization" in request.headers for request in server.log)
@@ -423,23 +426,25 @@ def test_btad(
 
 def test_visa(server: Hub, tree: Tree, original: data.Dataset) -> None:
     server.repo("datasets", "BrachioLab/visa", tables(tree, "pcb1", visa_row), card={"license": "apache-2.0"})
-    sets.pull("visa", "pcb1")
+    pulled_sets.pull("visa", "pcb1")
     found = data.load("visa", "pcb1")
     assert shown(found, names=False) == shown(original, names=False)
     assert {item.defect for item in found.test} == {"good", "anomaly"}
-    assert found.licence == KNOWN["visa"].licence and "CC BY 4.0" in found.licence  # not what a mirror's card says
+    assert (
+        found.licence == DOWNLOADABLE["visa"].licence and "CC BY 4.0" in found.licence
+    )  # not what a mirror's card says
 
 
 def test_any_image_folder(server: Hub, tree: Tree, original: data.Dataset) -> None:
     normal = {path.replace("/good/", "/Normal/"): content for path, content in tree.items()}
     more = {"validation/Normal/1.png": b"unread", "train/scratch/1.png": b"unread", "train/Normal/.hidden.png": b""}
     server.repo("datasets", "some/washers", normal | more, card={"license": "cc-by-nc-sa-4.0"})
-    folder = sets.pull("some/washers")
-    assert folder == sets.pulled() / "some--washers" / "washers"
+    folder = pulled_sets.pull("some/washers")
+    assert folder == pulled_sets.folder() / "some--washers" / "washers"
     found = data.load("some/washers")
     assert shown(found) == shown(original) and (found.name, found.category) == ("some/washers", "washers")
     assert found.licence == "some/washers: CC BY-NC-SA 4.0" and "some/washers" in data.sets()
-    assert sets.pull("some/washers") == folder
+    assert pulled_sets.pull("some/washers") == folder
 
 
 def test_any_parquet(server: Hub, tree: Tree) -> None:
@@ -451,7 +456,7 @@ def test_any_parquet(server: Hub, tree: Tree) -> None:
         "image": {"bytes": image, "path": path.rsplit("/", 1)[1]}, "label": "normal" if kind == "good" else "defect",
     }  # fmt: skip
     server.repo("datasets", "some/parts", {"data/train-00000-of-00001.parquet": table(everything, "train", row)})
-    sets.pull("some/parts")
+    pulled_sets.pull("some/parts")
     found = data.load("some/parts")
     bad = [item for item in found.test if item.bad]
     good = len(found.train) + len(found.test) - len(bad)
@@ -464,7 +469,7 @@ def test_one_table_for_several_categories(server: Hub, tree: Tree, original: dat
     both = {f"data/{split}.parquet": table(tree, split, mvtec_row, nut) for split in ("train", "test")}
     server.repo("datasets", "some/mvtec", both)
     assert "it has bottle, nut" in sentence("some/mvtec")
-    sets.pull("some/mvtec", "nut")
+    pulled_sets.pull("some/mvtec", "nut")
     assert data.categories("some/mvtec") == ["nut"] and shown(data.load("some/mvtec")) == shown(original)
 
 
@@ -477,7 +482,7 @@ def test_sets_of_both_kinds_are_one(server: Hub, tree: Tree, monkeypatch: pytest
     monkeypatch.setenv("LAB_DATA", str(tmp_path / "own"))
     with pytest.raises(LabError, match="has no category bottle; it has screw; fetch it with: python -m lab pull mvtec"):
         data.load("mvtec", "bottle")
-    sets.pull("mvtec", "bottle")
+    pulled_sets.pull("mvtec", "bottle")
     assert data.categories("mvtec") == ["bottle", "screw"]
     assert data.load("mvtec", "bottle").name == data.load("mvtec", "screw").name == "mvtec"
 
@@ -488,16 +493,18 @@ def test_sets_of_both_kinds_are_one(server: Hub, tree: Tree, monkeypatch: pytest
 def test_the_command_says_licence_and_size_first(
     server: Hub, tree: Tree, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    server.repo("datasets", KNOWN["mvtec"].sources[1], {f"bottle/{path}": content for path, content in tree.items()})
+    server.repo(
+        "datasets", DOWNLOADABLE["mvtec"].sources[1], {f"bottle/{path}": content for path, content in tree.items()}
+    )
     words = ["pull", "mvtec", "--category", "bottle", "--to", str(tmp_path / "mine")]
     assert main(words) == 0
     passed, licence, size, done, use = capsys.readouterr().out.splitlines()
-    assert passed.startswith("not taken: TheoM55/") and licence == KNOWN["mvtec"].licence
+    assert passed.startswith("not used: TheoM55/") and licence == DOWNLOADABLE["mvtec"].licence
     total = downloads.megabytes(sum(map(len, tree.values())))
     assert size.endswith(f": {len(tree)} files, {total} to download")
     folder = tmp_path / "mine" / "mvtec" / "bottle"
-    assert done.startswith(f"{folder}: 6 good images to learn from, 5 to test") and licence in done
-    assert use == f"at hand, asked for as --data {folder}"
+    assert done.startswith(f"{folder}: 6 good training images, 5 test images") and licence in done
+    assert use == f"available as --data {folder}"
     assert main(words) == 0 and len(capsys.readouterr().out.splitlines()) == 2
     assert main(["pull", "mvtec", "bottle"]) == 2 and "--category" in capsys.readouterr().err
 
@@ -505,15 +512,15 @@ def test_the_command_says_licence_and_size_first(
 def test_a_detector_keeps_the_licence_of_what_was_pulled(
     server: Hub, tree: Tree, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    server.repo("datasets", KNOWN["mvtec"].sources[0], tables(tree, "bottle", mvtec_row))
+    server.repo("datasets", DOWNLOADABLE["mvtec"].sources[0], tables(tree, "bottle", mvtec_row))
     assert main(["pull", "mvtec", "--category", "bottle"]) == 0
-    assert capsys.readouterr().out.endswith("asked for as --data mvtec --category bottle\n")
+    assert capsys.readouterr().out.endswith("available as --data mvtec --category bottle\n")
     file = tmp_path / "det.safetensors"
     fit = ["fit", "--method", "patchcore", "--data", "mvtec", "--category", "bottle", "--size", "64", "-o", str(file)]
     assert main([*fit, "--candidates", "300"]) == 0
     with safetensors.safe_open(file, "pt") as stored:
         told = json.dumps(stored.metadata())
-    assert KNOWN["mvtec"].licence in told
+    assert DOWNLOADABLE["mvtec"].licence in told
 
 
 # Weights -----------------------------------------------------------------------------------------------------------
@@ -600,14 +607,14 @@ def test_real_images_come_through_unchanged(
         mask = f"ground_truth/{path[5:-4]}_mask.png"
         few[mask] = (source / mask).read_bytes()
     serve(server, form, few, monkeypatch)
-    folder = sets.pull("mvtec", "bottle")
+    folder = pulled_sets.pull("mvtec", "bottle")
     assert all((folder / path).read_bytes() == content for path, content in few.items())
     assert shown(data.load("mvtec", "bottle")) == shown(data.load(str(laid(tmp_path / "few", few))))
 
 
 def test_official_counts() -> None:
     """Those of the papers: 3,629 + 1,725 images of MVTec AD, 1,799 + 741 of BTAD, 10,821 of VisA."""
-    totals = {name: tuple(map(sum, zip(*known.counts.values()))) for name, known in KNOWN.items()}
-    assert totals["mvtec"] == (3629, 467, 1258) and len(KNOWN["mvtec"].counts) == 15
+    totals = {name: tuple(map(sum, zip(*known.counts.values()))) for name, known in DOWNLOADABLE.items()}
+    assert totals["mvtec"] == (3629, 467, 1258) and len(DOWNLOADABLE["mvtec"].counts) == 15
     assert totals["btad"] == (1799, 451, 290)
     assert sum(totals["visa"]) == 10_821 and totals["visa"][2] == 1200

@@ -15,7 +15,7 @@ from conftest import stripes
 from lab import Cancelled, LabError
 from lab.data import samples
 from lab.data.dataset import Dataset, Item
-from lab.data.unaligned import unaligned
+from lab.data.rotated_sets import unaligned
 from lab.image_stack import ImageStack
 from lab.methods.local_occ import dgm, local_occ, matching, warps
 from lab.methods.local_occ.local_occ import LocalOCC, half_distance, occ_loss, parallel, singular_vectors

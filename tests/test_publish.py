@@ -18,8 +18,9 @@ from hub_server import Hub
 
 from lab import Detector, LabError, metrics
 from lab.__main__ import main
-from lab.bench import runs
 from lab.hub import publishing
+from lab.hub.detector_card import write_card
+from lab.parts import features
 
 WRITES, READS = "hf_writes", "hf_reads"  # tokens the server knows
 MVTEC = dict(dataset="mvtec", category="metal_nut", licence="MVTec AD: CC BY-NC-SA 4.0 (Bergmann et al. 2019)")
@@ -57,7 +58,7 @@ def row(detector: Detector) -> dict[str, Any]:
     told = dict(
         method=detector.id,
         settings=detector.settings.as_dict(),
-        weights=runs.backbone_weights(detector.settings),
+        weights=features.backbone_weights(detector.settings),
         seed=0,
     )
     told |= dict(dataset="mvtec", category="metal_nut", train=12, train_limit=None, folds=None, eval_size=96)
@@ -149,7 +150,7 @@ def test_card_tells_the_figures_of_the_bench_with_intervals(hub, file, tmp_path,
 def test_the_head_of_the_card_has_the_licence_of_the_images(file, licence, tag):
     detector = Detector.load(file)
     detector.origin = MVTEC | dict(licence=licence)
-    head, text = split(publishing.card(detector, "anna/nut"))
+    head, text = split(write_card(detector, "anna/nut"))
     assert head["license"] == tag and (tag != "other" or head["license_name"] == "terms-of-the-images")
     assert f"Licence of the images: {licence or 'not stated'}" in text
     assert ("no commercial use" in text) == ("nc" in tag.split("-"))
@@ -159,10 +160,10 @@ def test_the_head_of_the_card_has_the_licence_of_the_images(file, licence, tag):
 def test_a_card_stands_whatever_the_names_hold(file):
     detector = Detector.load(file)
     detector.origin = dict(dataset="a\n---\nlicense: mit", category="<img src=x> | `b`", licence="own\n# Free")
-    head, text = split(publishing.card(detector, "anna/nut"))
+    head, text = split(write_card(detector, "anna/nut"))
     assert head["license"] == "other" and "\n# Free" not in text and "\\<img src=x\\> \\| \\`b\\`" in text
     detector.origin = {}
-    head, text = split(publishing.card(detector, "anna/nut"))
+    head, text = split(write_card(detector, "anna/nut"))
     assert head["license"] == "other" and "its maker's own images" in text and "not stated" in text
 
 

@@ -54,7 +54,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_method_that_trains_is_ready_with_each_component_that_it_has_on_off() -> None:
-    types = {samples.CATEGORIES[category].kind for category in ready_detectors.CATEGORIES}
+    types = {samples.CATEGORIES[category].shape for category in ready_detectors.CATEGORIES}
     assert types == {"object", "texture"}
     for category in ready_detectors.CATEGORIES:
         for method, method_class in METHODS.items():
@@ -181,7 +181,7 @@ def test_made_found_and_passed_over(elsewhere: Path, monkeypatch: pytest.MonkeyP
         lambda patch: patch.setattr(ready_detectors, "FILE_FORMAT", 99),
         lambda patch: patch.setattr(samples, "VERSION", 99),
         lambda patch: patch.setattr(
-            ready_detectors.runs, "backbone_weights", lambda settings: {"tag": "embedded", "sha256": "0"}
+            ready_detectors.features, "backbone_weights", lambda settings: {"tag": "embedded", "sha256": "0"}
         ),
     ):
         with monkeypatch.context() as patch:

@@ -59,7 +59,7 @@ def test_lists(category: str) -> None:
 
 
 def test_kinds() -> None:
-    kinds = [category.kind for category in samples.CATEGORIES.values()]
+    kinds = [category.shape for category in samples.CATEGORIES.values()]
     assert kinds.count("texture") == 3 and kinds.count("object") == 4
 
 
@@ -81,21 +81,21 @@ def test_mask_is_where_the_scene_changed() -> None:
     """Outside the mask the lens sees the sound scene; inside it, something else."""
     for category, defect in (("connector", "missing_pin"), ("washer", "bent_tooth"), ("cloth", "stain")):
         state = (samples.VERSION, 5, 0, 0)
-        plain, odd = (samples._view(category, state, kind) for kind in ("good", defect))
-        mask, change = visible(odd, plain), np.abs(odd - plain).max(2)
+        plain, defective = (samples._view(category, state, name) for name in ("good", defect))
+        mask, change = visible(defective, plain), np.abs(defective - plain).max(2)
         assert change[~mask].max() < 20 and np.mean(change[~mask] >= 5) < 1e-3
         assert change[mask].mean() > 5
 
 
 def test_visible_drops_specks_and_fills_holes() -> None:
-    plain, odd = np.zeros((2, 64, 64, 3), np.float32)
-    odd[10:30, 10:30] = 9
-    odd[20, 20] = 0
-    odd[50, 50] = 99  # a single pixel
-    odd[40:44] = 4  # below what is called visible
+    plain, defective = np.zeros((2, 64, 64, 3), np.float32)
+    defective[10:30, 10:30] = 9
+    defective[20, 20] = 0
+    defective[50, 50] = 99  # a single pixel
+    defective[40:44] = 4  # below what is called visible
     truth = np.zeros((64, 64), bool)
     truth[10:30, 10:30] = True
-    assert (visible(odd, plain) == truth).all()
+    assert (visible(defective, plain) == truth).all()
 
 
 def test_same_seed_same_bytes() -> None:

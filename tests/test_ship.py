@@ -7,12 +7,13 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT, stripes
+from conftest import OUTSIDE, ROOT, stripes
 from hub_server import Hub
 from packaging.requirements import Requirement
 from pages import Visit, served
@@ -20,7 +21,7 @@ from pages import Visit, served
 import lab
 from lab import image_files
 from lab.data import samples
-from lab.data.known_sets import KNOWN
+from lab.data.downloadable_sets import DOWNLOADABLE
 from lab.parts.features import BACKBONES
 
 NAME = "pixel_gaussian"
@@ -109,7 +110,8 @@ def test_the_spaces_head_says_what_the_code_says() -> None:
     assert (ROOT / head["app_file"]).is_file() and head["license"] == "mit"
     assert len(head["short_description"]) <= 60  # the Hub refuses longer ones
     assert head["models"] == [f"timm/{tag}" for tag in BACKBONES if tag != "embedded"]
-    repositories = [[s for s in known.sources if re.fullmatch(r"[\w.-]+/[\w.-]+", s)] for known in KNOWN.values()]
+    sources = [known.sources for known in DOWNLOADABLE.values()]
+    repositories = [[s for s in names if re.fullmatch(r"[\w.-]+/[\w.-]+", s)] for names in sources]
     assert head["datasets"] == [found[0] for found in repositories if found]
     project = (ROOT / "pyproject.toml").read_text()
     oldest = re.search(r'requires-python = ">=3\.(\d+)"', project)
@@ -123,6 +125,23 @@ def test_torch_is_what_zerogpu_offers_with_its_torchvision() -> None:
     torch = [n for n in minors if needs["torch"].specifier.contains(f"2.{n}.1")]
     vision = [n - 15 for n in range(20, 30) if needs["torchvision"].specifier.contains(f"0.{n}.1")]
     assert torch == vision == [8, 9, 10, 11]
+
+
+def test_every_package_is_in_the_wheel_with_its_data() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    files = [path.relative_to(ROOT) for path in (ROOT / "lab").rglob("*") if path.is_file()]
+    files = [path for path in files if "__pycache__" not in path.parts]
+    packages = {".".join(path.parent.parts) for path in files if path.suffix == ".py"}
+    assert set(project["packages"]) == packages | {"lab.weights"}
+    shipped = {
+        path.relative_to(ROOT)
+        for package, patterns in project["package-data"].items()
+        for pattern in patterns
+        for path in (ROOT / package.replace(".", "/")).glob(pattern)
+    }
+    documents = {".py", ".md"}, {Path("lab/bench/gpu_rows")}  # for readers of the code
+    wanted = {path for path in files if path.suffix not in documents[0] and path.parent not in documents[1]}
+    assert wanted <= shipped
 
 
 def test_the_readme_names_every_variable_that_is_read() -> None:
@@ -181,7 +200,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         [[sys.executable, "-m", "venv", folder / "env"],
          [python, "-m", "pip", "install", "-r", space / "requirements.txt"]]
     ):  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, env=OUTSIDE, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     return space, python
 

@@ -18,7 +18,7 @@ from pages import Visit, serve
 from test_ablate import row
 
 from lab import METHODS
-from lab.bench import ablation, study_page
+from lab.bench import study_files
 from lab.papers import paper_tables, survey
 from lab.ui.field import tab
 from lab.ui.field.tab import Field
@@ -31,11 +31,11 @@ WORSE = {0: 0.95, 1: 0.98, 2: 1.00}  # oom off: deltas -0.05, -0.04, -0.02: disa
 @pytest.fixture
 def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A study of CDO by hand, in place of the committed ones."""
-    monkeypatch.setattr(study_page, "MEASURED", tmp_path)
+    monkeypatch.setattr(study_files, "STUDIES", tmp_path)
     rows = [row("full", s, pixel_auroc=v) for s, v in FULL.items()]
     rows += [row("mom off", s, pixel_auroc=v) for s, v in OFF.items()]
     rows += [row("oom off", s, pixel_auroc=v) for s, v in WORSE.items()]
-    study_page.write(ablation.studies(rows), tmp_path / "cdo.json")
+    study_files.write_studies(study_files.gather_studies(rows), tmp_path / "cdo.json")
     return tmp_path
 
 
@@ -89,7 +89,7 @@ def test_a_table_that_ours_says_nothing_of_points_to_the_one_it_does(measured: P
 def test_every_table_is_shown_without_a_measurement(
     paper: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(study_page, "MEASURED", tmp_path)
+    monkeypatch.setattr(study_files, "STUDIES", tmp_path)
     for _, name in choices(paper):
         told = paper_tables.load_tables()["tables"][paper][name.partition("/")[2]]
         shown = show(name)
@@ -110,8 +110,8 @@ def test_a_mean_over_categories_says_which(tmp_path: Path, monkeypatch: pytest.M
     for category, shift in (("bottle", 0.02), ("cable", 0.04)):
         for seed in (0, 1):
             rows += [row("full", seed, category, aupro=0.8), row("oom off", seed, category, aupro=0.8 - shift)]
-    study_page.write(ablation.studies(rows), tmp_path / "cdo.json")
-    monkeypatch.setattr(study_page, "MEASURED", tmp_path)
+    study_files.write_studies(study_files.gather_studies(rows), tmp_path / "cdo.json")
+    monkeypatch.setattr(study_files, "STUDIES", tmp_path)
     shown = show("cdo/IV")
     told = provenance(shown, "+0.0300 ± 0.0000")
     assert told["mean over"] == "bottle, cable" and told["seed 1"] == "+0.0300"

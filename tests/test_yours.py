@@ -26,7 +26,7 @@ from lab import METHODS, image_files
 from lab.checks import data_check
 from lab.data import load, samples
 from lab.data.dataset import Item
-from lab.data.unaligned import unaligned
+from lab.data.rotated_sets import unaligned
 from lab.detector import Detector, held_out
 from lab.errors import Cancelled, LabError
 from lab.inspection import nearest_patches, ranking, synthetic_defects

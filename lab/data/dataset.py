@@ -1,4 +1,4 @@
-"""A data set as everything else meets it: named images, read when asked for."""
+"""A data set as the rest of the project sees it: named images, read only when asked for."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """One image of a set, read when asked for.
+    """One image of a set, read only when asked for.
 
-    name     unique in its set, readable, e.g. "test/scratch/003"
-    defect   "good", or the kind of defect
-    image  () -> uint8 (H, W, 3) RGB
-    mask     () -> bool (H, W), True = defective; None when the set gives no pixel truth for this image
+    name    unique in its set, readable, e.g. "test/scratch/003"
+    defect  "good", or the type of defect
+    image   () -> uint8 (H, W, 3) RGB
+    mask    () -> bool (H, W), True = defective; None when the set has no mask of this image
     """
 
     name: str
@@ -35,18 +35,18 @@ class Dataset:
 
     name: str  # of the set, e.g. "mvtec"
     category: str  # e.g. "bottle"
-    licence: str  # one line, shown wherever images or detectors made from the set are met
+    licence: str  # one line, shown beside images of the set and detectors made from it
     train: tuple[Item, ...]  # good images only
     test: tuple[Item, ...]
 
     @property
     def origin(self) -> dict[str, str]:
-        """What a detector made from the set keeps of it."""
+        """What a detector made from the set keeps of it: dataset, category and licence."""
         return dict(dataset=self.name, category=self.category, licence=self.licence)
 
 
 def fingerprint(images: Iterable[np.ndarray]) -> str:
-    """SHA-256 (hex) over the shapes and bytes of uint8 images, in their order: what a detector learned from."""
+    """SHA-256 (hex) over the shapes and bytes of uint8 images, in their order."""
     digest = hashlib.sha256()
     for image in images:
         digest.update(repr((image.dtype.str, image.shape)).encode())

@@ -1,18 +1,19 @@
-"""Where a set comes from, recognised by what lies there: a repository of the Hub, an archive or a folder."""
+"""What a source has of a category, seen by what lies there: a repository of the Hub, an archive or a folder."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from .. import image_files
 from ..hub import downloads
-from ..hub.downloads import NotFound
-from . import archives, tables
-from .known_sets import SHA256
+from ..hub.hub_errors import NotFound
+from . import archives, file_trees, parquet_tables
+from .downloadable_sets import SHA256
+from .file_trees import PlacedFile
+from .parquet_tables import Table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Offer:
     source    "user/name at <commit>", an address or a folder
     licence   one line
     files     to be downloaded
+    read      () -> the files of the category in MVTec AD's layout, once `files` are in their places
     passed    why earlier sources did not do, one sentence each
     """
 
@@ -29,7 +31,7 @@ class Offer:
     category: str
     licence: str
     files: tuple[downloads.File, ...]
-    entries: Callable[[], Iterator[archives.Entry]]  # once the files are in their places
+    read: Callable[[], Iterator[PlacedFile]]
     passed: tuple[str, ...] = ()
 
     @property
@@ -38,97 +40,100 @@ class Offer:
         return sum(file.size for file in self.files if not file.place.is_file())
 
 
-def offer(source: str, category: str | None, licence: str | None) -> Offer:
+def make_offer(source: str, category: str | None, licence: str | None) -> Offer:
     """What a source has of a category: "user/name", an address, or a folder; None where it has one category alone.
 
-    `licence` is what is known of it, else its card says. Raises LabError, Absent where it has nothing that is known.
+    `licence` is what is known of it, else its card says. Raises LabError, and NotFound where nothing there fits.
     """
     if "://" in source:
         file = downloads.remote_file(source, SHA256.get(source.rpartition("/")[2], ""))
-        return _archive(source, category, licence or source, file)
+        return _archive_offer(source, category, licence or source, file)
     if Path(source).is_dir():
-        root = Path(source)
-        trees = archives.arranged(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
-        name = chosen(source, trees, category)
-        read = lambda path: (root / path).read_bytes()
-        return Offer(source, name or root.name, licence or source, (), partial(archives.files, trees[name], read))
+        return _folder_offer(Path(source), source, category, licence or source)
     repository = downloads.repository(source)
-    told = f"{source} at {repository.revision}"
+    title = f"{source} at {repository.revision}"
     licence = licence or f"{source}: {repository.terms}"
     for file in repository.files:
         if file.path in SHA256:
-            return _archive(told, category, licence, file)
+            return _archive_offer(title, category, licence, file)
     files = {file.path: file for file in repository.files}
-    images = [file for file in repository.files if file.path.lower().endswith(image_files.SUFFIXES)]
-    trees, shards = archives.arranged(files), tables.shards(files)
-    packs = [files[path] for split in shards.values() for path in split]
-    inside = sum(file.size for file in packs) >= sum(file.size for file in images)
-    if shards and (inside or not trees):
-        return _Rows(source, category, files, shards).offer(told, licence, inside)
+    trees, shards = file_trees.place(files), parquet_tables.find_shards(files)
+    shard_bytes = sum(files[path].size for shard in shards.values() for path in shard)
+    image_bytes = sum(file.size for file in repository.files if file.path.lower().endswith(image_files.SUFFIXES))
+    if shards and (shard_bytes >= image_bytes or not trees):
+        return _TableSource(source, category, files, shards).offer(title, licence, shard_bytes >= image_bytes)
     if not trees:
-        raise NotFound(
-            f"{source}: holds neither parquet nor folders like train/good and test/<defect>; name another set"
-        )
-    name = chosen(source, trees, category)
+        expected = "neither parquet nor folders like train/good and test/<defect>"
+        raise NotFound(f"{source}: holds {expected}; name another set")
+    name = choose_category(source, trees, category)
     fetched = tuple(files[path] for path in trees[name])
-    read = lambda path: files[path].place.read_bytes()
-    return Offer(told, name or _last(source), licence, fetched, partial(archives.files, trees[name], read))
+    read = partial(file_trees.read_files, trees[name], lambda path: files[path].place.read_bytes())
+    return Offer(title, name or _last_part(source), licence, fetched, read)
 
 
-def chosen(source: str, found: Mapping[str, Any], category: str | None) -> str:
-    """The category asked for, or the only one. Raises Absent that lists them."""
-    if category in found:
+def choose_category(source: str, names: Iterable[str], category: str | None) -> str:
+    """The category asked for, or the only one. Raises NotFound that lists them."""
+    names = sorted(names)
+    if category in names:
         return str(category)
-    if category in (None, _last(source)) and len(found) == 1:
-        return next(iter(found))
-    wrong = f"has no category {category}" if category else "holds several categories, name one with --category"
-    raise NotFound(f"{source}: {wrong}; it has {', '.join(sorted(found))}")
+    if category in (None, _last_part(source)) and len(names) == 1:
+        return names[0]
+    reason = f"has no category {category}" if category else "holds several categories, name one with --category"
+    raise NotFound(f"{source}: {reason}; it has {', '.join(names)}")
 
 
-def _archive(told: str, category: str | None, licence: str, file: downloads.File) -> Offer:
+def _folder_offer(root: Path, source: str, category: str | None, licence: str) -> Offer:
+    trees = file_trees.place(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+    name = choose_category(source, trees, category)
+    read = partial(file_trees.read_files, trees[name], lambda path: (root / path).read_bytes())
+    return Offer(source, name or root.name, licence, (), read)
+
+
+def _archive_offer(title: str, category: str | None, licence: str, file: downloads.File) -> Offer:
     if category is None or file.digest != SHA256.get(file.path):
-        raise NotFound(f"{told}: {file.path} is not the official archive, by its hash; it is not used")
-    return Offer(told, category, licence, (file,), partial(archives.archive, file.place, category, file.path))
+        raise NotFound(f"{title}: {file.path} is not the official archive, by its hash; it is not used")
+    read = partial(archives.read_archive, file.place, category, file.path)
+    return Offer(title, category, licence, (file,), read)
 
 
-class _Rows:
+class _TableSource:
     """One category of the parquet files of a repository."""
 
     def __init__(
         self, source: str, category: str | None, files: dict[str, downloads.File], shards: dict[str, dict[str, str]]
     ):
         self.source, self.category, self.files = source, category, files
-        self.name = "" if list(shards) == [""] else chosen(source, shards, category)
+        self.name = "" if list(shards) == [""] else choose_category(source, shards, category)
         self.splits = shards[self.name]
 
-    def offer(self, told: str, licence: str, inside: bool) -> Offer:
-        """`inside`: the images are in the rows; else the rows, which are fetched at once, name files."""
-        packs = tuple(self.files[path] for path in self.splits)
-        more: tuple[downloads.File, ...] = ()
-        if not inside:
-            downloads.fetch(packs)
-            more = tuple(self.file(path) for path in sorted(tables.paths(*self.opened())))
-        entries = lambda: tables.entries(*self.opened(), lambda path: self.file(path).place.read_bytes())
-        return Offer(told, self.name or self.category or _last(self.source), licence, packs + more, entries)
+    def offer(self, title: str, licence: str, holds_images: bool) -> Offer:
+        """`holds_images`: the images are in the rows; else the rows, which are fetched at once, name files."""
+        fetched = [self.files[path] for path in self.splits]
+        if not holds_images:
+            downloads.fetch(fetched)
+            fetched += [self.find(path) for path in sorted(parquet_tables.referenced_paths(*self.open()))]
+        return Offer(title, self.name or self.category or _last_part(self.source), licence, tuple(fetched), self.read)
 
-    def opened(self) -> tuple[list[tuple[tables.Table, str]], str]:
+    def read(self) -> Iterator[PlacedFile]:
+        return parquet_tables.read_files(*self.open(), lambda path: self.find(path).place.read_bytes())
+
+    def open(self) -> tuple[list[tuple[Table, str]], str]:
         """The tables with their splits, and the value that their column of categories must have, "" for any."""
-        found = [
-            (tables.Table(self.files[path].place, f"{self.source}/{path}"), split)
-            for path, split in self.splits.items()
+        tables = [
+            (Table(self.files[path].place, f"{self.source}/{path}"), split) for path, split in self.splits.items()
         ]
         if self.name:
-            return found, ""
-        values = {value: None for table, _ in found for value in table.categories()} or {"": None}
-        return found, chosen(self.source, values, self.category)
+            return tables, ""
+        values = {value for table, _ in tables for value in table.categories()} or {""}
+        return tables, choose_category(self.source, values, self.category)
 
-    def file(self, path: str) -> downloads.File:
-        """A file that a row names: by its path in the repository, or beside the table."""
-        beside = next(iter(self.splits)).rpartition("/")[0]
-        if found := self.files.get(path) or self.files.get(f"{beside}/{path}"):
-            return found
+    def find(self, path: str) -> downloads.File:
+        """A file that a row names: by its path in the repository, or beside the table. Raises NotFound."""
+        folder = next(iter(self.splits)).rpartition("/")[0]
+        if file := self.files.get(path) or self.files.get(f"{folder}/{path}"):
+            return file
         raise NotFound(f"{self.source}: its rows name {path}, which is not there; its layout has changed")
 
 
-def _last(source: str) -> str:
+def _last_part(source: str) -> str:
     return source.rpartition("/")[2]

@@ -1,191 +1,159 @@
-"""The sets this project knows, one function each: what is to learn from, what to test on, which masks belong to what.
+"""The layouts of data sets that are read: each is recognised by its folders, images are read only when asked for.
 
-Decided here:
-- `validation` of MVTec LOCO and MVTec 3D-AD is not read, so that counts are those of the papers; the detector holds
-  out its own
-- a set whose products have names of their own is one category a product (types of cell, fabrics): no detector wants
-  them mixed
+A folder of folders of images is not guessed to be anything: they may be classes, which no detector wants mixed.
 """
 
 from __future__ import annotations
 
-import csv
-import re
-from pathlib import Path, PurePosixPath
+import dataclasses
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
-
+from .. import image_files
 from ..errors import LabError
-from .dataset import Item
-from .item_files import drawn, every_fifth, folders, images, items, jpegs, masks
-
-Split = tuple[list[Item], list[Item]]  # train (good only), test
-
-
-def train_and_test(folder: Path, category: str, seed: int, good: str = "good") -> Split:
-    """MVTec AD, MVTec LOCO (several masks per image, in a folder of its name), BTAD (`ok` and `ko`)."""
-    kinds = {kind: masks(folder / "ground_truth" / kind.name) for kind in folders(folder / "test")}
-    test: list[Item] = []
-    for kind, truth in kinds.items():
-        defect = "good" if kind.name == good else kind.name
-        test += items(images(kind), f"test/{kind.name}", defect, truth, truth=any(kinds.values()))
-    return items(images(folder / "train" / good), f"train/{good}", "good"), test
+from . import layout_splits, licences, vocabulary
+from .dataset import Dataset
+from .image_mask_pairs import list_folders, list_images
 
 
-def mvtec_3d(folder: Path, category: str, seed: int) -> Split:
-    """The colour images alone; the positions in `xyz` are not read."""
-    test: list[Item] = []
-    for kind in folders(folder / "test"):
-        test += items(images(kind / "rgb"), f"test/{kind.name}", kind.name, masks(kind / "gt"), truth=True)
-    return items(images(folder / "train" / "good" / "rgb"), "train/good", "good"), test
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """One way to lay out one category, or several that share their folders."""
+
+    name: str
+    looks_for: str
+    fits: Callable[[Path], bool]
+    split: Callable[[Path, str, int], layout_splits.Split]  # (folder, category, seed)
+    beside: bool = False  # several such folders side by side make a set
+    parent: bool = False  # such a folder is always one of several: its parent is the set
+    categories: Callable[[Path], list[str]] = lambda folder: [folder.name]
 
 
-def visa(folder: Path, category: str, seed: int) -> Split:
-    """The official split for one class, `split_csv/1cls.csv` beside the objects; without it every fifth is tested.
+class FoundCategory(NamedTuple):
+    """One category on disk."""
 
-    The table only tells names apart: no path of it is opened.
+    set_folder: Path  # the same as `folder` where the set has one category only
+    folder: Path
+    layout: Layout
+    category: str
+
+
+def find(folder: Path) -> dict[str, FoundCategory]:
+    """Category -> where it is: the folder itself, its categories, or those of its subfolders that fit.
+
+    Raises LabError that says what was looked for where nothing fits.
     """
-    normal = images(folder / "Data" / "Images" / "Normal")
-    learn, sound = every_fifth(normal)
-    table = folder.parent / "split_csv" / "1cls.csv"
-    if table.is_file():
-        with open(table, newline="", encoding="utf-8", errors="replace") as file:
-            try:
-                rows = [row for row in csv.DictReader(file) if row["object"] == category and row["split"] == "train"]
-                named = {PurePosixPath(row["image"] or "").name for row in rows}
-            except (KeyError, csv.Error):
-                raise LabError(f"{table}: not VisA's split, a table with the columns object, split and image") from None
-        learn, sound = [p for p in normal if p.name in named], [p for p in normal if p.name not in named]
-    truth = masks(folder / "Data" / "Masks" / "Anomaly")
-    bad = items(images(folder / "Data" / "Images" / "Anomaly"), "test/anomaly", "anomaly", truth)
-    return items(learn, "train/good", "good"), items(sound, "test/good", "good", truth=True) + bad
+    if not folder.is_dir():
+        raise LabError(f"{folder}: {'is a file, not a folder of images' if folder.exists() else 'no such folder'}")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise LabError(f"{folder}: cannot be read, its owner has to allow it")
+    if (layout := _recognise(folder)) and (names := layout.categories(folder)):
+        set_folder = folder.parent if layout.parent else folder
+        return {name: FoundCategory(set_folder, folder, layout, name) for name in names}
+    subs = {sub: layout for sub in list_folders(folder) if (layout := _recognise(sub)) and layout.beside}
+    if not subs:
+        wanted = "; ".join(f"{layout.name}: {layout.looks_for}" for layout in LAYOUTS)
+        raise LabError(f"{folder}: not a set to detect anomalies in, for it holds none of these: {wanted}")
+    return {sub.name: FoundCategory(folder, sub, layout, sub.name) for sub, layout in subs.items()}
 
 
-def dagm(folder: Path, category: str, seed: int) -> Split:
-    """Defective is what has a mask or a 1 in Label/Labels.txt. Those of `Train` are not read: nothing may learn from
-    them, and the counts of the test stay the set's own."""
-    sides: dict[str, Split] = {}
-    for side in ("Train", "Test"):
-        truth = masks(folder / side / "Label")
-        labels = folder / side / "Label" / "Labels.txt"
-        text = labels.read_text(encoding="utf-8", errors="replace") if labels.is_file() else ""
-        odd = set(truth) | set(re.findall(r"^\s*\d+\s+1\s+(\w+)\.png\b", text, re.IGNORECASE | re.MULTILINE))
-        paths, where = images(folder / side), side.lower()
-        good = items([p for p in paths if p.stem not in odd], f"{where}/good", "good", truth=True)
-        sides[side] = good, items([p for p in paths if p.stem in odd], f"{where}/defect", "defect", truth)
-    return sides["Train"][0], [*sides["Test"][0], *sides["Test"][1]]
+def load(found: FoundCategory, seed: int = 0) -> Dataset:
+    """One category. `seed` chooses the split where the set has none of its own. Raises LabError if none are good."""
+    set_folder, folder, layout, category = found
+    train, test = layout.split(folder, category, seed)
+    if not train:
+        raise LabError(f"{folder}: holds no good images to learn from ({image_files.FORMATS})")
+    licence = licences.find_licence((folder, set_folder), set_folder.name, category, layout.name)
+    return Dataset(set_folder.name, category, licence, tuple(train), tuple(test))
 
 
-def magnetic_tile(folder: Path, category: str, seed: int) -> Split:
-    """MTD gives no split: every fifth of `MT_Free` is tested.
-
-    Its empty masks (four, of `MT_Uneven`) are no truth: the defect is there, nobody drew it.
-    """
-    learn, sound = every_fifth(jpegs(folder / "MT_Free" / "Imgs"))
-    test = items(sound, "test/good", "good", truth=True)
-    for kind in folders(folder):
-        if kind.name.startswith("MT_") and kind.name != "MT_Free":
-            defect, paths = kind.name.removeprefix("MT_").lower(), jpegs(kind / "Imgs")
-            truth = {p.stem: [p.with_suffix(".png")] for p in paths if drawn(p.with_suffix(".png"))}
-            test += items(paths, f"test/{defect}", defect, truth)
-    return items(learn, "train/good", "good"), test
+def _recognise(folder: Path) -> Layout | None:
+    return next((layout for layout in LAYOUTS if layout.fits(folder)), None)
 
 
-def kos(folder: Path) -> list[Path]:
-    return [part for part in folders(folder) if re.fullmatch(r"kos\d+", part.name)]
+def _only_images(folder: Path) -> bool:
+    images = list_images(folder)
+    return bool(images) and not any(vocabulary.is_mask(path.name) for path in images)
 
 
-def kolektor(folder: Path, category: str, seed: int) -> Split:
-    """KolektorSDD gives no split: every defective image and the sound ones of kos36 and above are tested.
-
-    kos26 and kos34 are copies of kos01 and kos27 in the public files and would leak, so they are left out.
-    """
-    train: list[Item] = []
-    test: list[Item] = []
-    for part in kos(folder):
-        number = int(part.name[3:])
-        if number in (26, 34):
-            continue
-        labels = {p: p.with_name(f"{p.stem}_label.bmp") for p in jpegs(part)}
-        bad = [p for p, label in labels.items() if drawn(label)]
-        sound = [p for p, label in labels.items() if label.is_file() and p not in bad]
-        into, where = (test, "test") if number >= 36 else (train, "train")
-        into += items(sound, f"{where}/{part.name}", "good", truth=True)
-        test += items(bad, f"test/{part.name}", "defect", {p.stem: [label] for p, label in labels.items()})
-    return train, test
-
-
-def cells(folder: Path) -> list[tuple[Path, float, str]]:
-    """(image, probability of a defect, type) per line of ELPV's labels.csv, whose columns are parted by spaces."""
-    table = folder / "labels.csv"
-    found = []
-    lines = table.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
-    for number, line in enumerate(lines, 1):
-        try:
-            path, probability, kind = line.split()
-            found.append((folder / "images" / PurePosixPath(path).name, float(probability), kind))
-        except ValueError:
-            raise LabError(f"{table}: line {number} is not ELPV's path, probability and type of a cell") from None
-    return found
-
-
-def elpv(folder: Path, category: str, seed: int) -> Split:
-    """ELPV gives no split: every fifth cell of probability 0 is tested, all of probability 1 are.
-
-    Those of 1/3 and 2/3 are in neither: whoever labelled them was not certain, so they are neither good to learn from
-    nor known to be bad. The set does not say which cells are of one module, so one may be on both sides.
-    """
-    of = {wanted: [p for p, sure, kind in cells(folder) if kind == category and sure == wanted] for wanted in (0, 1)}
-    learn, sound = every_fifth(sorted(of[0]))
-    test = items(sound, "test/good", "good") + items(sorted(of[1]), "test/defect", "defect")
-    return items(learn, "train/good", "good"), test
-
-
-FABRIC_DEFECTS = {
-    "002": "broken end", "006": "broken yarn", "010": "broken pick", "016": "weft curling", "019": "fuzzy ball",
-    "022": "cut selvage", "023": "crease", "025": "warp ball", "027": "knots", "029": "contamination", "030": "nep",
-    "036": "weft crack",
-}  # fmt: skip
-
-
-def fabric(image: Path) -> tuple[str, str]:
-    """(defect, fabric) of AITEX's names, number_defect_fabric.png; empty for another name."""
-    named = re.fullmatch(r"\d+_(\d+)_(\d+)", image.stem)
-    return (named[1], named[2]) if named else ("", "")
-
-
-def fabrics(folder: Path) -> list[str]:
-    """AITEX's codes of fabrics with sound strips."""
-    return sorted({fabric(p)[1] for roll in folders(folder / "NODefect_images") for p in images(roll)} - {""})
-
-
-def aitex(folder: Path, category: str, seed: int) -> Split:
-    """AITEX gives no split: of each roll every fifth sound strip is tested; a fabric without any is no category."""
-    train: list[Item] = []
-    test: list[Item] = []
-    for roll in folders(folder / "NODefect_images"):
-        learn, sound = every_fifth([p for p in images(roll) if fabric(p)[1] == category])
-        train += items(learn, f"train/good/{roll.name}", "good")
-        test += items(sound, f"test/good/{roll.name}", "good", truth=True)
-    truth = masks(folder / "Mask_images")
-    for path in images(folder / "Defect_images"):
-        defect, own = fabric(path)
-        if own == category:
-            name = FABRIC_DEFECTS.get(defect, defect)
-            test += items([path], f"test/{name}", name, truth)
-    return train, test
-
-
-def good_and_bad(folder: Path, category: str, seed: int) -> Split:
-    """A fifth of the good images, drawn by `seed`, is for the test; all are to learn from where none are bad."""
-    good, bad = images(folder / "good"), images(folder / "bad")
-    truth = masks(folder / "mask") | masks(folder / "masks")
-    order = np.random.default_rng(seed).permutation(len(good))
-    chosen = set(order[: round(len(good) / 5)].tolist() if bad else [])
-    train = items([p for n, p in enumerate(good) if n not in chosen], "train/good", "good")
-    test = items([p for n, p in enumerate(good) if n in chosen], "test/good", "good", truth=bool(truth))
-    return train, test + items(bad, "test/bad", "bad", truth)
-
-
-def only_good(folder: Path, category: str, seed: int) -> Split:
-    return items(images(folder), "train/good", "good"), []
+LAYOUTS = (  # the first that fits is taken
+    Layout(
+        "MVTec 3D-AD",
+        "train/good/rgb and test/<defect>/rgb, with test/<defect>/gt/<name>.png",
+        lambda folder: (folder / "train" / "good" / "rgb").is_dir() and (folder / "test").is_dir(),
+        layout_splits.mvtec_3d,
+        beside=True,
+        parent=True,
+    ),
+    Layout(
+        "MVTec AD",
+        "train/good and test/<defect>, with ground_truth/<defect>/<name>_mask.png",
+        lambda folder: (folder / "train" / "good").is_dir() and (folder / "test").is_dir(),
+        layout_splits.train_and_test,
+        beside=True,
+        parent=True,
+    ),
+    Layout(
+        "BTAD",
+        "train/ok, test/ok and test/ko, with ground_truth/ko/<name>.png",
+        lambda folder: (folder / "train" / "ok").is_dir() and (folder / "test").is_dir(),
+        partial(layout_splits.train_and_test, good="ok"),
+        beside=True,
+        parent=True,
+    ),
+    Layout(
+        "VisA",
+        "Data/Images/Normal and Data/Images/Anomaly, with Data/Masks/Anomaly/<name>.png",
+        lambda folder: all((folder / "Data" / "Images" / name).is_dir() for name in ("Normal", "Anomaly")),
+        layout_splits.visa,
+        beside=True,
+        parent=True,
+    ),
+    Layout(
+        "DAGM 2007",
+        "Train and Test, each with Label/<name>_label.PNG",
+        lambda folder: all((folder / side / "Label").is_dir() for side in ("Train", "Test")),
+        layout_splits.dagm,
+        beside=True,
+        parent=True,
+    ),
+    Layout(
+        "MTD",
+        "MT_Free/Imgs and MT_<defect>/Imgs, a .jpg image and a .png mask of the same name",
+        lambda folder: (folder / "MT_Free" / "Imgs").is_dir(),
+        layout_splits.magnetic_tile,
+    ),
+    Layout(
+        "KolektorSDD",
+        "kos<number>/Part<number>.jpg with Part<number>_label.bmp",
+        lambda folder: any(any(part.glob("Part*_label.bmp")) for part in layout_splits.kolektor_parts(folder)),
+        layout_splits.kolektor,
+    ),
+    Layout(
+        "ELPV",
+        "images and labels.csv, whose lines are path, probability and type of a cell",
+        lambda folder: (folder / "labels.csv").is_file() and (folder / "images").is_dir(),
+        layout_splits.elpv,
+        categories=lambda folder: sorted({cell_type for _, _, cell_type in layout_splits.elpv_cells(folder)}),
+    ),
+    Layout(
+        "AITEX",
+        "NODefect_images/<roll>/<number>_000_<fabric>.png and Defect_images, with Mask_images/<name>_mask.png",
+        lambda folder: (folder / "NODefect_images").is_dir() and (folder / "Defect_images").is_dir(),
+        layout_splits.aitex,
+        categories=layout_splits.aitex_fabrics,
+    ),
+    Layout(
+        "good and bad",
+        "a folder good, beside it perhaps bad and mask",
+        lambda folder: bool(list_images(folder / "good")),
+        layout_splits.good_and_bad,
+        beside=True,
+    ),
+    Layout(
+        "good only", "images right inside, all of them good, no masks among them", _only_images, layout_splits.good_only
+    ),
+)

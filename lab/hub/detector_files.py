@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from ..errors import LabError
-from .downloads import readable_errors
+from .hub_errors import readable_errors
 
 FILE = "detector.safetensors"
 PICKLES = (".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth")

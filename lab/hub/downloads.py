@@ -1,15 +1,15 @@
-"""The Hugging Face Hub and other addresses: what lies there, and files from there, whole or not at all.
+"""Files from the Hugging Face Hub and other addresses: listed, downloaded, continued where they broke off, checked.
 
-Kept by content: a file's place in the cache is named after its hash, so what has a place was checked, a file of another
-revision never takes it, and a download that broke off is found again and continued. The Hub's own client starts anew
-there; its listings, log-in and errors are used.
+A file's place in the cache is named after its hash: what is in its place was checked, a file of another revision never
+takes it, and a partial download is found again and continued. The Hub's own client would start it anew, so only its
+listings, log-in and errors are used.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
+import functools
 import hashlib
 import os
 import shutil
@@ -21,69 +21,82 @@ from pathlib import Path
 
 from ..errors import Cancelled, LabError
 from ..progress import Report, no_report
+from .hub_errors import NotFound, http_status, readable_errors
 
-ATTEMPTS, PAUSE = 4, 1.0  # in a row without one byte, and seconds between them
+ATTEMPTS = 4  # in a row that bring no byte
+PAUSE = 1.0  # seconds between them
 WORKERS = 8  # files at a time
-
-
-OFFLINE = "not at hand, and HF_HUB_OFFLINE keeps this machine off the net; unset it to fetch this"
-
-
-class NotFound(LabError):
-    """This source cannot give it, however often it is asked; another one might."""
 
 
 @dataclasses.dataclass(frozen=True)
 class File:
-    """digest: its SHA-256 (64 hex digits), or the hash git has for it (40)."""
+    """A file to download.
 
-    path: str  # as its repository names it; untrusted
+    path    as its repository names it; untrusted
+    size    bytes
+    digest  its SHA-256 (64 hex digits), or its hash in git (40)
+    """
+
+    path: str
     url: str
     size: int
     digest: str
 
     @property
     def place(self) -> Path:
+        """Where the file lies once it is downloaded and checked."""
         return cache_folder() / "downloads" / self.digest
 
 
 @dataclasses.dataclass(frozen=True)
 class Repository:
+    """What a repository of the Hub holds.
+
+    revision  the commit
+    licence   as its card names it, e.g. "cc-by-nc-sa-4.0"; "" where it does not
+    """
+
     id: str
-    revision: str  # the commit
-    licence: str  # as its card names it, e.g. "cc-by-nc-sa-4.0", "" where it does not
+    revision: str
+    licence: str
     files: tuple[File, ...]
 
     @property
     def terms(self) -> str:
         """The licence in words."""
         if self.licence.startswith("cc"):
-            kind, _, version = self.licence.removeprefix("cc").strip("-").rpartition("-")
-            return f"CC {kind.upper()} {version}" if kind != "0" else f"CC0 {version}"
+            terms, _, version = self.licence.removeprefix("cc").strip("-").rpartition("-")
+            return f"CC {terms.upper()} {version}" if terms != "0" else f"CC0 {version}"
         return " ".join(self.licence.split())[:100] or "its page states no licence, ask its owner"
 
 
 def cache_folder() -> Path:
-    """The folder of all that was fetched or fitted: LAB_CACHE, else ~/.cache/anomaly-lab."""
+    """The folder of everything downloaded or fitted: LAB_CACHE, else ~/.cache/anomaly-lab."""
     return Path(os.environ.get("LAB_CACHE") or "~/.cache/anomaly-lab").expanduser()
 
 
 def megabytes(size: int) -> str:
+    """A number of bytes in words: "12.3 MB", from a thousand on "1.23 GB"."""
     return f"{size / 1e6:,.1f} MB" if size < 1e9 else f"{size / 1e9:,.2f} GB"
 
 
-def repository(name: str, kind: str = "dataset") -> Repository:
-    """What a repository "user/name" holds; `kind` is "dataset" or "model". LabError where the Hub does not tell."""
+def repository(name: str, repo_type: str = "dataset") -> Repository:
+    """What a repository "user/name" holds; `repo_type` is "dataset" or "model". Raises LabError, NotFound."""
     with readable_errors(name, online=True):
         import huggingface_hub
 
         api = huggingface_hub.HfApi(endpoint=_endpoint())
-        info = api.repo_info(name, repo_type=kind)
-        tree = api.list_repo_tree(name, repo_type=kind, revision=info.sha, recursive=True)
+        info = api.repo_info(name, repo_type=repo_type)
+        tree = api.list_repo_tree(name, repo_type=repo_type, revision=info.sha, recursive=True)
+        url = functools.partial(
+            huggingface_hub.hf_hub_url, name, repo_type=repo_type, revision=info.sha, endpoint=_endpoint()
+        )
         files = tuple(
             File(
                 entry.path,
-                huggingface_hub.hf_hub_url(name, entry.path, repo_type=kind, revision=info.sha, endpoint=_endpoint()),
+                huggingface_hub.hf_hub_url(
+                    name, entry.path, repo_type=repo_type, revision=info.sha, endpoint=_endpoint()
+                ),
                 entry.size,
                 entry.lfs.sha256 if entry.lfs else entry.blob_id,
             )
@@ -95,37 +108,39 @@ def repository(name: str, kind: str = "dataset") -> Repository:
 
 
 def remote_file(url: str, sha256: str) -> File:
-    """A file outside of the Hub, whose hash is known. LabError where its server does not tell its size."""
+    """A file outside of the Hub, whose hash is known. Raises LabError where its server does not say its size."""
     with readable_errors(url, online=True):
         import huggingface_hub
 
-        answer = huggingface_hub.get_session().head(url, timeout=30, headers={"Accept-Encoding": "identity"})
-        huggingface_hub.hf_raise_for_status(answer)
-        return File(url.rsplit("/", 1)[-1], url, int(answer.headers["Content-Length"]), sha256)
+        response = huggingface_hub.get_session().head(url, timeout=30, headers={"Accept-Encoding": "identity"})
+        huggingface_hub.hf_raise_for_status(response)
+        return File(url.rsplit("/", 1)[-1], url, int(response.headers["Content-Length"]), sha256)
 
 
 def fetch(files: Sequence[File], report: Report = no_report) -> None:
-    """Downloads what is not in its place yet, several at a time. Raises LabError, or what `report` raises; what came
-    by then is kept and continued by the next call."""
-    wanted = list({file.digest: file for file in files}.values())
-    total, here, stop, lock = sum(file.size for file in wanted), 0, threading.Event(), threading.Lock()
+    """Downloads what is not in its place yet, several files at a time.
 
-    def tell(count: int) -> None:
-        nonlocal here
+    Raises LabError, or what `report` raises; what was downloaded by then is kept, the next call continues it.
+    """
+    wanted = list({file.digest: file for file in files}.values())
+    total, received, stop, lock = sum(file.size for file in wanted), 0, threading.Event(), threading.Lock()
+
+    def count(size: int) -> None:
+        nonlocal received
         if stop.is_set():
             raise Cancelled
         with lock:
-            here += count
+            received += size
 
     with download_lock(report), ThreadPoolExecutor(WORKERS) as pool:
-        _room(sum(file.size for file in wanted if not file.place.is_file()), cache_folder())
-        left = {pool.submit(_whole, file, tell) for file in wanted}
+        _check_space(sum(file.size for file in wanted if not file.place.is_file()), cache_folder())
+        pending = {pool.submit(_fetch_file, file, count) for file in wanted}
         try:
-            while left:
-                done, left = wait(left, timeout=0.2, return_when=FIRST_COMPLETED)
+            while pending:
+                done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
                 for job in done:
                     job.result()
-                report(min(here / max(total, 1), 1.0), f"{megabytes(here)} of {megabytes(total)}")
+                report(min(received / max(total, 1), 1.0), f"{megabytes(received)} of {megabytes(total)}")
         except BaseException:
             stop.set()
             pool.shutdown(cancel_futures=True)
@@ -134,14 +149,13 @@ def fetch(files: Sequence[File], report: Report = no_report) -> None:
 
 @contextlib.contextmanager
 def download_lock(report: Report = no_report) -> Iterator[None]:
-    """One download at a time in a cache, or two would write into one file; others hear that they wait."""
+    """Allows one download at a time in a cache, or two would write into one file; others report that they wait."""
     import filelock
 
     with readable_errors("the lab's cache"):
         (cache_folder() / "downloads").mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(
-            cache_folder() / "downloads" / ".lock", is_singleton=True
-        )  # its holder may take it again
+        path = cache_folder() / "downloads" / ".lock"
+        lock = filelock.FileLock(path, is_singleton=True)  # its holder may take it again
         while True:
             try:
                 lock.acquire(timeout=0.5)
@@ -154,129 +168,67 @@ def download_lock(report: Report = no_report) -> Iterator[None]:
         lock.release()
 
 
-def _whole(file: File, tell: Callable[[int], None]) -> None:
-    """One file at its place: continued, checked, then given its name."""
+def _fetch_file(file: File, count: Callable[[int], None]) -> None:
+    """Downloads one file: continues it, checks it, then moves it to its place."""
     if file.place.is_file():
-        return tell(file.size)
+        return count(file.size)
     with readable_errors(file.path, online=True):
         part = file.place.with_suffix(".part")
         part.touch()
         if part.stat().st_size > file.size:
             part.write_bytes(b"")
-        tell(part.stat().st_size)
+        count(part.stat().st_size)
         import huggingface_hub.errors
 
-        idle = 0
-        while (have := part.stat().st_size) < file.size:
+        failures = 0
+        while (start := part.stat().st_size) < file.size:
             try:
-                _more(file, part, have, tell)
-            except huggingface_hub.errors.HTTPError as error:
-                idle = 0 if part.stat().st_size > have else idle + 1
-                if idle == ATTEMPTS or 400 <= _status(error) < 500:
+                _append_rest(file, part, start, count)
+            except huggingface_hub.errors.HTTPError as error:  # type: ignore[attr-defined]
+                failures = 0 if part.stat().st_size > start else failures + 1
+                if failures == ATTEMPTS or 400 <= http_status(error) < 500:
                     raise
-                time.sleep(PAUSE if idle else 0)
+                time.sleep(PAUSE if failures else 0)
         if _digest(part, file) != file.digest:
             part.unlink()
-            raise NotFound(
-                f"{file.path}: its bytes are not those its hash was made of, so it was thrown away; try again"
-            )
+            raise NotFound(f"{file.path}: its bytes do not have the expected hash, so it was deleted; try again")
         os.replace(part, file.place)
 
 
-def _more(file: File, part: Path, have: int, tell: Callable[[int], None]) -> None:
-    """One request for what is missing after `have` bytes."""
+def _append_rest(file: File, part: Path, start: int, count: Callable[[int], None]) -> None:
+    """One request for the bytes from `start` on."""
     import huggingface_hub
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-    if "/resolve/" in file.url:  # nobody but the Hub is shown its token
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+    if "/resolve/" in file.url:  # only the Hub may see its token
         headers |= build_hf_headers(library_name="annotation-free-anomaly-lab")
-    with huggingface_hub.get_session().stream("GET", file.url, headers=headers, timeout=30) as answer:
-        huggingface_hub.hf_raise_for_status(answer)
-        if answer.status_code != 206:
-            tell(-have)  # a server that knows no ranges begins again
-        with open(part, "ab" if answer.status_code == 206 else "wb") as out:
-            for chunk in answer.iter_raw():
+    with huggingface_hub.get_session().stream("GET", file.url, headers=headers, timeout=30) as response:
+        huggingface_hub.hf_raise_for_status(response)
+        continues = response.status_code == 206
+        if not continues:
+            count(-start)  # a server that knows no ranges begins again
+        with open(part, "ab" if continues else "wb") as out:
+            for chunk in response.iter_raw():
                 out.write(chunk)
-                tell(len(chunk))
+                count(len(chunk))
 
 
 def _digest(path: Path, file: File) -> str:
+    """SHA-256 of a file's bytes, or git's hash of them: whichever `file.digest` is."""
     digest = hashlib.sha256() if len(file.digest) == 64 else hashlib.sha1(b"blob %d\0" % file.size)
     with open(path, "rb") as data:
-        while chunk := data.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(data, lambda: digest).hexdigest()
 
 
-def _room(size: int, folder: Path) -> None:
-    """LabError unless a disk has so many bytes free."""
+def _check_space(size: int, folder: Path) -> None:
+    """Raises LabError unless the folder's disk has so many bytes free."""
     while not folder.exists():
         folder = folder.parent
     if (free := shutil.disk_usage(folder).free) < size:
-        raise LabError(
-            f"{folder}: {megabytes(size)} are needed and {megabytes(free)} free; make room, or set LAB_CACHE elsewhere"
-        )
+        advice = "make room, or set LAB_CACHE elsewhere"
+        raise LabError(f"{folder}: {megabytes(size)} are needed and {megabytes(free)} free; {advice}")
 
 
 def _endpoint() -> str | None:
     return os.environ.get("HF_ENDPOINT")  # read at each call; the client reads it once, when it is imported
-
-
-# Errors ----------------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def readable_errors(what: str, online: bool = False) -> Iterator[None]:
-    """What goes wrong with the Hub, the line or the disk, as one LabError that says what to do.
-
-    `online`: what needs the net, and is not even tried where HF_HUB_OFFLINE forbids it.
-    """
-    if online and os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        raise LabError(f"{what}: {OFFLINE}")
-    try:
-        yield
-    except (LabError, Cancelled):
-        raise
-    except Exception as error:  # the client has dozens of classes, and those of what it stands on
-        kind, words = _reason(error, online)
-        if not words:
-            raise
-        raise kind(f"{what}: {words}") from error
-
-
-def _reason(error: Exception, online: bool) -> tuple[type[LabError], str]:
-    import huggingface_hub.errors as known
-
-    status = _status(error)
-    if isinstance(error, known.HFValidationError):
-        return LabError, "no name for a repository; it must be user/name"
-    if isinstance(error, known.GatedRepoError):
-        return NotFound, "is gated; ask for access on its page at the Hub, then log in with `hf auth login`"
-    if isinstance(error, (known.RepositoryNotFoundError, known.DisabledRepoError)):
-        return (
-            NotFound,
-            "no such repository at the Hub, or a private one; check the name, or log in with `hf auth login`",
-        )
-    if isinstance(error, (known.EntryNotFoundError, known.RevisionNotFoundError)) or status in (404, 410):
-        return NotFound, "is not there any more; try again, and if it stays so name another source"
-    if status in (401, 403):
-        return LabError, "access was refused; log in with `hf auth login`, or renew HF_TOKEN"
-    if status == 429:
-        return LabError, "too many requests for now; wait some minutes and run the same again, it continues"
-    if isinstance(error, known.OfflineModeIsEnabled):
-        return LabError, OFFLINE
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return LabError, "the disk is full; make room or set LAB_CACHE elsewhere, then run the same again, it continues"
-    if isinstance(error, (known.HTTPError, ConnectionError, TimeoutError)):
-        why = f"answered {status}" if status else "cannot be reached or broke off"
-        return LabError, f"its server {why}; run the same again when the connection holds, it continues"
-    if isinstance(error, OSError):
-        return LabError, f"cannot be written ({error.strerror or error}); name a folder of yours with LAB_CACHE or --to"
-    if online and isinstance(error, (KeyError, ValueError)):
-        return LabError, "what answered is not the Hub; check HF_ENDPOINT, and whether the network asks for a log-in"
-    return LabError, ""
-
-
-def _status(error: Exception) -> int:
-    return getattr(getattr(error, "response", None), "status_code", 0)

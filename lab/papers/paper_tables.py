@@ -34,7 +34,9 @@ class Claim(NamedTuple):
 
 @functools.cache
 def load_tables() -> dict[str, Any]:
-    return json.loads(resources.files(__package__).joinpath("tables.json").read_text(encoding="utf-8"))
+    text = resources.files(__package__).joinpath("tables.json").read_text(encoding="utf-8")
+    tables: dict[str, Any] = json.loads(text)
+    return tables
 
 
 def combinations(method: str) -> list[list[str]]:

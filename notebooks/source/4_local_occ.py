@@ -23,7 +23,7 @@ from scipy.signal import find_peaks
 from show import code, compared, distributions, measured, pixels, row, symbols
 
 from lab import Detector, data, metrics
-from lab.data.unaligned import unaligned
+from lab.data.rotated_sets import unaligned
 from lab.methods.local_occ import dgm, matching, warps
 from lab.methods.local_occ.local_occ import LocalOCC, half_distance, occ_loss, parallel, singular_vectors
 from lab.parts import perlin

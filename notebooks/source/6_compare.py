@@ -17,7 +17,8 @@ from scipy import stats
 from show import code, row, table
 
 from lab import METHODS, data, metrics
-from lab.bench import runs
+from lab.bench.measurement import Bench
+from lab.bench.row_text import format_value
 from lab.plots import BLUE, INK, ORANGE
 
 CATEGORIES = ("cloth", "connector", "washer")
@@ -40,13 +41,13 @@ def small(category):
 
 datasets = [small(category) for category in CATEGORIES]
 methods = [(method, {"": METHODS[method].presets()["live"].replace(size=128)}) for method in METHOD_IDS]
-runner = runs.Bench(folds=0, train=12)
+runner = Bench(folds=0, train=12)
 rows = list(runner.run(datasets, methods, seeds=[0]))
 row({f"{d.category}, {d.test[8].defect}": d.test[8].image() for d in datasets})
 
 # %%
 COLUMNS = ("image_auroc", "pixel_auroc", "pixel_ap", "aupro", "margin", "overlap")
-told = [[r["category"], r["method"], *(runs.format_value(r[column]) for column in COLUMNS)] for r in rows]
+told = [[r["category"], r["method"], *(format_value(r[column]) for column in COLUMNS)] for r in rows]
 table(["category", "method", *COLUMNS], told)
 
 # %% [markdown]

@@ -1,4 +1,4 @@
-"""A small circuit board: parts with places, solder, traces under green mask. See scenes_objects for the convention."""
+"""The board: a small circuit board, with parts in their places, solder, and traces under green mask."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .drawing import (
     wander,
 )
 
-# kind of part, place (u, v), half sides (a, b), colour of its body; half pixels from the board's middle
+# type of part, place (u, v), half sides (a, b), colour of its body; half pixels from the board's middle
 PARTS = (
     ("chip", -62, -40, 66, 40, (0.026, 0.026, 0.029)),
     ("chip", 112, 74, 36, 28, (0.03, 0.03, 0.033)),
@@ -69,7 +69,7 @@ def lead(u: Field, v: Field, half_u: float, half_v: float) -> Field:
     return box(u - k * pitch, np.abs(v) - half_v - 7, 5.2, 11, 2)
 
 
-def board(rng: Generator, kind: str, odd: Generator) -> Field:
+def board(rng: Generator, defect_type: str, defect_rng: Generator) -> Field:
     """Green board with chips, an electrolytic can, and chip resistors and capacitors, all in their places."""
     light, frame = Light.drawn(rng, 0.55, 0.75), Frame.drawn(rng, 0.0, 0.02)
     u, v = frame.fields()
@@ -94,10 +94,14 @@ def board(rng: Generator, kind: str, odd: Generator) -> Field:
     paint(canvas, (0.015, 0.015, 0.015), cover(spots - 3.6, 1.5))
     paint(canvas, (0.62, 0.52, 0.28), cover(holes - 19, 1.5))
 
-    which, (slip_u, slip_v, slip) = 3 + odd.integers(len(PARTS) - 3), (0.0, 0.0, 0.0)
-    if kind == "shifted_part":
-        way, far = odd.uniform(0, 2 * math.pi), odd.uniform(3, 13)
-        slip_u, slip_v, slip = far * math.cos(way), far * math.sin(way), odd.choice([-1, 1]) * odd.uniform(0.02, 0.35)
+    which, (slip_u, slip_v, slip) = 3 + defect_rng.integers(len(PARTS) - 3), (0.0, 0.0, 0.0)
+    if defect_type == "shifted_part":
+        direction, distance = defect_rng.uniform(0, 2 * math.pi), defect_rng.uniform(3, 13)
+        slip_u, slip_v, slip = (
+            distance * math.cos(direction),
+            distance * math.sin(direction),
+            defect_rng.choice([-1, 1]) * defect_rng.uniform(0.02, 0.35),
+        )
     solid: Field = np.zeros((SIDE, SIDE), np.float32)
     drawn: list[tuple] = []
     for n, (what, pu, pv, a, b, colour) in enumerate(PARTS):
@@ -113,7 +117,7 @@ def board(rng: Generator, kind: str, odd: Generator) -> Field:
         elif what == "chip":
             pad = lead(lu, lv, a, b)
             paint(canvas, [0.38 + 0.06 * rough[part]] * 3, cover(pad - 2, 1.5), part)
-        if n == which and kind == "missing_part":
+        if n == which and defect_type == "missing_part":
             continue
         if n == which:
             shift_u, shift_v, bend = shift_u + slip_u, shift_v + slip_v, bend + slip
@@ -145,31 +149,33 @@ def board(rng: Generator, kind: str, odd: Generator) -> Field:
         elif what == "can":
             wedge = np.maximum(body + 3, lu + 22)
             paint(canvas, (0.05, 0.05, 0.06), cover(wedge, 1.5) * 0.85, part)
-    flaw(odd, kind, frame, canvas, light, rough)
+    _paint_defect(defect_rng, defect_type, frame, canvas, light, rough)
     ground = flat((0.30, 0.30, 0.31), 1 + 0.04 * noise(rng, 3, 12, 48) + 0.02 * grain(rng, SIDE, SIDE))
     ground *= 1 - 0.7 * light.shadow(cover(edge), 9, 8)
     paint(ground, canvas, cover(edge))
     return ground
 
 
-def flaw(odd: Generator, kind: str, frame: Frame, canvas: Field, light: Light, rough: Field) -> None:
+def _paint_defect(
+    defect_rng: Generator, defect_type: str, frame: Frame, canvas: Field, light: Light, rough: Field
+) -> None:
     """Defects that lie on top of the finished board."""
-    x, y = frame.to_scene(odd.uniform(-200, 200), odd.uniform(-150, 150))
-    if kind == "bridge":  # solder between two legs of a chip
-        _, pu, pv, a, b, _ = PARTS[odd.integers(2)]
+    x, y = frame.to_scene(defect_rng.uniform(-200, 200), defect_rng.uniform(-150, 150))
+    if defect_type == "bridge":  # solder between two legs of a chip
+        _, pu, pv, a, b, _ = PARTS[defect_rng.integers(2)]
         count = math.floor((2 * a - 8) / 21)
-        gap = (odd.integers(count - 1) - (count - 2) / 2) * 21
-        blob_x, blob_y = frame.to_scene(pu + gap, pv + odd.choice([-1, 1]) * (b + odd.uniform(4, 13)))
-        drop = blob(odd, blob_x, blob_y, odd.uniform(12, 22), 0.12, 0.6)
+        gap = (defect_rng.integers(count - 1) - (count - 2) / 2) * 21
+        blob_x, blob_y = frame.to_scene(pu + gap, pv + defect_rng.choice([-1, 1]) * (b + defect_rng.uniform(4, 13)))
+        drop = blob(defect_rng, blob_x, blob_y, defect_rng.uniform(12, 22), 0.12, 0.6)
         gx, gy = slopes(-7 * drop)
         shine = 0.25 + 0.4 * light.on(gx, gy) + 0.5 * light.glint(gx, gy, 4)
         paint(canvas, flat((1, 1, 0.98), shine), step(drop - 0.2, 0.3))
-    elif kind == "flux":
-        spot = blob(odd, x, y, odd.uniform(22, 60), 0.2, 0.45) * odd.uniform(0.3, 0.8)
+    elif defect_type == "flux":
+        spot = blob(defect_rng, x, y, defect_rng.uniform(22, 60), 0.2, 0.45) * defect_rng.uniform(0.3, 0.8)
         ring = np.clip(4 * spot * (1 - spot) - 0.3, 0, 1)
         paint(canvas, (0.24, 0.19, 0.08), np.clip(0.35 * spot + 0.25 * ring, 0, 1) * (1 + 0.15 * rough))
-    elif kind == "scratch":
-        line = stroke(wander(odd, x, y, odd.uniform(60, 220), odd.uniform(0, 6), 0.06), reach=8)
-        wide = odd.uniform(0.6, 1.7)
-        colour = ((0.22, 0.36, 0.24), (0.5, 0.36, 0.22))[odd.integers(2)]
-        paint(canvas, colour, cover(line - wide, 1.6) * odd.uniform(0.5, 0.95))
+    elif defect_type == "scratch":
+        line = stroke(wander(defect_rng, x, y, defect_rng.uniform(60, 220), defect_rng.uniform(0, 6), 0.06), reach=8)
+        wide = defect_rng.uniform(0.6, 1.7)
+        colour = ((0.22, 0.36, 0.24), (0.5, 0.36, 0.22))[defect_rng.integers(2)]
+        paint(canvas, colour, cover(line - wide, 1.6) * defect_rng.uniform(0.5, 0.95))

@@ -22,6 +22,7 @@ S = 2 * SIDE
 Y, X = (2 * np.mgrid[:SIDE, :SIDE] - (SIDE - 1)).astype(np.float32)
 RIM = ((X**2 + Y**2) / (2 * SIDE**2)).astype(np.float32)  # 0 in the middle, 1 in the corners
 Field = np.ndarray
+Line = list[tuple[float, float]]
 Colour = Sequence[float] | Sequence[Field] | Field
 
 
@@ -34,12 +35,14 @@ def noise(rng: Generator, *cells: int, fall: float = 0.6) -> Field:
     """Sum of smooth random fields with so many cells a side, each weaker than the last by `fall`; deviation about 1."""
     side, power = SIDE // 2 if max(cells) <= SIDE // 4 else SIDE, sum(0.6 * fall ** (2 * k) for k in range(len(cells)))
     layers = (resize(grain(rng, n, n), side, side) * (fall**k / power**0.5) for k, n in enumerate(cells))
-    return resize(sum(layers)) if side < SIDE else sum(layers)
+    total: Field = sum(layers)
+    return resize(total) if side < SIDE else total
 
 
 def grain(rng: Generator, *shape: int) -> Field:
     """White noise of deviation 1, near enough to Gaussian: four random bytes a value, quicker than the real thing."""
-    return (rng.integers(0, 256, (4, *shape), np.uint8).sum(0, np.int16) - np.float32(510)) / np.float32(147.8)
+    total: Field = rng.integers(0, 256, (4, *shape), np.uint8).sum(0, np.int16)
+    return (total - np.float32(510)) / np.float32(147.8)
 
 
 def blur(field: Field, sigma: float) -> Field:
@@ -55,13 +58,15 @@ def cover(distance: Field, soft: float = 1.0) -> Field:
 
 def step(value: Field, soft: float) -> Field:
     """From 0 to 1 as the value passes 0, over a span of `soft`."""
-    return np.clip(0.5 + value / np.float32(soft), 0, 1)
+    share: Field = np.clip(0.5 + value / np.float32(soft), 0, 1)
+    return share
 
 
 def box(u: Field, v: Field, half_u: float | Field, half_v: float | Field, corner: float = 0.0) -> Field:
     """Signed distance to a rounded box around the origin."""
     du, dv = np.abs(u) - half_u + corner, np.abs(v) - half_v + corner
-    return np.sqrt(np.maximum(du, 0) ** 2 + np.maximum(dv, 0) ** 2) + np.minimum(np.maximum(du, dv), 0) - corner
+    outside: Field = np.sqrt(np.maximum(du, 0) ** 2 + np.maximum(dv, 0) ** 2)
+    return outside + np.minimum(np.maximum(du, dv), 0) - corner
 
 
 def stroke(*lines: Sequence[tuple[float, float]], reach: float = 16.0) -> Field:
@@ -83,15 +88,16 @@ def near(x0: float, y0: float, x1: float, y1: float) -> tuple[slice, slice]:
 
 def moved(field: Field, down: float, right: float) -> Field:
     """The field that many half pixels further, to the nearest pixel and away from zero; what leaves comes in again."""
-    steps = (int(math.copysign(math.ceil(abs(way) / 2), way)) for way in (down, right))
+    steps = (int(math.copysign(math.ceil(abs(shift) / 2), shift)) for shift in (down, right))
     return np.roll(field, tuple(steps), (0, 1))
 
 
-def wander(rng: Generator, x: float, y: float, length: float, angle: float, wild: float, steps: int = 14) -> list:
+def wander(rng: Generator, x: float, y: float, length: float, angle: float, wild: float, steps: int = 14) -> Line:
     """Points of a line of that length through (x, y) whose direction drifts by `wild` radians a step."""
     angles = angle + np.cumsum(rng.normal(0, wild, steps))
     points = np.cumsum(np.stack([np.cos(angles), np.sin(angles)], 1) * length / steps, 0)
-    return (points - points[steps // 2] + (x, y)).tolist()
+    line: Line = (points - points[steps // 2] + (x, y)).tolist()
+    return line
 
 
 def blob(rng: Generator, x: float, y: float, radius: float, rough: float = 0.3, soft: float = 0.3) -> Field:
@@ -157,7 +163,8 @@ class Light:
     def on(self, gx: Field, gy: Field) -> Field:
         """Lambert's cosine on a surface with these slopes, 1 when it faces the lamp."""
         lit = (self.z - gx * self.x - gy * self.y) / np.sqrt(1 + gx * gx + gy * gy)
-        return np.maximum(lit, 0)
+        cosine: Field = np.maximum(lit, 0)
+        return cosine
 
     def glint(self, gx: Field, gy: Field, sharp: float) -> Field:
         """Highlight in [0, 1] where the slopes mirror the lamp toward the camera."""
@@ -183,6 +190,18 @@ def flat(colour: Colour, shade: Field | float = 1.0) -> Field:
     return np.asarray(colour, np.float32)[:, None, None] * np.broadcast_to(np.asarray(shade, np.float32), (SIDE, SIDE))
 
 
+def ground(rng: Generator, colour: tuple[float, float, float], shadow: Field) -> Field:
+    """A matt table with grit and unevenness, in the shade of what lies on it."""
+    shade = 1 + 0.05 * noise(rng, 3, 12, 48, fall=0.7) + 0.025 * grain(rng, SIDE, SIDE)
+    return flat(colour, shade * (1 - 0.75 * np.clip(shadow, 0, 1)))
+
+
+def surface_point(rng: Generator, reach: float = 190) -> tuple[float, float]:
+    """Somewhere on a surface, not at its rim."""
+    x, y = rng.uniform(-reach, reach, 2)
+    return float(x), float(y)
+
+
 def camera(rng: Generator, canvas: Field) -> Field:
     """What the lens brings to the sensor: float32 (256, 256, 3) in [0, 255], gamma-coded, without noise."""
     tilt = rng.normal(0, 0.035, 2).tolist()
@@ -196,20 +215,23 @@ def camera(rng: Generator, canvas: Field) -> Field:
         view = view.swapaxes(1, 2)
     view = np.maximum(np.moveaxis(view, 0, 2).copy(), 0)
     view = 1 - np.exp(-1.25 * view - 0.55 * view * view)  # soft shoulder: highlights do not clip
-    return 255 * np.power(view, np.float32(1 / 2.2))
+    grey: Field = 255 * np.power(view, np.float32(1 / 2.2))
+    return grey
 
 
 def sensor(rng: Generator, view: Field) -> np.ndarray:
     """Shot and read noise, then eight bits: uint8 (256, 256, 3)."""
     gain = rng.uniform(0.10, 0.22)
     dust = grain(rng, *view.shape) + grain(rng, *view.shape[:2], 1)
-    return np.clip(np.rint(view + dust * (0.5 + gain * np.sqrt(view))), 0, 255).astype(np.uint8)
+    noisy: Field = np.rint(view + dust * (0.5 + gain * np.sqrt(view)))
+    return noisy.clip(0, 255).astype(np.uint8)
 
 
-def visible(odd: Field, plain: Field, step: float = 5.0) -> np.ndarray:
+def visible(defective: Field, plain: Field, step: float = 5.0) -> np.ndarray:
     """Where two views of a scene differ by `step` grey levels or more, specks dropped, pinholes filled: bool (H, W)."""
-    change = np.abs(odd - plain).max(2)
+    change = np.abs(defective - plain).max(2)
     mask = ndimage.binary_closing(np.pad(change >= step, 2), np.ones((3, 3), bool))[2:-2, 2:-2]
     parts, count = ndimage.label(ndimage.binary_fill_holes(mask), np.ones((3, 3), int))
     sizes = np.bincount(parts.ravel(), minlength=count + 1)
-    return ((sizes >= 6) & (np.arange(count + 1) > 0))[parts]
+    mask = ((sizes >= 6) & (np.arange(count + 1) > 0))[parts]
+    return np.asarray(mask)

@@ -7,9 +7,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ... import data
-from ...data import pull as sets_of_the_hub
+from ...data import pulled_sets
 from ...data.download_sources import Offer
-from ...data.known_sets import KNOWN
+from ...data.downloadable_sets import DOWNLOADABLE
 from ...errors import Cancelled, LabError
 from ...hub import downloads
 from ...parts import features, pretrained_weights
@@ -60,7 +60,7 @@ class Wanted:
             raise Cancelled
 
         try:
-            sets_of_the_hub.pull(self.source, self.name, announce=heard, report=report)
+            pulled_sets.pull(self.source, self.name, announce=heard, report=report)
         except Cancelled:
             if offers:
                 return Wanted(self.source, self.name, offers[0].licence, offers[0].size, offers[0].source)
@@ -70,14 +70,14 @@ class Wanted:
     def fetch(self, report: Report = no_report) -> None:
         """Downloads it, continuing what broke off. LabError in one sentence; Cancelled by `report`."""
         if self.source:
-            sets_of_the_hub.pull(self.source, self.name, report=report)
+            pulled_sets.pull(self.source, self.name, report=report)
         else:
             pretrained_weights.fetch(self.name, report=report)
 
 
 def missing(view: View) -> Wanted | None:
     """The first thing of a view that is not here but could be fetched."""
-    known = KNOWN.get(view.source)
+    known = DOWNLOADABLE.get(view.source)
     if known and view.category in known.counts and view.category not in here(view.source):
         return Wanted(view.source, view.category, known.licence)
     return Wanted("", view.backbone) if view.backbone and not features.at_hand(view.backbone) else None
@@ -93,12 +93,12 @@ def here(source: str) -> list[str]:
 
 def sets() -> list[Choice]:
     held = list(data.sets())
-    return [(name, name) for name in held] + [(f"{name} ({AWAY})", name) for name in KNOWN if name not in held]
+    return [(name, name) for name in held] + [(f"{name} ({AWAY})", name) for name in DOWNLOADABLE if name not in held]
 
 
 def categories(source: str) -> list[Choice]:
     held = here(source)
-    away = [name for name in KNOWN[source].counts if name not in held] if source in KNOWN else []
+    away = [name for name in DOWNLOADABLE[source].counts if name not in held] if source in DOWNLOADABLE else []
     return [(name, name) for name in held] + [(f"{name} ({AWAY})", name) for name in away]
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ... import metrics, plots
-from ...data import folders, samples
-from ...data.known_sets import KNOWN
+from ...data import samples
+from ...data.downloadable_sets import DOWNLOADABLE
+from ...data.licences import LICENCES
 from ...methods import METHODS
 from ...papers import survey
 from ..html.tables import board, coded, csv_link, sortable_table, table_component
@@ -145,14 +146,13 @@ def signs(words: str) -> str:
 
 def licence(name: str) -> str:
     """What is known of the licence of one of the survey's sets."""
-    pulled = survey.SETS[name].pulled
-    return KNOWN[pulled].licence if pulled else next(told.licence for told in folders.LAYOUTS if told.name == name)
+    return LICENCES[name]
 
 
 def sets() -> str:
     rows = []
     for name, told in survey.SETS.items():
-        counts = [sum(count) for count in KNOWN[told.pulled].counts.values()] if told.pulled else []
+        counts = [sum(count) for count in DOWNLOADABLE[told.pulled].counts.values()] if told.pulled else []
         held = f"{sum(counts):,} in {len(counts)} categories" if counts else ""
         rows.append([name, told.kind, told.size, held, licence(name).partition(": ")[2]])
     head = ["set", "kind", "says the survey", "official archive", "licence"]

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from ...bench import ablation, study_page
-from ...bench.ablation import Direction, Study
+from ...bench import paper_comparison, studies_readme
+from ...bench.paper_comparison import Comparison, format_claim, format_ours
+from ...bench.study_files import FIGURES as MEASURED_FIGURES
+from ...bench.study_files import Study
 from ...methods import METHODS
 from ...papers import paper_tables
 from ..html.tables import Cell, Facts, Origins, coded, csv_link, sortable_table
@@ -44,13 +46,13 @@ def measured(paper: str, number: str, studies: Sequence[Study], origins: Origins
         return ["<p>The survey proposes no method of its own, so nothing of it is measured here.</p>"]
     own = [study for study in studies if study["method"] == paper]
     if not own:
-        command = f"python -m lab bench --ablate {paper} --data SET --seeds 0,1,2 --out OUT"
+        command = f"python -m lab bench --ablate {paper} --data SET --seeds 0,1,2 --output DIR"
         return [
             f"<section><h2>Ours</h2><p>Nothing was measured yet of {escape(title(paper))}: "
             f"<code>{command}</code> measures it, and what it writes to OUT/ablation.json belongs into "
             "<code>lab/bench/studies/</code>.</p></section>"
         ]
-    found = [(study, d) for study in own for d in ablation.directions(study)]
+    found = [(study, d) for study in own for d in paper_comparison.compare(study)]
     claimed = [(study, d) for study, d in found if d.claim and names(d, paper, number)]
     every = "".join(figures(study, [d for of, d in found if of is study], origins) for study in own)
     if not claimed:
@@ -59,7 +61,7 @@ def measured(paper: str, number: str, studies: Sequence[Study], origins: Origins
             f"<section><h2>Ours</h2><p>Nothing that {called(number)} compares was measured here. What was measured "
             f"stands below, and beside {beside}.</p></section>{every}"
         ]
-    rule = (inspect.getdoc(ablation.mark) or "").partition("\n\n")[2]
+    rule = (inspect.getdoc(paper_comparison.mark) or "").partition("\n\n")[2]
     return [
         f"<section><h2>Ours, beside {called(number)}</h2><p>{glance([d for _, d in claimed])}</p></section>",
         compared(paper, number, claimed, origins),
@@ -68,20 +70,20 @@ def measured(paper: str, number: str, studies: Sequence[Study], origins: Origins
     ]
 
 
-def names(d: Direction, paper: str, number: str) -> bool:
+def names(d: Comparison, paper: str, number: str) -> bool:
     """Whether this table makes the claim; what the text says goes with every ablation table."""
     where = d.claim.where if d.claim else ""
     return where.startswith(f"Table {number},") or (not where.startswith("Table ") and number in switched(paper))
 
 
-def glance(found: Sequence[Direction]) -> str:
+def glance(found: Sequence[Comparison]) -> str:
     """How the claims fare, in one sentence; means over categories are not counted again."""
     counts = Counter(d.mark for d in found if "/" in d.place)
     told = ", ".join(f"{counts[mark]} {SHAPES[mark]} {mark}" for mark in SHAPES if counts[mark])
     return f"Of {counts.total()} measured directions that the paper names: {told}."
 
 
-def compared(paper: str, number: str, claimed: Sequence[tuple[Study, Direction]], origins: Origins) -> str:
+def compared(paper: str, number: str, claimed: Sequence[tuple[Study, Comparison]], origins: Origins) -> str:
     """The paper's deltas beside ours; a component's delta is the full setting minus the one without it."""
     rows, kept = list[list[str | Cell]](), list[list[Any]]()
     for study, d in sorted(claimed, key=lambda one: "/" in one[1].place):  # means first
@@ -92,8 +94,8 @@ def compared(paper: str, number: str, claimed: Sequence[tuple[Study, Direction]]
         own = (theirs, *seeds(study, d.place, d.component, d.figure))
         mark = Cell(f"{SHAPES[d.mark]} {d.mark}", own, of, f"mark {d.mark.partition(' ')[0]}")
         rows.append([
-            study_page.where(study, d.place), d.component, FIGURES[d.figure], mark, Cell(ablation.ours(d), own, of),
-            Cell(ablation.theirs(d.claim), (theirs,), 0), str(d.seeds), d.claim.where,
+            studies_readme.place_title(study, d.place), d.component, FIGURES[d.figure], mark, Cell(format_ours(d), own, of),
+            Cell(format_claim(d.claim), (theirs,), 0), str(d.seeds), d.claim.where,
         ])  # fmt: skip
         claim = [d.claim.full, d.claim.off, d.claim.delta, d.claim.where]
         kept.append([d.place, d.component, d.figure, d.mark, d.mean, d.sd, d.seeds, *claim, *(v for _, v in facts)])
@@ -104,14 +106,14 @@ def compared(paper: str, number: str, claimed: Sequence[tuple[Study, Direction]]
     return sortable_table(caption, head, rows, download=csv_link(f"{paper}-{number}-ours", columns, kept))
 
 
-def figures(study: Study, found: list[Direction], origins: Origins) -> str:
+def figures(study: Study, found: list[Comparison], origins: Origins) -> str:
     """All figures of a study: the full setting of each place as it is, then what each component off changes."""
-    head, rows = study_page.everything(study, found)
+    head, rows = studies_readme.figure_rows(study, found)
     of = {row[0]: origins.setdefault(provenance(study, row[0]), len(origins)) for row in rows}
     cells: list[list[str | Cell]] = [
         [place, off, count, *(
             Cell(value, seeds(study, place, off, figure), of[place])
-            for figure, value in zip(ablation.FIGURES, values, strict=True)
+            for figure, value in zip(MEASURED_FIGURES, values, strict=True)
         )]
         for place, off, count, *values in rows
     ]  # fmt: skip
@@ -131,14 +133,14 @@ def provenance(study: Study, place: str) -> Facts:
         ("data", ", ".join(f"{p}: {n} training images" for p, n in counts.items())),
         ("date", ", ".join(study["dates"])),
         ("command", "\n".join(commands)),
-        ("machine", "\n".join(map(study_page.machine, study["machines"]))),
+        ("machine", "\n".join(map(studies_readme.machine_title, study["machines"]))),
         ("version", study["version"]),
     )
 
 
 def plain(study: Study) -> str:
     """Its settings without the marks of Markdown."""
-    return study_page.settings(study).replace("`", "")
+    return studies_readme.settings_title(study).replace("`", "")
 
 
 def seeds(study: Study, place: str, component: str, figure: str) -> Facts:
@@ -146,7 +148,7 @@ def seeds(study: Study, place: str, component: str, figure: str) -> Facts:
     own = study["figures"].get(place)
     if own is None:
         members = [p for p in study["figures"] if p.startswith(f"{place.partition(',')[0]}/")]
-        deltas = [ablation.paired(study["figures"][p], component, figure) for p in members]
+        deltas = [paper_comparison.paired_deltas(study["figures"][p], component, figure) for p in members]
         told = {seed: statistics.fmean(d[seed] for d in deltas) for seed in deltas[0] if all(seed in d for d in deltas)}
         mean = ("mean over", ", ".join(p.partition("/")[2] for p in members))
         return (mean, *((f"seed {seed}", f"{delta:+.4f}") for seed, delta in told.items()))
@@ -156,12 +158,12 @@ def seeds(study: Study, place: str, component: str, figure: str) -> Facts:
     return tuple(
         (f"seed {seed}", f"{own['full'][seed][figure]:.4f} full, {own[component][seed][figure]:.4f} with {component}: "
                          f"{delta:+.4f}")
-        for seed, delta in ablation.paired(own, component, figure).items()
+        for seed, delta in paper_comparison.paired_deltas(own, component, figure).items()
     )  # fmt: skip
 
 
 def claimed_figures(claim: paper_tables.Claim, component: str) -> str:
     """The paper's own figures, where it prints any."""
     if claim.full is None:
-        return f"{ablation.theirs(claim)} in the full setting; {claim.where}"
-    return f"{claim.full:.4f} full, {claim.off:.4f} with {component}: {ablation.theirs(claim)}; {claim.where}"
+        return f"{format_claim(claim)} in the full setting; {claim.where}"
+    return f"{claim.full:.4f} full, {claim.off:.4f} with {component}: {format_claim(claim)}; {claim.where}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from ...bench import study_page
+from ...bench.study_files import read_studies
 from ...errors import LabError
 from ...methods import METHODS
 from ...papers import paper_tables, survey
@@ -83,7 +83,7 @@ def show(table: str) -> str:
     origins: Origins = {printed_facts(paper, number, told): 0}
     parts = [printed(paper, number, told)]
     try:
-        parts += measured(paper, number, study_page.read(), origins)
+        parts += measured(paper, number, read_studies(), origins)
     except LabError as error:
         parts.append(f"<p>{escape(error_message(error))}</p>")
     return board(parts, origins, f"tab=papers&table={table}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
-from ...bench import ablation
+from ...bench import ablation, paper_comparison, study_files
 from ...method import BaseSettings
 from ...papers import paper_tables
 from ...papers.paper_tables import Claim
@@ -54,7 +54,7 @@ def deltas(
     return [
         Delta(f, of_full[f], of_altered[f],
               paper_tables.claim(method, name, f, base=base, dataset=source, category=category) if name else None)
-        for f in ablation.FIGURES
+        for f in study_files.FIGURES
     ]  # fmt: skip
 
 
@@ -66,10 +66,10 @@ def shown(rows: Sequence[Delta], titles: Sequence[str], facts: Facts, method: st
     cells: list[list[str | Cell]] = []
     for row in rows:
         claim = row.claim
-        theirs: str | Cell = ablation.theirs(claim)
+        theirs: str | Cell = paper_comparison.format_claim(claim)
         if claim:
             told = "" if claim.full is None else f"{claim.full:.4f} published, {claim.off:.4f} altered; "
-            theirs = Cell(ablation.theirs(claim), (("paper", told + claim.where),), 0)
+            theirs = Cell(paper_comparison.format_claim(claim), (("paper", told + claim.where),), 0)
         cells.append([
             FIGURES[row.figure], number(row.full), number(row.altered), Cell(number(row.delta, "+"), (), 0), theirs,
             row.beside,

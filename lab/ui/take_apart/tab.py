@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from ... import data
-from ...bench import ablation
+from ...bench import paper_comparison
 from ...errors import LabError
 from ...lru_cache import LRUCache
 from .. import assets, phrases, variant
@@ -182,7 +182,7 @@ class TakeApart:
         """
         return [
             dict(figure=row.figure, as_published=row.full, altered=row.altered, difference=row.delta,
-                 paper=ablation.theirs(row.claim) if row.claim else None)
+                 paper=paper_comparison.format_claim(row.claim) if row.claim else None)
             for row in self.page(request).deltas()
         ]  # fmt: skip
 

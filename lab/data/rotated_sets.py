@@ -1,4 +1,4 @@
-"""MAD-RTO: a set of objects turned and cropped at random, so that a method can no longer count on their pose."""
+"""MAD-RTO: a set whose images are rotated and cropped at random, so that a method cannot rely on the objects' pose."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from .. import image_files
 from ..errors import LabError
 from .dataset import Dataset, Item
 
-SIDE = 256  # of every image of such a set
-PRESETS = {10: 224 / 256, 45: 224 / 256, 180: 0.9}  # largest turn, degrees -> side of the crop, share of the image's
+SIDE = 256  # pixels, of every image of such a set
+CROPS = {10: 224 / 256, 45: 224 / 256, 180: 0.9}  # largest rotation, degrees -> side of the crop, share of the image's
 
 
 def unaligned(dataset: Dataset, degrees: float = 10, seed: int = 0) -> Dataset:
-    """The set with every image turned by U(-degrees, degrees), cropped at random, and brought back to 256 x 256.
+    """The set with every image rotated by U(-degrees, degrees), cropped at random, and resized to 256 x 256.
 
     Image and mask share one draw, the same for one name and seed in every run; the border is replicated, masks take
     the nearest pixel. The crop is 224 of 256, at 180 degrees 0.9 of the side (local OCC 3.1 names no numbers; these are
-    those of the "unaligned MVTec" protocol, CFA's code). Images are read when asked for.
+    those of the "unaligned MVTec" protocol, CFA's code). Images are read only when asked for.
     Raises LabError for degrees outside 0 to 180.
     """
     if not 0 <= degrees <= 180:
-        raise LabError(f"degrees={degrees}: a set can be turned by 0 to 180 degrees")
-    share = PRESETS.get(round(degrees), PRESETS[10])
+        raise LabError(f"degrees={degrees}: a set can be rotated by 0 to 180 degrees")
+    share = CROPS.get(round(degrees), CROPS[10])
 
-    def turned(item: Item) -> Item:
+    def rotate(item: Item) -> Item:
         key = f"{dataset.name}/{dataset.category}/{item.name}/{seed}"
         rng = np.random.default_rng(np.frombuffer(hashlib.sha256(key.encode()).digest(), np.uint32))
         theta = np.deg2rad(rng.uniform(-degrees, degrees))
@@ -44,7 +44,7 @@ def unaligned(dataset: Dataset, degrees: float = 10, seed: int = 0) -> Dataset:
 
         return dataclasses.replace(item, image=image, mask=mask if item.mask else None)
 
-    train, test = (tuple(map(turned, items)) for items in (dataset.train, dataset.test))
+    train, test = (tuple(map(rotate, items)) for items in (dataset.train, dataset.test))
     return dataclasses.replace(dataset, name=f"{dataset.name}-rto{degrees:g}", train=train, test=test)
 
 
@@ -55,4 +55,5 @@ def _sample(field: np.ndarray, theta: float, shift: np.ndarray, share: float, or
     linear = scale @ rotation * share
     middle, centre = (SIDE - 1) / 2, (np.array(field.shape) - 1) / 2
     offset = centre + scale @ rotation @ shift * SIDE / 2 - linear @ np.full(2, middle)
-    return scipy.ndimage.affine_transform(field, linear, offset, (SIDE, SIDE), order=order, mode="nearest")
+    shape = (SIDE, SIDE)
+    return np.asarray(scipy.ndimage.affine_transform(field, linear, offset, shape, order=order, mode="nearest"))

@@ -1,4 +1,4 @@
-"""The sets this project knows where to get: their sources, licences and official numbers of images."""
+"""The sets that can be pulled by a name of ours: their sources, licences and official numbers of images."""
 
 from __future__ import annotations
 
@@ -6,18 +6,25 @@ import dataclasses
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from . import folders
+from .licences import LICENCES
 
 
 class Counts(NamedTuple):
-    train: int  # good images to learn from
-    good: int  # to test
-    bad: int  # to test, each with its mask
+    """Official numbers of images of one category.
+
+    train  good ones to train on
+    good   to test
+    bad    to test, each with its mask
+    """
+
+    train: int
+    good: int
+    bad: int
 
 
 @dataclasses.dataclass(frozen=True)
-class Known:
-    """A set whose sources this project knows; they are tried in order: a repository, an address, or a folder."""
+class DownloadableSet:
+    """A set whose sources are known; they are tried in order: a repository, an address, or a folder."""
 
     licence: str
     sources: tuple[str, ...]
@@ -25,19 +32,19 @@ class Known:
 
 
 def _counts(text: str) -> dict[str, Counts]:
+    """Category -> counts, from lines of a category and its three numbers."""
     rows = (row.split() for row in text.strip().splitlines())
     return {name: Counts(*map(int, numbers)) for name, *numbers in rows}
 
 
-_LICENCES = {layout.name: layout.licence for layout in folders.LAYOUTS}
 BTAD = "https://avires.dimi.uniud.it/papers/btad/btad.zip"
-SHA256 = {  # of whole archives, by their name: those of the makers
+SHA256 = {  # of the makers' own archives, by their name
     "mvtec_anomaly_detection.tar.xz": "cf4313b13603bec67abb49ca959488f7eedce2a9f7795ec54446c649ac98cd3d",
     "btad.zip": "461c9387e515bfed41ecaae07c50cf6b10def647b36c9e31d239ab2736b10d2a",
 }
-KNOWN = {
-    "mvtec": Known(
-        folders._NAMES["mvtec"],
+DOWNLOADABLE = {
+    "mvtec": DownloadableSet(
+        LICENCES["MVTec AD"],
         ("TheoM55/mvtec_all_objects_split", "foersben/mvtec-ad", "micguida1/mvtech_anomaly_detection"),
         _counts("""
             bottle     209 20  63
@@ -57,8 +64,8 @@ KNOWN = {
             zipper     240 32 119
         """),
     ),
-    "btad": Known(
-        _LICENCES["BTAD"],
+    "btad": DownloadableSet(
+        LICENCES["BTAD"],
         (BTAD,),
         _counts("""
             01  400  21  49
@@ -66,8 +73,8 @@ KNOWN = {
             03 1000 400  41
         """),
     ),
-    "visa": Known(
-        _LICENCES["VisA"],
+    "visa": DownloadableSet(
+        LICENCES["VisA"],
         ("BrachioLab/visa",),
         _counts("""
             candle     900 100 100

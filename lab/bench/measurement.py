@@ -1,0 +1,169 @@
+"""Measures the rows of a bench (AUROC, AP, AU-PRO, verdicts, cost): methods x settings x categories x seeds."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import json
+import resource
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from .. import image_files, metrics
+from ..calibration import MIN_IMAGES
+from ..data.dataset import Dataset
+from ..detector import Detector
+from ..errors import LabError
+from ..method import BaseSettings
+from ..methods import METHODS
+from ..parts import features, maps
+from ..progress import Report, no_report
+from ..version import __version__
+from .ablation import Variants
+from .provenance import provenance
+from .rows import Row, Rows
+
+
+@dataclasses.dataclass(kw_only=True)
+class Bench:
+    """How all rows of a run are measured. Raises LabError for a number of training images that is too small.
+
+    folds    a method that trains learns from all training images and is calibrated on that many further fits;
+             0 leaves out calibration and its columns (false alarms, misses): ranking alone, in a third of the time
+    native   score at each image's own size instead of at settings.size
+    train    train on at most so many images, chosen by `evenly_spaced`; None: on all
+    kept     rows that are there already are not measured again
+    command  the command line, for the rows
+    """
+
+    folds: int = 2
+    native: bool = False
+    train: int | None = None
+    kept: Rows = dataclasses.field(default_factory=Rows)
+    command: str = ""
+    report: Report = no_report
+
+    def __post_init__(self) -> None:
+        if self.train is not None and self.train < MIN_IMAGES:
+            raise LabError(f"{self.train} training images are too few: at least {MIN_IMAGES} are needed")
+
+    def run(
+        self, datasets: Iterable[Dataset], methods: Iterable[tuple[str, Variants]], seeds: Iterable[int]
+    ) -> Iterator[Row]:
+        """Yields each row when it is measured; all variants of one seed before the next seed."""
+        methods, seeds = list(methods), list(seeds)
+        for dataset in datasets:
+            read = functools.cache(lambda i, items=dataset.train: items[i].image())
+            for method, variants in methods:
+                for seed in seeds:
+                    yield from self._measure_variants(dataset, read, method, variants, seed)
+
+    def _measure_variants(
+        self, dataset: Dataset, read: Callable[[int], np.ndarray], method: str, variants: Variants, seed: int
+    ) -> Iterator[Row]:
+        """Rows of the same images and seed. Variants that differ only in what changes `score` share one fit."""
+        chosen = evenly_spaced(len(dataset.train), self.train, seed)
+        trainings: dict[str, list[str]] = {}
+        for name, settings in variants.items():
+            trainings.setdefault(self.training_key(method, settings), []).append(name)
+        for names in trainings.values():
+            detector = None
+            for name in names:
+                row = self._identity(dataset, method, name, variants, seed, len(chosen))
+                if kept := self.kept.find(row):
+                    yield kept
+                    continue
+                row |= dict(train_of=len(dataset.train), shared_fit=detector is not None)
+                if detector is None:
+                    detector, seconds = self._fit(method, variants[name], [read(i) for i in chosen], seed)
+                detector.method.settings = variants[name]
+                row |= self._test(detector, dataset) | dict(fit_seconds=seconds, peak_mb=_peak_memory())
+                row |= dict(notes=detector.method.notes) | provenance(self.command)
+                self.kept.add(row)
+                yield row
+
+    def training_key(self, method: str, settings: BaseSettings) -> str:
+        """The settings that the fit depends on, as text; all of them where it ends in a calibration of the scores."""
+        fields, calibrated = settings.fields(), self.folds or not METHODS[method].trains
+        values = {k: v for k, v in settings.as_dict().items() if calibrated or not fields[k].metadata["scoring"]}
+        return json.dumps(values, sort_keys=True)
+
+    def _identity(self, dataset: Dataset, method: str, name: str, variants: Variants, seed: int, train: int) -> Row:
+        """What is known of a row before it is measured: `rows.IDENTITY`."""
+        settings = variants[name]
+        row: Row = dict(dataset=dataset.name, category=dataset.category, method=method, seed=seed)
+        row |= dict(train=train, train_limit=self.train)
+        if name:
+            row |= dict(component=name, base=settings_digest(variants["full"]))
+        row |= dict(folds=self.folds if METHODS[method].trains else None)
+        row |= dict(eval_size="native" if self.native else settings.size, settings=settings.as_dict())
+        return row | dict(weights=features.backbone_weights(settings), version=__version__)
+
+    def _fit(self, method: str, settings: BaseSettings, good: list[np.ndarray], seed: int) -> tuple[Detector, float]:
+        """A detector, and the seconds its fit took."""
+        _reset_peak_memory()
+        detector = Detector(method, **settings.as_dict())
+        began = time.perf_counter()
+        detector.fit(good, seed=seed, report=self.report, folds=self.folds)
+        return detector, round(time.perf_counter() - began, 2)
+
+    def _test(self, detector: Detector, dataset: Dataset) -> Row:
+        """The figures of one detector on the category's test images."""
+        scores, anomaly_maps, masks, alarms, milliseconds = [], [], [], [], []
+        size, count = detector.settings.size, len(dataset.test)
+        for number, item in enumerate(dataset.test):
+            image = item.image()
+            began = time.perf_counter()
+            raw = detector.raw(image)
+            finding = detector.finding(raw, image.shape[:2]) if detector.calibration else None
+            milliseconds.append(1000 * (time.perf_counter() - began))
+            scores.append(float(raw.image_score[0]))
+            alarms.append(finding.verdict == "bad" if finding else False)
+            anomaly_map = maps.upsample(raw.anomaly_map, image.shape[:2]) if self.native else raw.anomaly_map
+            anomaly_maps.append(anomaly_map[0].cpu().numpy())
+            mask = item.mask() if item.mask else np.zeros(image.shape[:2], bool) if not item.bad else None
+            masks.append(mask if self.native or mask is None else image_files.resize_mask(mask, size))
+            self.report(number / count, f"detecting in {number + 1} of {count} images")
+        bad = [item.bad for item in dataset.test]
+        row: Row = {"image_auroc": metrics.image_auroc(bad, scores), **metrics.pixel_report(masks, anomaly_maps)}
+        row |= dict(good=bad.count(False), bad=bad.count(True))
+        if detector.calibration:
+            row |= dict(
+                false_alarms=sum(a and not b for a, b in zip(alarms, bad, strict=True)),
+                missed=sum(b and not a for a, b in zip(alarms, bad, strict=True)),
+                promised=detector.calibration.promise(detector.calibration.bad),
+            )
+        return row | dict(detect_ms=round(statistics.median(milliseconds), 1))
+
+
+def evenly_spaced(total: int, count: int | None, seed: int) -> list[int]:
+    """`count` of 0..total-1, evenly spaced, the first drawn by the seed; all where there are no more."""
+    if count is None or count >= total:
+        return list(range(total))
+    start = np.random.default_rng(seed).uniform()
+    return [int((i + start) * total / count) for i in range(count)]
+
+
+def settings_digest(settings: BaseSettings) -> str:
+    """The first 12 hex digits of SHA-256 over the settings: a short name for them."""
+    return hashlib.sha256(json.dumps(settings.as_dict(), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _reset_peak_memory() -> None:
+    with contextlib.suppress(OSError):  # not Linux, or not allowed: the peak is then the whole process's
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_memory() -> int:
+    """Largest resident memory since the last reset, MB."""
+    try:
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) // 1024
+    except (OSError, IndexError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

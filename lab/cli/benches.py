@@ -1,0 +1,94 @@
+"""The command `bench`, which measures methods and ablations and renders the page of ablations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .. import data
+from ..bench import ablation, paper_comparison, row_text, studies_readme, study_files
+from ..bench.ablation import Variants
+from ..bench.measurement import Bench
+from ..bench.provenance import repeatable_command
+from ..bench.rows import Row, Rows
+from ..data.rotated_sets import unaligned
+from ..errors import LabError
+from ..methods import METHODS
+from .arguments import DATA_HELP, Arguments, Commands, integers, split_names
+from .progress_bar import ProgressBar
+from .settings_flags import HINT, add_settings, chosen_settings
+
+
+def add_commands(commands: Commands) -> None:
+    parser = commands.add(
+        "bench", bench, "measure methods on a data set: AUROC, AP, AU-PRO, margin, overlap, cost", HINT
+    )
+    task = parser.add_mutually_exclusive_group(required=True)
+    task.add_argument("--methods", metavar="METHODS", help=f"separated by commas: {', '.join(METHODS)}")
+    task.add_argument("--ablate", metavar="METHODS", help="measure these with each component off; without calibration")
+    task.add_argument(
+        "--render", nargs="*", metavar="FILE", help="print the page of these ablation.json; default: the stored ones"
+    )
+    parser.add_argument("--only", default="", metavar="SETTINGS", help="ablate only these components")
+    parser.add_argument("--data", metavar="SET", help=DATA_HELP)
+    parser.add_argument("--categories", metavar="NAMES", help="only these, separated by commas; default: all")
+    parser.add_argument("--train", type=int, metavar="N", help="fit to at most N images, evenly spaced by the seed")
+    parser.add_argument(
+        "--rto", type=float, metavar="DEGREES", help="rotate by up to so many degrees and crop every image at random"
+    )
+    parser.add_argument("--seeds", type=integers, default=(0,), help="separated by commas; default 0")
+    parser.add_argument(
+        "--folds", type=int, default=2, help="fits that calibrate a method that trains; 0: no calibration; default 2"
+    )
+    parser.add_argument("--native", action="store_true", help="score at the images' own size")
+    parser.add_argument("-o", "--output", metavar="DIR", help="folder for rows.csv and rows.json; keeps older rows")
+    add_settings(parser, commands.methods)
+
+
+def bench(args: Arguments) -> None:
+    if args.render is not None:
+        print(studies_readme.render(study_files.read_studies(args.render)), end="")
+        return
+    if not args.data:
+        raise LabError("the following arguments are required: --data")
+    if args.only and not args.ablate:
+        raise LabError("--only chooses components of an ablation: --ablate is missing")
+    folder = Path(args.output) if args.output else None
+    rows: list[Row] = []
+    with ProgressBar("bench") as bar:
+        runner = Bench(
+            folds=0 if args.ablate else args.folds,
+            native=args.native,
+            train=args.train,
+            kept=Rows(folder),
+            command=repeatable_command(args.arguments, args.data, args.output),
+            report=bar,
+        )
+        variants = [(method, method_variants(args, method)) for method in split_names(args.methods or args.ablate)]
+        datasets = (data.load(args.data, category) for category in chosen_categories(args))
+        if args.rto is not None:
+            datasets = (unaligned(dataset, args.rto) for dataset in datasets)
+        for row in runner.run(datasets, variants, args.seeds):
+            rows.append(row)
+            bar.print(row_text.format_row(row))
+            if args.ablate and folder:
+                study_files.write_studies(study_files.gather_studies(runner.kept), folder / "ablation.json")
+    if args.ablate:
+        for study in study_files.gather_studies(rows):
+            print("\n".join(paper_comparison.format_study(study)))
+    elif len(rows) > 1:
+        print("\n".join(row_text.format_means(rows)))
+
+
+def method_variants(args: Arguments, method: str) -> Variants:
+    """The settings of a method by what is off in them; a method that can rotate maps learns how far the set is."""
+    rotation = {} if args.rto is None else {"rotation": args.rto}
+    settings = METHODS[method].Settings(**chosen_settings(args, method, **rotation))
+    return ablation.plan(method, settings, split_names(args.only)) if args.ablate else {"": settings}
+
+
+def chosen_categories(args: Arguments) -> list[str]:
+    available = data.categories(args.data)
+    categories = split_names(args.categories) if args.categories else available
+    if unknown := sorted(set(categories) - set(available)):
+        raise LabError(f"{args.data} has no category {', '.join(unknown)}; it has {', '.join(available)}")
+    return categories

@@ -1,0 +1,76 @@
+"""The commands `samples` and `pull`, which put data sets and backbones on the disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .. import data
+from ..data import download_sources, pulled_sets, samples
+from ..data.downloadable_sets import DOWNLOADABLE
+from ..errors import LabError
+from ..hub.downloads import megabytes
+from ..parts import features, pretrained_weights
+from .arguments import Arguments, Commands, split_names
+from .progress_bar import ProgressBar
+
+
+def add_commands(commands: Commands) -> None:
+    parser = commands.add(
+        "samples", write_samples, "write the procedural samples as PNG files in the layout of MVTec AD"
+    )
+    parser.add_argument("folder", metavar="DIR", help="folder to write to")
+    parser.add_argument("--categories", metavar="NAMES", help="only these, separated by commas; default: all")
+    parser.add_argument("--seed", type=int, default=0, help="other seeds draw other images; default 0")
+
+    parser = commands.add(
+        "pull",
+        pull_set_or_backbone,
+        "download one category of a data set, or the weights of a backbone",
+        "Prints the licence and the size before the download. The set is then available to --data under its name, the "
+        "backbone to --backbone.",
+    )
+    parser.add_argument("set", metavar="SET", help=f"{', '.join(DOWNLOADABLE)}, user/name on the Hub, or `backbone`")
+    parser.add_argument("tag", nargs="?", metavar="TAG", help="after `backbone`: its full timm tag")
+    parser.add_argument("--category", metavar="NAME", help="the category to download")
+    parser.add_argument("--to", metavar="DIR", help="folder of data sets to put it into; default: the lab's cache")
+
+
+def write_samples(args: Arguments) -> None:
+    categories = split_names(args.categories) if args.categories else list(samples.CATEGORIES)
+    with ProgressBar("samples") as bar:
+        samples.write(Path(args.folder), categories, seed=args.seed, report=bar)
+    print(f"wrote {', '.join(categories)} to {args.folder}")
+
+
+def pull_set_or_backbone(args: Arguments) -> None:
+    if args.set == "backbone":
+        if not args.tag:
+            raise LabError(f"pull backbone: name a full timm tag, e.g. one of {', '.join(features.BACKBONES[1:])}")
+        pull_backbone(args.tag)
+    elif args.tag:
+        raise LabError(f"pull {args.set}: {args.tag!r} is too much; a category is named with --category")
+    else:
+        pull_set(args)
+
+
+def pull_backbone(tag: str) -> None:
+    def announce(offer: pretrained_weights.Offer) -> None:
+        bar.print(f"{tag}, licence {offer.licence}: {megabytes(offer.size)} to download")
+
+    with ProgressBar("pull") as bar:
+        path = features.at_hand(tag) or pretrained_weights.fetch(tag, announce, bar)
+    print(f"{path}: available as --backbone {tag}")
+
+
+def pull_set(args: Arguments) -> None:
+    def announce(offer: download_sources.Offer) -> None:
+        for reason in offer.passed[-1:]:
+            bar.print(f"not used: {reason}")
+        size = f"{len(offer.files)} files, {megabytes(offer.size)} to download"
+        bar.print(f"{offer.licence}\n{offer.category} from {offer.source}: {size}")
+
+    with ProgressBar("pull") as bar:
+        folder = pulled_sets.pull(args.set, args.category, args.to, announce, bar)
+    dataset = data.load(str(folder))
+    print(f"{folder}: {len(dataset.train)} good training images, {len(dataset.test)} test images; {dataset.licence}")
+    print(f"available as --data {folder if args.to else f'{dataset.name} --category {dataset.category}'}")
