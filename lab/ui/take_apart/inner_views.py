@@ -7,8 +7,8 @@ from html import escape
 
 import numpy as np
 
-from ..field.tab import signs
 from ..html import image_data
+from ..html.inline import with_symbols
 
 Views = Mapping[str, np.ndarray]
 
@@ -39,7 +39,7 @@ def _row(name: str, fits: Mapping[str, Views], of: str) -> str:
             inner = '<span class="none">has none</span>'
         cells.append(f"<div>{inner}<small>{escape(title)}</small></div>")
     return (
-        f'<figure><figcaption>{signs(name)} <small class="quiet">{told}</small></figcaption>'
+        f'<figure><figcaption>{with_symbols(name)} <small class="quiet">{told}</small></figcaption>'
         f'<div class="pair">{"".join(cells)}</div></figure>'
     )
 
