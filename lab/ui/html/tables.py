@@ -18,6 +18,7 @@ from markupsafe import Markup
 from .. import assets
 from .render import render
 
+SCRIPTS = ("html/dom.js", "html/tables.js")
 HINT = "Choose a number, by pointer or with Tab and the arrow keys, to see where it comes from."
 Facts = tuple[tuple[str, str], ...]
 """(name, text): one line each"""
@@ -82,8 +83,5 @@ def board(parts: Sequence[Markup | Table], origins: Origins | None = None, addre
 def table_component(value: str) -> gr.HTML:
     """The component that shows what `board` returns."""
     return gr.HTML(
-        value,
-        css_template=assets.text("html/tables.css"),
-        js_on_load=assets.text("html/dom.js", "html/tables.js"),
-        apply_default_css=False,
+        value, css_template=assets.text("html/tables.css"), js_on_load=assets.text(*SCRIPTS), apply_default_css=False
     )

@@ -65,7 +65,9 @@ const markedShare = ({levels}, marked) => levels.reduce((sum, level) => sum + (l
 // --- canvases ---
 
 const packColor = (r, g, b, a = 255) => new Uint32Array(Uint8Array.of(r, g, b, a).buffer)[0];
-const WHITE = packColor(255, 255, 255), CYAN = packColor(0, 229, 255), TINT = packColor(255, 140, 40, 190);
+const WHITE = packColor(255, 255, 255);
+const CYAN = packColor(0, 229, 255);
+const TINT = packColor(255, 140, 40, 190);
 
 const drawPixels = (canvas, width, height, fillIn) => {  // fillIn: sets the pixels, Uint32 (width * height)
   if (canvas.width !== width) canvas.width = width;
