@@ -90,7 +90,7 @@ def test_a_run_shows_both_and_what_changes(service: DetectorService) -> None:
     assert curves == sorted(curves) and curves[-1] == 3
     full, off = page.panel()["slots"]
     assert [full["title"], off["title"]] == ["CDO as published", "CDO without OOM"]
-    assert full["heat"]["heat"] != off["heat"]["heat"] and full["survey"] != off["survey"]
+    assert full["finding"]["anomaly_map"] != off["finding"]["anomaly_map"] and full["payload_key"] != off["payload_key"]
     address = {name: text for name, text in page.panel()["address"].items() if text is not None}
     assert address == dict(set="samples", category="stripes", method="cdo", oom="0")
 
@@ -119,7 +119,9 @@ def test_what_only_scores_needs_no_new_fit(service: DetectorService, monkeypatch
     for _ in page.look(view):  # which runs on, as nothing has to be fitted
         pass
     slots = page.panel()["slots"]
-    assert slots[1]["title"].startswith("CDO without OOM, without resize") and all(slot["survey"] for slot in slots)
+    assert slots[1]["title"].startswith("CDO without OOM, without resize") and all(
+        slot["payload_key"] for slot in slots
+    )
     before, after = service.detector(PLACE, START.methods[1]), service.detector(PLACE, view.methods[1])
     assert before.calibration != after.calibration and after.method.history == before.method.history
     with pytest.raises(LabError, match="oom"):
@@ -139,7 +141,7 @@ def test_cancelling_a_training_leaves_the_page_usable(service: DetectorService) 
         if "epoch" in page.latest.told[1]:
             page.cancel()
     assert "Cancelled" in page.status() and not page.running and not service.fitting
-    assert page.panel()["slots"][1]["why"] == "not fitted: cancelled"
+    assert page.panel()["slots"][1]["status"] == "not fitted: cancelled"
     ran(page, Question.of(*PLACE, "cdo", {}))
     assert "Change something" in page.status() and len(page.panel()["slots"]) == 1
 
@@ -153,7 +155,7 @@ def test_every_component_changes_the_map(service: DetectorService, method: str) 
         changes = {n: getattr(settings, n) for n in variant.controls(method)}
         ran(page, Question.of(*PLACE, method, changes))
         full, off = page.panel()["slots"]
-        assert full["heat"]["heat"] != off["heat"]["heat"], off["title"]
+        assert full["finding"]["anomaly_map"] != off["finding"]["anomaly_map"], off["title"]
         assert page.deltas() and "<img" in inner_views.shown(page.views(), "blot")
 
 

@@ -58,7 +58,7 @@ class Page:
         return "Cancel" if self.running else "Try again" if self.latest.undone else ""
 
     def panel(self) -> dict[str, Any]:
-        """The state of the live panel; see `panel.py`."""
+        """The state of the live panel; see `panel/component.py`."""
         s, view = self.shown, self.view
         with s.lock:
             at, image, anomaly_maps = s.at, s.image, dict(s.heats)
@@ -68,13 +68,13 @@ class Page:
                 "key": list(s.place),
                 "drawn": len(s.thumbs),
                 "images": [
-                    dict(name=item.name, nice=phrases.readable_name(item.name), slug=phrases.slug(item.name),
-                         kind=item.defect.replace("_", " "), bad=item.bad)
+                    dict(name=item.name, label=phrases.readable_name(item.name), slug=phrases.slug(item.name),
+                         group=item.defect.replace("_", " "), bad=item.bad)
                     for item in s.items
                 ],
                 "source": f"{s.dataset.name}, {s.dataset.category} · {s.dataset.licence}" if s.dataset else "",
             },
-            "at": at,
+            "chosen": at,
             "image": image,
             "slots": [self._slot(m, anomaly_maps.get(m)) for m in view.methods],
         }  # fmt: skip
@@ -83,12 +83,12 @@ class Page:
         s, survey = self.shown, self.shown.surveys.get(m)
         judged = None
         if survey and not survey.payload:
-            judged = {"scores": list(survey.scores), "places": list(survey.places)}
+            judged = {"scores": list(survey.scores), "peaks": list(survey.places)}
         return {
             "key": m, "title": variant.title(m), "paper": variant.kind(m).paper,
-            "why": s.why.get(m) or ("" if anomaly_map else "waiting"),
-            "scale": s.scales.get(m) if anomaly_map else None, "heat": anomaly_map, "judged": judged,
-            "survey": survey.key if survey and survey.payload else "",
+            "status": s.why.get(m) or ("" if anomaly_map else "waiting"),
+            "scale": s.scales.get(m) if anomaly_map else None, "finding": anomaly_map, "judged": judged,
+            "payload_key": survey.key if survey and survey.payload else "",
         }  # fmt: skip
 
     def scores(self, m: str) -> dict[str, Any] | None:

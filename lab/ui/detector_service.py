@@ -42,7 +42,7 @@ class JudgedTestSet:
     """What one detector says of all N test images of its category, in the order they are shown.
 
     scores, places   per image: σ, and where its heat is; None and "" until it is judged
-    payload          `evidence.payload` of all of them, and what the detector's own threshold does, once all are judged
+    payload, rates   `judged_payload` of all of them, and what the detector's own threshold does, once all are judged
     figures          of the ablation tables, where asked for
     """
 
@@ -226,9 +226,9 @@ class DetectorService:
         return self.surveys.put(key, survey)
 
     def send(self, asked: Any) -> Any:
-        """What a page fetches by itself: {"survey": key}, {"thumbs": [set, category], "from": n}; None if not there."""
+        """What a page fetches by itself: {"payload": key}, {"thumbs": [set, category], "from": n}; None otherwise."""
         match asked:
-            case {"survey": str(key)}:
+            case {"payload": str(key)}:
                 survey = self.surveys.get(key)
                 return survey.payload if survey else None
             case {"thumbs": [str(source), str(category)], "from": int(start)}:
@@ -242,4 +242,4 @@ def learned_bytes(detector: Detector) -> int:
 
 
 def _length(survey: JudgedTestSet) -> int:
-    return sum(len(image["heat"]) for image in survey.payload["images"]) if survey.payload else 0
+    return sum(len(image["anomaly_map"]) for image in survey.payload["images"]) if survey.payload else 0

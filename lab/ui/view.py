@@ -82,8 +82,8 @@ class Shown:
         self.thumbs: list[str] = []
         self.at = 0
         self.image: dict[str, Any] | None = None
-        self.scales: dict[str, dict[str, Any]] = {}  # method -> evidence.scale
-        self.heats: dict[str, dict[str, Any]] = {}  # method -> evidence.image of the chosen one
+        self.scales: dict[str, dict[str, Any]] = {}  # method -> payload.scale_payload
+        self.heats: dict[str, dict[str, Any]] = {}  # method -> payload.finding_payload of the chosen image
         self.why: dict[str, str] = {}  # method -> why its map is not there
         self.surveys: dict[str, JudgedTestSet] = {}
 
@@ -124,4 +124,4 @@ class Shown:
         self.scales[method] = payload.scale_payload(detector.calibration)
         size = detector.settings.size
         finding = detector.finding(detector.raw(self.items[at].image()), (size, size))
-        return payload.image(detector.calibration, finding)
+        return payload.finding_payload(detector.calibration, finding)

@@ -91,7 +91,7 @@ def _curve(group: str, parts: Mapping[str, Sequence[tuple[int, str, Sequence[flo
 
 
 def laid(fits: Mapping[str, Mapping[str, Any]]) -> str:
-    """title of a fit -> `evidence.payload`'s bars of sound and of defective surface, over one axis of σ."""
+    """title of a fit -> `payload.judged_payload`'s bars of sound and of defective surface, over one axis of σ."""
     if not fits or not all(fits.values()):
         return ""
     high = max(pixels["edges"][-1] for pixels in fits.values())

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from .. import variant
-from ..field.tab import signs
+from ..html.inline import with_symbols
 from .session import Question
 
 
@@ -21,7 +21,7 @@ def rail(method: str, start: Question) -> dict[str, Any]:
             with gr.Group():
                 made[n] = control(fields[n], changes.get(n, getattr(base, n)))
                 if number := fields[n].metadata["eq"]:
-                    formula = signs(variant.equation(method, number))
+                    formula = with_symbols(variant.equation(method, number))
                     gr.HTML(f'<p class="eq">{formula}</p>', apply_default_css=False)
 
     first = [n for n, field in fields.items() if field.metadata["component"]]

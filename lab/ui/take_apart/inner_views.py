@@ -7,8 +7,8 @@ from html import escape
 
 import numpy as np
 
-from ..field.tab import signs
 from ..html import image_data
+from ..html.inline import with_symbols
 
 Views = Mapping[str, np.ndarray]
 
@@ -39,7 +39,7 @@ def _row(name: str, fits: Mapping[str, Views], of: str) -> str:
             inner = '<span class="none">has none</span>'
         cells.append(f"<div>{inner}<small>{escape(title)}</small></div>")
     return (
-        f'<figure><figcaption>{signs(name)} <small class="quiet">{told}</small></figcaption>'
+        f'<figure><figcaption>{with_symbols(name)} <small class="quiet">{told}</small></figcaption>'
         f'<div class="pair">{"".join(cells)}</div></figure>'
     )
 
@@ -51,4 +51,4 @@ def _source(view: np.ndarray, low: float, high: float, places: bool) -> str:
         hue = 2 * np.pi * (0.618 * view[..., None] + np.array([0, 1 / 3, 2 / 3]))
         return image_data.data_uri(np.rint(140 + 100 * np.cos(hue)).astype(np.uint8).repeat(4, 0).repeat(4, 1))
     grey = np.rint(255 * (view - low) / max(high - low, 1e-12)).clip(0, 255).astype(np.uint8)
-    return "data:image/png;base64," + image_data.plane(grey)
+    return "data:image/png;base64," + image_data.png(grey)

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
-from ...bench import ablation, paper_comparison, study_files
+from markupsafe import Markup
+
+from ...bench import ablation
 from ...method import BaseSettings
 from ...papers import paper_tables
 from ...papers.paper_tables import Claim
-from ..html.tables import HINT, Cell, Facts, board, csv_link, sortable_table
-from ..papers.measured import FIGURES
+from ..html.tables import HINT, Cell, Download, Facts, Table, board
+from ..papers.measured import FIGURE_TITLES
 
 Figures = Mapping[str, float | None]
 
@@ -71,11 +73,11 @@ def shown(rows: Sequence[Delta], titles: Sequence[str], facts: Facts, method: st
             told = "" if claim.full is None else f"{claim.full:.4f} published, {claim.off:.4f} altered; "
             theirs = Cell(paper_comparison.format_claim(claim), (("paper", told + claim.where),), 0)
         cells.append([
-            FIGURES[row.figure], number(row.full), number(row.altered), Cell(number(row.delta, "+"), (), 0), theirs,
+            FIGURE_TITLES[row.figure], number(row.full), number(row.altered), Cell(number(row.delta, "+"), (), 0), theirs,
             row.beside,
         ])  # fmt: skip
     kept = [[row.figure, row.full, row.altered, row.delta, row.claim and row.claim.delta] for row in rows]
-    link = csv_link(f"{method}-taken-apart", ["figure", *titles, "delta", "paper delta"], kept)
+    download = Download(f"{method}-taken-apart", ["figure", *titles, "delta", "paper delta"], kept)
     table_of = next((t for t in paper_tables.load_tables()["ablations"].get(method, {}).get("sources", [])), None)
     address = f"?tab=papers&amp;table={method}/{escape(table_of['table'])}" if table_of else "?tab=papers"
     about = (
@@ -84,7 +86,7 @@ def shown(rows: Sequence[Delta], titles: Sequence[str], facts: Facts, method: st
         "ours</a>. Margin and overlap are of the heat of all pixels, inside and outside of the true defects.</p>"
         "</section>"
     )
-    return board([about, sortable_table(f"Published minus altered. {HINT}", head, cells, download=link)], {facts: 0})
+    return board([Markup(about), Table(f"Published minus altered. {HINT}", head, cells, download)], {facts: 0})
 
 
 def number(value: float | None, sign: str = "") -> str:

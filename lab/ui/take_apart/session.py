@@ -117,7 +117,7 @@ class Apart(Page):
         return found
 
     def pixels(self) -> Pair:
-        """title -> `evidence.payload`'s bars of the surface, once both are judged."""
+        """title -> `payload.judged_payload`'s bars of the surface, once both are judged."""
         held = {m: self.shown.surveys.get(m) for m in self.view.methods}
         told = {self.title(m): survey.payload["pixels"] for m, survey in held.items() if survey and survey.payload}
         return told if len(told) == len(held) else {}
