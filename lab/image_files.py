@@ -102,6 +102,11 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
     return np.array(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
 
 
+def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
+    """bool (H, W) -> bool (size, size), nearest neighbour."""
+    return np.asarray(Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST))
+
+
 def write_png(path: str | os.PathLike[str], array: np.ndarray) -> None:
     """uint8 (H, W) or (H, W, 3), or a bool mask (as 0 and 255) -> a PNG file, whole or not at all.
 

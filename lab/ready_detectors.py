@@ -24,7 +24,6 @@ import numpy as np
 import torch
 
 from . import data, quantized_safetensors
-from .bench import runs
 from .data import samples
 from .data.dataset import Dataset
 from .detector import FILE_FORMAT, Detector
@@ -59,7 +58,7 @@ def key(method: str, settings: BaseSettings, images: str, seed: int) -> str:
         METHODS[method].algorithm_version,
         FILE_FORMAT,
         settings.as_dict(),
-        runs.backbone_weights(settings),
+        features.backbone_weights(settings),
         images,
         seed,
     ]

@@ -18,7 +18,7 @@ import torch
 from conftest import ROOT, stripes
 
 from lab import METHODS, Detector
-from lab.bench.runs import preset_settings
+from lab.methods import preset_settings
 from lab.parts import features, memory_bank
 
 pytestmark = pytest.mark.slow

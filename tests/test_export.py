@@ -18,8 +18,8 @@ from conftest import ROOT, stripes
 
 from lab import METHODS, Detector, LabError, image_files
 from lab.__main__ import main
-from lab.bench.runs import preset_settings
 from lab.export import exporting
+from lab.methods import preset_settings
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ from hub_server import Hub
 
 from lab import Detector, LabError, metrics
 from lab.__main__ import main
-from lab.bench import runs
 from lab.hub import publishing
+from lab.parts import features
 
 WRITES, READS = "hf_writes", "hf_reads"  # tokens the server knows
 MVTEC = dict(dataset="mvtec", category="metal_nut", licence="MVTec AD: CC BY-NC-SA 4.0 (Bergmann et al. 2019)")
@@ -57,7 +57,7 @@ def row(detector: Detector) -> dict[str, Any]:
     told = dict(
         method=detector.id,
         settings=detector.settings.as_dict(),
-        weights=runs.backbone_weights(detector.settings),
+        weights=features.backbone_weights(detector.settings),
         seed=0,
     )
     told |= dict(dataset="mvtec", category="metal_nut", train=12, train_limit=None, folds=None, eval_size=96)

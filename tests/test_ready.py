@@ -172,7 +172,7 @@ def test_made_found_and_passed_over(elsewhere: Path, monkeypatch: pytest.MonkeyP
         lambda patch: patch.setattr(ready_detectors, "FILE_FORMAT", 99),
         lambda patch: patch.setattr(samples, "VERSION", 99),
         lambda patch: patch.setattr(
-            ready_detectors.runs, "backbone_weights", lambda settings: {"tag": "embedded", "sha256": "0"}
+            ready_detectors.features, "backbone_weights", lambda settings: {"tag": "embedded", "sha256": "0"}
         ),
     ):
         with monkeypatch.context() as patch:

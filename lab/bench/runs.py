@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from .. import metrics
+from .. import image_files, metrics
 from ..calibration import MIN_IMAGES
 from ..data.dataset import Dataset
 from ..detector import Detector
@@ -108,7 +107,7 @@ class Bench:
             row |= dict(component=name, base=settings_digest(variants["full"]))
         return row | dict(
             folds=self.folds if METHODS[method].trains else None, eval_size="native" if self.native else settings.size,
-            settings=settings.as_dict(), weights=backbone_weights(settings), version=__version__,
+            settings=settings.as_dict(), weights=features.backbone_weights(settings), version=__version__,
         )  # fmt: skip
 
     def fitted(self, method: str, settings: BaseSettings, good: list[np.ndarray], seed: int) -> tuple[Detector, float]:
@@ -134,7 +133,7 @@ class Bench:
             anomaly_map = maps.upsample(raw.anomaly_map, image.shape[:2]) if self.native else raw.anomaly_map
             anomaly_maps.append(anomaly_map[0].cpu().numpy())
             truth = item.mask() if item.mask else np.zeros(image.shape[:2], bool) if not item.bad else None
-            masks.append(truth if self.native or truth is None else resize_mask(truth, size))
+            masks.append(truth if self.native or truth is None else image_files.resize_mask(truth, size))
             self.report(number / len(dataset.test), f"detecting in {number + 1} of {len(dataset.test)} images")
         bad = [item.bad for item in dataset.test]
         row: Row = {"image_auroc": metrics.image_auroc(bad, scores), **metrics.pixel_report(masks, anomaly_maps)}
@@ -156,20 +155,9 @@ def evenly_spaced(total: int, wanted: int | None, seed: int) -> list[int]:
     return [int((i + start) * total / wanted) for i in range(wanted)]
 
 
-def backbone_weights(settings: BaseSettings) -> dict[str, str]:
-    """Tag and hash of the pretrained weights that the settings name; empty when they name none."""
-    tag = next((value for k in ("backbone", "perceptual") if (value := getattr(settings, k, "none")) != "none"), None)
-    return {"tag": tag, "sha256": features.file_sha256(features.find_weights(tag))} if tag else {}
-
-
 def settings_digest(settings: BaseSettings) -> str:
     """A short name for settings."""
     return hashlib.sha256(json.dumps(settings.as_dict(), sort_keys=True).encode()).hexdigest()[:12]
-
-
-def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
-    """bool (H, W) -> bool (size, size), nearest neighbour."""
-    return np.asarray(Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST))
 
 
 def _reset_peak() -> None:
@@ -218,13 +206,3 @@ def format_means(rows: list[Row]) -> list[str]:
             told.append(f"{column} {format_value(statistics.fmean(known) if known else None)}")
         lines.append(f"mean of {len(own)} rows  {name:<11} " + "  ".join(told))
     return lines
-
-
-def preset_settings(method: str, preset: str, changes: dict[str, Any]) -> dict[str, Any]:
-    """The preset's settings with the changes that this method knows. LabError for an unknown preset."""
-    presets = METHODS[method].presets()
-    if preset not in presets:
-        raise LabError(f"{method} has no preset {preset!r}; it has {', '.join(presets)}")
-    known = METHODS[method].Settings.fields()
-    told = {field: getattr(presets[preset], field) for field in known}
-    return told | {k: v for k, v in changes.items() if k in known}

@@ -17,7 +17,7 @@ from ..data.unaligned import unaligned
 from ..detector import Detector
 from ..errors import LabError
 from ..hub import downloads, publishing
-from ..methods import METHODS
+from ..methods import METHODS, preset_settings
 
 
 class Bar:
@@ -42,7 +42,7 @@ def chosen_settings(args: argparse.Namespace, method: str) -> dict[str, Any]:
     changes = {k: v for k, v in vars(args).items() if v is not None and k in METHODS[method].Settings.fields()}
     if getattr(args, "rto", None) is not None:
         changes.setdefault("rotation", args.rto)  # what the set is turned by is then known
-    return runs.preset_settings(method, args.preset, changes)
+    return preset_settings(method, args.preset, changes)
 
 
 def names(text: str) -> list[str]:

@@ -10,10 +10,10 @@ import re
 from pathlib import Path
 
 from .. import metrics
-from ..bench import runs
 from ..bench.rows import Row, Rows
 from ..detector import Detector
 from ..errors import LabError
+from ..parts import features
 from . import downloads
 
 FILE = "detector.safetensors"
@@ -71,7 +71,7 @@ def matching_row(detector: Detector, folder: Path) -> Row:
     from. LabError where there is none."""
     wanted = dict(
         dataset=detector.origin.get("dataset"), category=detector.origin.get("category"), method=detector.id,
-        settings=detector.settings.as_dict(), weights=runs.backbone_weights(detector.settings), seed=detector.seed,
+        settings=detector.settings.as_dict(), weights=features.backbone_weights(detector.settings), seed=detector.seed,
         train_limit=None,
     )  # fmt: skip
     rows = [row for row in Rows(folder).held.values() if all(row.get(k) == v for k, v in wanted.items())]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from ..errors import LabError
 from ..method import Method
 from .autoencoder import Autoencoder
 from .cdo import CDO
@@ -24,3 +27,13 @@ METHODS: dict[str, type[Method]] = {
     "autoencoder": Autoencoder,
     "fastflow": FastFlow,
 }
+
+
+def preset_settings(method: str, preset: str, changes: dict[str, Any]) -> dict[str, Any]:
+    """The preset's settings with the changes that this method knows. LabError for an unknown preset."""
+    presets = METHODS[method].presets()
+    if preset not in presets:
+        raise LabError(f"{method} has no preset {preset!r}; it has {', '.join(presets)}")
+    known = METHODS[method].Settings.fields()
+    settings = {name: getattr(presets[preset], name) for name in known}
+    return settings | {name: value for name, value in changes.items() if name in known}

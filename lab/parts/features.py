@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..device import device
 from ..errors import LabError
 from ..image_stack import ImageStack
-from ..method import setting
+from ..method import BaseSettings, setting
 from . import pretrained_weights
 from .embedded import Embedded
 from .transformer_tokens import Tokens
@@ -162,6 +162,12 @@ def _sha256(path: Path, changed: int) -> str:
 
 def file_sha256(path: Path) -> str:
     return _sha256(path, path.stat().st_mtime_ns)
+
+
+def backbone_weights(settings: BaseSettings) -> dict[str, str]:
+    """Tag and hash of the pretrained weights that the settings name; empty when they name none."""
+    tag = next((value for k in ("backbone", "perceptual") if (value := getattr(settings, k, "none")) != "none"), None)
+    return {"tag": tag, "sha256": file_sha256(find_weights(tag))} if tag else {}
 
 
 OWNER: ContextVar[str] = ContextVar("owner", default="")

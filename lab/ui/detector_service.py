@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from .. import data, metrics, plots, ready_detectors
-from ..bench import runs
+from .. import data, image_files, metrics, plots, ready_detectors
 from ..data.dataset import Dataset, Item
 from ..detector import Detector, Finding
 from ..errors import LabError
 from ..hub import downloads
 from ..lru_cache import LRUCache
+from ..methods import preset_settings
 from ..progress import Report, no_report
 from . import gpu, variant
 from .html import image_data
@@ -100,7 +100,7 @@ class DetectorService:
 
     def settings(self, method: str) -> dict[str, Any]:
         name, changes = variant.read(method)
-        return runs.preset_settings(name, "live", ({"backbone": self.backbone} if self.backbone else {}) | changes)
+        return preset_settings(name, "live", ({"backbone": self.backbone} if self.backbone else {}) | changes)
 
     def key(self, place: Place, method: str, report: Report = no_report) -> str:
         """What the detector is known by, on the shelf, on disk and among the ready ones: see `ready.key`."""
@@ -208,7 +208,9 @@ class DetectorService:
                 finding = detector.finding(detector.raw(item.image()), (size, size))
                 survey.scores[number], survey.places[number] = finding.score, plots.peak_location(finding.anomaly_map)
                 findings.append(dataclasses.replace(finding, views={}))
-                truths.append(Truth(item.bad, runs.resize_mask(item.mask(), size) if item.bad and item.mask else None))
+                truths.append(
+                    Truth(item.bad, image_files.resize_mask(item.mask(), size) if item.bad and item.mask else None)
+                )
             report(1.0, "comparing the distributions")
             c = detector.calibration
             assert c is not None

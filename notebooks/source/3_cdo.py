@@ -18,7 +18,7 @@ import torch
 from show import code, compared, distributions, heat, measured, pixels, raw_maps, row, symbols, tensor
 
 from lab import Detector, data, image_files, metrics
-from lab.bench import ablation, runs
+from lab.bench import ablation
 from lab.inspection import ranking
 from lab.methods.cdo import CDO, cdo_loss, oom_weights
 from lab.parts.discrepancy import discrepancy, resized
@@ -43,7 +43,7 @@ def small(item):
 
 
 def small_mask(item):
-    return runs.resize_mask(item.mask(), SIZE)
+    return image_files.resize_mask(item.mask(), SIZE)
 
 
 good = [small(item) for item in dataset.train[:20]]
