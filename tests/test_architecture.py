@@ -38,7 +38,7 @@ LAYERS = [
         "lab.image_stack",
     ],
     ["lab.atomic_write", "lab.device", "lab.lru_cache", "lab.progress"],
-    ["lab.errors", "lab.version"],
+    ["lab.equations", "lab.errors", "lab.version"],
 ]
 
 

@@ -64,9 +64,6 @@ def test_controls_are_drawn_from_the_settings() -> None:
     assert list(variant.controls("cdo")) == ["mom", "oom", "gamma", "resize", "image_score"]
     field = variant.controls("cdo")["oom"]
     assert (variant.label(field), variant.does(field)) == ("OOM", "hard pixels weigh most")
-    assert variant.equation("cdo", "6-7") == "Eq. (6)-(7): w_n = (d/mu_n)^gamma, w_s = (d/mu_s)^-gamma"
-    assert variant.equation("rb_ae", "1").startswith("Eq. (1): I_ad = I_o (1 - M) + I_n M")
-    assert "Eq. (5) within Eq. (8): L = " in variant.equation("cdo", "5") and variant.equation("smcc", "3") == "Eq. (3)"
 
 
 def test_an_address_restores_the_question() -> None:

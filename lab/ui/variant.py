@@ -7,10 +7,7 @@ panel's slots all carry this text; it lists what differs, in the order of the se
 from __future__ import annotations
 
 import dataclasses
-import inspect
-import re
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -145,36 +142,3 @@ def without(altered: str) -> str:
 
 def title(name: str) -> str:
     return f"{kind(name).title} {without(name)}".strip()
-
-
-def equation(method: str, number: str) -> str:
-    """The paper's equations `number` ("5", "6-7") as the docstrings of the functions that compute them have it.
-
-    "Eq. (6)-(7): w_n = ..."; where another equation holds it, that one; only the number where no function is one.
-    """
-    first, last = (int(n) for n in (number.split("-") * 2)[:2])
-    title = kind(method).title
-    found, within = [], []
-    for words in _docstrings(kind(method)):
-        head = re.match(r"(.*?)Eq\. \((\d+)\)(?:-\((\d+)\))?[^:]*: (.+?)(?:;|\. |\.?$)", words.replace("\n", " "))
-        if not head or head[1].strip() not in ("", title):
-            continue
-        low, high = int(head[2]), int(head[3] or head[2])
-        told = f"Eq. ({low}){f'-({high})' if high > low else ''}: {head[4]}"
-        if low <= last and first <= high:
-            found.append((low, told))
-        elif re.search(rf"Eq\. \({first}\)", words):
-            within.append(f"Eq. ({first}) within {told}")
-    if found:
-        return "; ".join(told for _, told in sorted(found)[:2])
-    return within[0] if within else f"Eq. ({number})"
-
-
-def _docstrings(method: type[Method]) -> Iterator[str]:
-    """Of the functions that the method's file defines or takes from `lab.parts`."""
-    module = sys.modules[method.__module__]
-    parts = [held for held in vars(module).values() if inspect.ismodule(held) and held.__name__.startswith("lab.parts")]
-    for held in (module, method, *parts):
-        for function in vars(held).values():
-            if inspect.isfunction(function) and function.__doc__ and "Eq. (" in function.__doc__:
-                yield " ".join(function.__doc__.split())

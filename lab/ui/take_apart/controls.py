@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from ... import equations
 from .. import variant
 from ..field.tab import signs
 from .session import Question
@@ -21,7 +22,7 @@ def rail(method: str, start: Question) -> dict[str, Any]:
             with gr.Group():
                 made[n] = control(fields[n], changes.get(n, getattr(base, n)))
                 if number := fields[n].metadata["eq"]:
-                    formula = signs(variant.equation(method, number))
+                    formula = signs(equations.formula(method, number))
                     gr.HTML(f'<p class="eq">{formula}</p>', apply_default_css=False)
 
     first = [n for n, field in fields.items() if field.metadata["component"]]
