@@ -18,9 +18,10 @@ from lab import METHODS, Detector, LabError, quantized_safetensors, ready_detect
 from lab.__main__ import main
 from lab.data import samples
 from lab.method import Method
-from lab.ui import variant
 from lab.ui.detector_service import DetectorService
-from lab.ui.take_apart.session import Apart, Question
+from lab.ui.take_apart.question import Question
+from lab.ui.take_apart.session import TakeApartSession
+from lab.ui.variant import Variant, methods_with_components
 
 WEIGHTS = ROOT / "weights"
 PLANS = ready_detectors.plans()
@@ -64,7 +65,7 @@ def test_every_method_that_trains_is_ready_with_each_component_that_it_has_on_of
             wanted = [live, *(kind.ablations(live)[row] for row in on)]
             assert [p.settings for p in own] == wanted
     assert all(any(p.method == m and not p.off for p in PLANS.values()) for m, kind in METHODS.items() if kind.trains)
-    assert all(any(p.method == m and p.off for p in PLANS.values()) for m in variant.taken())
+    assert all(any(p.method == m and p.off for p in PLANS.values()) for m in methods_with_components())
     assert PLANS["cloth/rb_ae_rbam_off"].settings == METHODS["rb_ae"].Settings(rbam=False)
 
 
@@ -94,7 +95,7 @@ def test_it_is_what_the_page_asks_for(
     """Found by the page's own key without a fit, and calibrated as the images that it was fitted to say."""
     monkeypatch.setattr(Method, "fit", lambda *_, **__: pytest.fail("it was fitted"))
     plan, service = PLANS[name], DetectorService(folder=tmp_path)
-    asked = variant.name(plan.method, {plan.off: False} if plan.off else {})
+    asked = Variant.of(plan.method, {plan.off: False} if plan.off else {})
     found = service.detector(("samples", plan.category), asked)
     assert found.settings == plan.settings and found.calibration and found.origin["licence"] == samples.LICENCE
     again = found.with_scoring(good(plan.category))
@@ -105,16 +106,16 @@ def test_it_is_what_the_page_asks_for(
 
 
 @pytest.mark.parametrize("category", ready_detectors.CATEGORIES)
-@pytest.mark.parametrize("method", variant.taken())
+@pytest.mark.parametrize("method", methods_with_components())
 def test_taken_apart_without_a_fit(category: str, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chosen on the page, with a component off: both maps are there before anybody pressed Run."""
     off = next((p.off for p in PLANS.values() if (p.category, p.method) == (category, method) and p.off), "")
     monkeypatch.setattr(Method, "fit", lambda *_, **__: pytest.fail("it was fitted"))
-    question = Question.of("samples", category, method, {off: False} if off else {})
-    page = Apart(DetectorService(folder=tmp_path), question)
-    for _ in page.look(question):
-        if len(page.shown.heats) == len(question.methods):
-            page.cancel()  # what follows is the judging of the test images
+    question = Question("samples", category, Variant.of(method, {off: False} if off else {}))
+    page = TakeApartSession(DetectorService(folder=tmp_path), question)
+    for _ in page.comparison.run(question.view, fit=False):
+        if len(page.comparison.shown.maps) == len(question.view.variants):
+            page.runner.cancel()  # what follows is the judging of the test images
     maps = [slot["heat"]["heat"] for slot in page.panel()["slots"]]
     assert len(set(maps)) == len(maps) == (2 if off else 1)
     assert len(page.curves()) == len(maps) and all(page.curves().values())
