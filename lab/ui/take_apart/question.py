@@ -56,9 +56,9 @@ class Question:
 def address(view: View) -> dict[str, str | None]:
     """What names a question's view in the page's address; None takes a name out of it."""
     variant = view.variants[-1]
-    absent = dict.fromkeys(["methods", *(name for m in methods_with_components() for name in controls(m))])
-    place = {"set": view.source, "category": view.category, "method": variant.method}
-    return absent | place | {name: format_value(value) for name, value in variant.changes}
+    question = {"set": view.source, "category": view.category, "methods": None, "method": variant.method}
+    unchanged = dict.fromkeys(name for method in methods_with_components() for name in controls(method))
+    return question | unchanged | {name: format_value(value) for name, value in variant.changes}
 
 
 def title(variant: Variant) -> str:
