@@ -29,8 +29,8 @@ from lab.inspection import ranking
 from lab.progress import no_report
 from lab.ui import gpu
 
-START = ui.View("samples", "washer", ("padim",))
-APART = ui.Question.of("samples", "washer", "cdo", {"oom": False})
+START = ui.View("samples", "washer", (ui.Variant("padim"),))
+APART = ui.Question("samples", "washer", ui.Variant.of("cdo", {"oom": False}))
 
 
 @pytest.fixture(scope="module")
@@ -132,9 +132,9 @@ def test_a_fit_goes_where_a_gpu_is_lent(good: list[np.ndarray], bad: np.ndarray,
 
     def lend(duration: Any) -> Any:
         def decorate(task: Any) -> Any:
-            def lent(job: gpu.Job) -> Any:
-                asked.append(duration(job))
-                yield from task(job)
+            def lent(fit_task: gpu.FitTask) -> Any:
+                asked.append(duration(fit_task))
+                yield from task(fit_task)
 
             return lent
 
@@ -152,8 +152,8 @@ def test_a_fit_goes_where_a_gpu_is_lent(good: list[np.ndarray], bad: np.ndarray,
     importlib.reload(gpu)
     here = Detector("padim", size=64)
     assert gpu.fit(here, good, 0, no_report) is here and away.detect(bad).score == here.detect(bad).score and told
-    assert asked[0] == gpu.LEAST + int(
-        np.ceil(ranking.expected_seconds("padim", len(good), ranking.DEFAULT_PASS_SECONDS) / gpu.FASTER)
+    assert asked[0] == gpu.MIN_SECONDS + int(
+        np.ceil(ranking.expected_seconds("padim", len(good), ranking.DEFAULT_PASS_SECONDS) / gpu.SPEED_UP)
     )
-    many = gpu.Job("local_occ", {}, [bad] * 500, 0, "")
-    assert asked[0] < gpu.duration(many) <= gpu.MOST
+    many = gpu.FitTask("local_occ", {}, [bad] * 500, 0, "")
+    assert asked[0] < gpu.duration(many) <= gpu.MAX_SECONDS

@@ -3,49 +3,39 @@
 from __future__ import annotations
 
 import ast
-import re
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
-from conftest import ROOT, stripes
+from conftest import stripes
 
-from lab import METHODS, Detector
+from lab import METHODS, Detector, equations
 from lab.methods.cdo import CDO
 from lab.parts import features, maps
 
-# The numbered equations of the four papers, by the files of the method and of its parts. What is missing is a case of
-# one that stands here, told in its docstring (CDO's (4), (5) and (9), Local OCC's (3)), a mean of squares or (13) again
-# within (14) and (17) (RB-AE's (12), (15), (16)), or computes nothing.
+# The numbered equations of the four papers. What is missing is a case of one that stands here (`covers`: CDO's (4) and
+# (5), Local OCC's (3)), a mean of squares or (13) again within (14) and (17) (RB-AE's (12), (15), (16)), or computes
+# nothing.
 EQUATIONS = dict(
-    cdo=(["methods/cdo", "parts/discrepancy"], {3, 6, 7, 8, 10}),
-    smcc=(["methods/smcc", "parts/centers", "parts/gmm"], {3, 4, 5, 6, 7, 8}),
-    rb_ae=(
-        ["methods/rb_ae", "parts/autoencoding", "parts/perceptual", "parts/perlin"],
-        {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 17},
-    ),
-    local_occ=(["methods/local_occ", "parts/matching"], {1, 2, 5}),
+    cdo={3, 6, 7, 8, 10},
+    smcc={3, 4, 5, 6, 7, 8},
+    rb_ae={1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 17},
+    local_occ={1, 2, 5},
 )
-
-
-def numbered() -> dict[tuple[str, str], set[int]]:
-    """(file under lab, function) -> the equations its docstring begins with."""
-    found = {}
-    for path in (ROOT / "lab").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            head = isinstance(node, ast.FunctionDef) and (ast.get_docstring(node) or "").split(":")[0]
-            if head and (told := re.match(r"(?:[A-Z][\w-]+ )?Eq\. \((\d+)\)(?:-\((\d+)\))?", head)):
-                first, last = int(told[1]), int(told[2] or told[1])
-                place = str(path.relative_to(ROOT / "lab").with_suffix(""))
-                found[place, node.name] = set(range(first, last + 1))
-    return found
+WITHOUT_FUNCTION = {("padim", "1")}  # settings whose equation no function computes: the covariance is summed in parts
 
 
 @pytest.mark.parametrize("method", EQUATIONS)
 def test_every_equation_is_a_function(method: str) -> None:
-    files, wanted = EQUATIONS[method]
-    assert wanted == set().union(*(numbers for (file, _), numbers in numbered().items() if file in files))
+    assert EQUATIONS[method] == {n for e in equations.equations_of(method) for n in e.numbers}
+
+
+def test_an_equation_is_registered_where_its_method_finds_it() -> None:
+    for registered in equations.REGISTRY:
+        module = registered.function.__module__
+        assert module.startswith(("lab.parts.", METHODS[registered.method].__module__.rpartition(".")[0])), registered
+        assert not (registered.function.__doc__ or "").startswith("Eq. (")  # number and formula stand once
 
 
 def test_every_equation_is_called_in_a_test() -> None:
@@ -54,14 +44,29 @@ def test_every_equation_is_called_in_a_test() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call):
                 called.add(getattr(node.func, "id", getattr(node.func, "attr", "")))
-    pure = {place for place in numbered() if place[1] in plain_functions(place[0])}
-    assert len(pure) > 20 and not {place for place in pure if place[1] not in called}
+    # what composes them is tested as a method is: the functions of a class are not asked for
+    pure = {e.function.__name__ for e in equations.REGISTRY if e.function.__qualname__ == e.function.__name__}
+    assert len(pure) > 20 and pure <= called
 
 
-def plain_functions(file: str) -> set[str]:
-    """Those of a file that are no class's: what composes them is tested as a method is."""
-    tree = ast.parse((ROOT / "lab" / f"{file}.py").read_text())
-    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+def test_every_equation_of_a_setting_has_its_formula() -> None:
+    for name, method_class in METHODS.items():
+        for field in method_class.Settings.fields().values():
+            if number := field.metadata["eq"]:
+                alone = equations.formula(name, number) == f"Eq. ({number})"
+                assert alone == ((name, number) in WITHOUT_FUNCTION), (name, number)
+
+
+def test_formulas_are_texts() -> None:
+    formula = equations.formula
+    assert formula("cdo", "6-7") == "Eq. (6)-(7): w_n = (d/mu_n)^gamma, w_s = (d/mu_s)^-gamma"
+    assert formula("cdo", "7") == formula("cdo", "6-7") and formula("padim", "1") == "Eq. (1)"
+    assert formula("cdo", "5") == ("Eq. (5) within Eq. (8): L = (sum w_n d_n - sum w_s d_s) / (sum w_n + sum w_s)")
+    assert formula("rb_ae", "1") == "Eq. (1): I_ad = I_o (1 - M) + I_n M"
+    assert formula("rb_ae", "3-8") == (  # the first two
+        "Eq. (3): S_ij = <f_d^i, f_ref^j> / (|f_d^i| |f_ref^j|); Eq. (4): a_ij = exp(t S_ij) / sum_j exp(t S_ij)"
+    )
+    assert "autoencoder" not in {e.method for e in equations.REGISTRY}  # though it shares RB-AE's networks
 
 
 # CDO -----------------------------------------------------------------------------------------------------------------

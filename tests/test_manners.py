@@ -14,8 +14,8 @@ from lab import image_files, ui
 
 SCREENSHOTS = ROOT / "tests" / "screenshots"
 PLACE = ("samples", "washer")
-START = ui.View(*PLACE, ("patchcore", "padim"), "test/missing_tooth/001")
-APART = ui.Question.of(*PLACE, "cdo", {"oom": False}, "test/missing_tooth/001")
+START = ui.View(*PLACE, (ui.Variant("patchcore"), ui.Variant("padim")), "test/missing_tooth/001")
+APART = ui.Question(*PLACE, ui.Variant.of("cdo", {"oom": False}), "test/missing_tooth/001")
 TABS = ("compare", "take-apart", "yours", "papers", "field")
 SHIFTS = """
   window.shifts = [];

@@ -22,15 +22,16 @@ from lab.hub import downloads
 from lab.parts import features
 from lab.progress import no_report
 from lab.ui.compare import downloadable
-from lab.ui.compare.download_offer import Offer
-from lab.ui.compare.download_offer import Visit as Visitor
-from lab.ui.compare.downloadable import Wanted
+from lab.ui.compare.download_offer import DownloadOffer
+from lab.ui.compare.downloadable import Downloadable
 from lab.ui.compare.tab import Compare
+from lab.ui.variant import Variant
 from lab.ui.view import View
 
 VISA = "BrachioLab/visa"
 TAG = "resnet18.tv_in1k"
-START = View(*PLACE, ("padim",), "test/blot/060")
+PADIM = Variant("padim")
+START = View(*PLACE, (PADIM,), "test/blot/060")
 
 
 @pytest.fixture(scope="module")
@@ -65,40 +66,40 @@ def test_menus_say_what_would_be_downloaded(server: Hub) -> None:
     assert downloadable.categories("visa") == [("pcb1 (to download)", "pcb1")]
     assert ("washer", "washer") in downloadable.categories("samples") and downloadable.categories("/etc") == []
     assert downloadable.backbones("embedded")[:2] == [("embedded", "embedded"), (f"{TAG} (to download)", TAG)]
-    Wanted("visa", "pcb1").fetch()
-    Wanted("", TAG).fetch()
+    Downloadable("visa", "pcb1").fetch()
+    Downloadable("", TAG).fetch()
     assert ("visa", "visa") in downloadable.sets() and downloadable.categories("visa") == [("pcb1", "pcb1")]
     assert (TAG, TAG) in downloadable.backbones("embedded")
     asked = len(server.log)
-    assert downloadable.missing(View("visa", "pcb1", (f"padim?backbone={TAG}",))) is None and len(server.log) == asked
+    assert downloadable.missing(View("visa", "pcb1", (PADIM.on_backbone(TAG),))) is None and len(server.log) == asked
 
 
 def test_licence_and_size_come_before_the_first_byte(server: Hub) -> None:
-    view = View("visa", "pcb1", (f"padim?backbone={TAG}", "rb_ae"))
+    view = View("visa", "pcb1", (PADIM.on_backbone(TAG), Variant("rb_ae")))
     want = downloadable.missing(view)
-    assert want == Wanted("visa", "pcb1", "VisA: CC BY 4.0 (Zou et al. 2022)")
-    assert "CC BY 4.0" in want.words(START) and "stays samples, stripes" in want.words(START) and not server.log
+    assert want == Downloadable("visa", "pcb1", "VisA: CC BY 4.0 (Zou et al. 2022)")
+    assert "CC BY 4.0" in want.offer(PLACE) and "stays samples, stripes" in want.offer(PLACE) and not server.log
     size = downloads.megabytes(sum(map(len, server.repos["datasets", VISA].files.values())))
-    told = want.asked()
-    assert told and f"{size} to download from {VISA} at " in told.words(START)
-    other = downloadable.missing(View("samples", "washer", view.methods))
-    assert other == Wanted("", TAG)
+    told = want.described()
+    assert told and f"{size} to download from {VISA} at " in told.offer(PLACE)
+    other = downloadable.missing(View("samples", "washer", view.variants))
+    assert other == Downloadable("", TAG)
     size = downloads.megabytes(len(server.repos["models", f"timm/{TAG}"].files["model.safetensors"]))
-    told = other.asked()
-    words = told.words(START) if told else ""
+    told = other.described()
+    words = told.offer(PLACE) if told else ""
     assert f"Licence: bsd-3-clause. {size} to download from timm/{TAG} at the Hub" in words and not fetched(server)
 
 
 def test_what_cannot_be_fetched_is_one_sentence(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     server.repos["datasets", VISA].gated = True
     with pytest.raises(LabError, match="is gated; ask for access"):
-        Wanted("visa", "pcb1").fetch()
+        Downloadable("visa", "pcb1").fetch()
     with pytest.raises(LabError, match="no such repository"):
-        Wanted("", "hrnet_w32.ms_in1k").asked()
+        Downloadable("", "hrnet_w32.ms_in1k").described()
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     asked = len(server.log)
     with pytest.raises(LabError, match="HF_HUB_OFFLINE"):
-        Wanted("visa", "pcb1").asked()
+        Downloadable("visa", "pcb1").described()
     assert len(server.log) == asked
 
 
@@ -108,9 +109,9 @@ def test_a_download_is_cancelled_and_continued(server: Hub) -> None:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        Wanted("visa", "pcb1").fetch(stop)
-    assert downloadable.missing(View("visa", "pcb1", ("padim",))) and "visa" not in data.sets()
-    Wanted("visa", "pcb1").fetch()
+        Downloadable("visa", "pcb1").fetch(stop)
+    assert downloadable.missing(View("visa", "pcb1", (PADIM,))) and "visa" not in data.sets()
+    Downloadable("visa", "pcb1").fetch()
     assert "visa" in data.sets()
 
 
@@ -131,51 +132,42 @@ def test_asking_waits_aloud_behind_a_download_and_can_be_cancelled(server: Hub) 
     other.start()
     assert holding.wait(5)
     with pytest.raises(Cancelled):
-        Wanted("visa", "pcb1").asked(report)
+        Downloadable("visa", "pcb1").described(report)
     leave.set()
     other.join()
     assert told == ["asking what visa, pcb1 weighs", "waiting for another download to end"]
 
 
-def ended(steps: Iterator[Any]) -> bool:
-    """What a generator returns."""
-    try:
-        while True:
-            next(steps)
-    except StopIteration as end:
-        return bool(end.value)
-
-
 def test_what_came_meanwhile_needs_no_offer(server: Hub) -> None:
-    with gr.Blocks(analytics_enabled=False):
-        offer, request = Offer(lambda request: START), gr.Request(session_hash="a")
-    want = Wanted("visa", "pcb1")
-    assert not ended(offer.make(want, request)) and offer.visit(request).want.told  # type: ignore[union-attr]
-    want.fetch()
-    Wanted("", TAG).fetch()
-    assert want.asked() is None and Wanted("", TAG).asked() is None
-    assert ended(offer.make(want, request)) and offer.visit(request).want is None
+    offer, item = DownloadOffer(), Downloadable("visa", "pcb1")
+    list(offer.make(item))
+    assert offer.arrived is None and offer.item and offer.item.origin
+    item.fetch()
+    Downloadable("", TAG).fetch()
+    assert item.described() is None and Downloadable("", TAG).described() is None
+    list(offer.make(item))
+    assert offer.arrived is item and offer.item is None
 
 
 def test_what_is_chosen_while_a_source_answers_stays_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    visit, other, slow = Visitor(START), Wanted("visa", "pcb2"), Wanted("visa", "pcb1")
+    offer, other, slow = DownloadOffer(), Downloadable("visa", "pcb2"), Downloadable("visa", "pcb1")
 
-    def meanwhile(want: Wanted, report: Any = None) -> Wanted:
-        visit.want = other
-        return want
+    def meanwhile(item: Downloadable, report: Any = None) -> Downloadable:
+        offer.item = other
+        return item
 
-    monkeypatch.setattr(Wanted, "asked", meanwhile)
-    monkeypatch.setattr(Wanted, "fetch", meanwhile)
-    for job in (visit.asking, visit.fetching):
-        visit.want = slow
+    monkeypatch.setattr(Downloadable, "described", meanwhile)
+    monkeypatch.setattr(Downloadable, "fetch", meanwhile)
+    for job in (offer.ask, offer.fetch):
+        offer.item = slow
         job(slow, no_report)
-        assert visit.want is other and visit.came is None
+        assert offer.item is other and offer.arrived is None
 
 
 def test_a_backbone_that_is_not_here_is_neither_fetched_nor_replaced(server: Hub) -> None:
-    for view in (View("samples", "washer", (f"padim?backbone={TAG}",)), START):
+    for view in (View("samples", "washer", (PADIM.on_backbone(TAG),)), START):
         with pytest.raises(LabError, match=f"The backbone {TAG} is not here"):
-            view.asked({"set": "samples", "category": "washer", "methods": "padim", "backbone": TAG})
+            view.with_query({"set": "samples", "category": "washer", "methods": "padim", "backbone": TAG})
     assert not server.log
 
 

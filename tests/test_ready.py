@@ -20,9 +20,10 @@ from lab import METHODS, Detector, LabError, markdown, quantized_safetensors, re
 from lab.__main__ import main
 from lab.data import samples
 from lab.method import Method
-from lab.ui import variant
 from lab.ui.detector_service import DetectorService
-from lab.ui.take_apart.session import Apart, Question
+from lab.ui.take_apart.question import Question
+from lab.ui.take_apart.session import TakeApartSession
+from lab.ui.variant import Variant, methods_with_components
 
 WEIGHTS = ROOT / "weights"
 PLANS = ready_detectors.plans()
@@ -103,7 +104,7 @@ def test_it_is_what_the_page_asks_for(
     """Found by the page's own key without a fit, and calibrated as the images that it was fitted to say."""
     monkeypatch.setattr(Method, "fit", lambda *_, **__: pytest.fail("it was fitted"))
     plan, service = PLANS[name], DetectorService(folder=tmp_path)
-    asked = variant.name(plan.method, {plan.off: False} if plan.off else {})
+    asked = Variant.of(plan.method, {plan.off: False} if plan.off else {})
     found = service.detector(("samples", plan.category), asked)
     assert found.settings == plan.settings and found.calibration and found.origin["licence"] == samples.LICENCE
     again = found.with_scoring(good(plan.category))
@@ -114,7 +115,7 @@ def test_it_is_what_the_page_asks_for(
 
 
 @pytest.mark.parametrize("category", ready_detectors.CATEGORIES)
-@pytest.mark.parametrize("method", variant.taken())
+@pytest.mark.parametrize("method", methods_with_components())
 def test_taken_apart_without_a_fit(category: str, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chosen on the page, with a component off: both maps are there before anybody pressed Run."""
     off = next((p.off for p in PLANS.values() if (p.category, p.method) == (category, method) and p.off), "")

@@ -20,11 +20,15 @@ from lab.errors import LabError
 from lab.methods.cdo import CDO
 from lab.ui import variant
 from lab.ui.detector_service import DetectorService
-from lab.ui.take_apart import charts, inner_views, results
-from lab.ui.take_apart.session import Apart, Question
+from lab.ui.take_apart import charts, results
+from lab.ui.take_apart.inner_views import inner_views
+from lab.ui.take_apart.question import Question
+from lab.ui.take_apart.session import TakeApartSession
 from lab.ui.take_apart.tab import TakeApart
+from lab.ui.variant import Variant
 
-START = Question.of(*PLACE, "cdo", {"oom": False})
+START = Question(*PLACE, Variant.of("cdo", {"oom": False}))
+CDO_PLAIN, CDO_OFF = START.view.variants
 
 
 @pytest.fixture(autouse=True)
@@ -39,54 +43,68 @@ def service(tmp_path: Path) -> DetectorService:
     return small(tmp_path)
 
 
-def ran(page: Apart, view: Question) -> Apart:
-    for _ in page.run(view):
+def ran(page: TakeApartSession, question: Question, fit: bool = True) -> TakeApartSession:
+    for _ in page.comparison.run(question.view, fit):
         pass
     return page
+
+
+def asking(method: str, **changes: Any) -> Question:
+    return Question(*PLACE, Variant.of(method, changes))
 
 
 # --- names --------------------------------------------------------------------------------------------------------
 
 
-def test_a_name_lists_what_differs_from_the_published_settings() -> None:
-    assert variant.name("cdo", {"oom": False, "gamma": 1.5, "mom": True}) == "cdo?oom=0&gamma=1.5"
-    assert variant.read("cdo?oom=0&gamma=1.5") == ("cdo", {"oom": False, "gamma": 1.5})
-    assert variant.pair("rb_ae", {"segmenter": "msfdm"}) == ("rb_ae",)
-    assert variant.fit("rb_ae?rbam=0&segmenter=ssim") == "rb_ae?rbam=0"
-    assert variant.title("cdo?oom=0&gamma=1") == "CDO without OOM, gamma 1"
+def test_a_variant_holds_what_differs_from_the_published_settings() -> None:
+    altered = Variant.of("cdo", {"gamma": 1.5, "oom": False, "mom": True})
+    assert altered.text == "cdo?oom=0&gamma=1.5" and altered.changes == (("oom", False), ("gamma", 1.5))
+    assert Variant.parse(altered.text) == altered and hash(Variant.parse(altered.text)) == hash(altered)
+    assert altered.settings() == altered.published.replace(oom=False, gamma=1.5)
+    assert Variant.of("rb_ae", {"segmenter": "msfdm"}) == Variant("rb_ae")
+    assert Variant.parse("rb_ae?rbam=0&segmenter=ssim").without_scoring_changes.text == "rb_ae?rbam=0"
+    assert Variant.parse("cdo?oom=0&gamma=1").title == "CDO without OOM, gamma 1"
     for wrong in ("cdo?oom=2", "cdo?gamma=high", "cdo?gamma=nan", "cdo?gamma=9", "cdo?epochs=9", "magic", "cdo?size=1"):
         with pytest.raises(LabError):
-            variant.read(wrong)
+            Variant.parse(wrong)
+
+
+def test_a_variant_takes_the_service_backbone_and_keeps_a_chosen_one() -> None:
+    assert Variant("padim").settings("resnet18.tv_in1k").as_dict()["backbone"] == "resnet18.tv_in1k"
+    chosen = Variant("padim").on_backbone("resnet18.tv_in1k")
+    assert chosen.text == "padim?backbone=resnet18.tv_in1k" and chosen.backbone == "resnet18.tv_in1k"
+    assert chosen.settings("wide_resnet50_2.tv_in1k").as_dict()["backbone"] == "resnet18.tv_in1k"
+    assert chosen.title == "PaDiM on resnet18.tv_in1k" and chosen.on_backbone("") == Variant("padim")
+    assert Variant("rb_ae").on_backbone("resnet18.tv_in1k") == Variant("rb_ae")  # it has none to choose
 
 
 def test_controls_are_drawn_from_the_settings() -> None:
-    assert variant.taken() == ["cdo", "smcc", "rb_ae", "local_occ"]
+    assert variant.methods_with_components() == ["cdo", "smcc", "rb_ae", "local_occ"]
     assert list(variant.controls("cdo")) == ["mom", "oom", "gamma", "resize", "image_score"]
     field = variant.controls("cdo")["oom"]
-    assert (variant.label(field), variant.does(field)) == ("OOM", "hard pixels weigh most")
-    assert variant.equation("cdo", "6-7") == "Eq. (6)-(7): w_n = (d/mu_n)^gamma, w_s = (d/mu_s)^-gamma"
-    assert variant.equation("rb_ae", "1").startswith("Eq. (1): I_ad = I_o (1 - M) + I_n M")
-    assert "Eq. (5) within Eq. (8): L = " in variant.equation("cdo", "5") and variant.equation("smcc", "3") == "Eq. (3)"
+    assert (variant.label(field), variant.description(field)) == ("OOM", "hard pixels weigh most")
 
 
 def test_an_address_restores_the_question() -> None:
-    assert START.asked({}) == START and START.asked({"method": "cdo"}).methods == ("cdo",)
-    asked = START.asked({"tab": "take-apart", "method": "rb_ae", "rbam": "0", "segmenter": "ssim", "image": "blot-061"})
-    assert asked.methods == ("rb_ae", "rb_ae?rbam=0&segmenter=ssim") and asked.image == "blot-061"
+    assert START.with_query({}) == START and START.with_query({"method": "cdo"}).view.variants == (CDO_PLAIN,)
+    query = {"tab": "take-apart", "method": "rb_ae", "rbam": "0", "segmenter": "ssim", "image": "blot-061"}
+    asked = START.with_query(query)
+    assert [v.text for v in asked.view.variants] == ["rb_ae", "rb_ae?rbam=0&segmenter=ssim"]
+    assert asked.image == "blot-061"
     for wrong in ({"method": "patchcore"}, {"method": "magic"}, {"method": "cdo", "oom": "x"}, {"category": "spoon"}):
         with pytest.raises(LabError):
-            START.asked(wrong)
+            START.with_query(wrong)
 
 
 # --- fits ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_run_shows_both_and_what_changes(service: DetectorService) -> None:
-    page = Apart(service, START)
-    for _ in page.look(START):
-        pass
-    assert page.panel()["image"] and not page.shown.heats and "Run fits CDO as published and" in page.status()
-    curves = [len(page.curves().get("CDO as published", {}).get("loss", [])) for _ in page.run(START)]
+    page = ran(TakeApartSession(service, START), START, fit=False)
+    shown = page.comparison.shown
+    assert page.panel()["image"] and not shown.maps and "Run fits CDO as published and" in page.status().message
+    steps = page.comparison.run(START.view)
+    curves = [len(page.curves().get("CDO as published", {}).get("loss", [])) for _ in steps]
     assert curves == sorted(curves) and curves[-1] == 3
     full, off = page.panel()["slots"]
     assert [full["title"], off["title"]] == ["CDO as published", "CDO without OOM"]
@@ -95,34 +113,32 @@ def test_a_run_shows_both_and_what_changes(service: DetectorService) -> None:
     assert address == dict(set="samples", category="stripes", method="cdo", oom="0")
 
     rows = {row.figure: row for row in page.deltas()}
-    own, other = (page.shown.surveys[m].figures for m in START.methods)
-    assert rows["pixel_auroc"].delta == own["pixel_auroc"] - other["pixel_auroc"]
+    own, other = (shown.surveys[v].figures for v in START.view.variants)
+    assert rows["pixel_auroc"].difference == own["pixel_auroc"] - other["pixel_auroc"]
     claim = rows["pixel_auroc"].claim
     assert claim and claim.delta == pytest.approx(0.0031) and claim.where == "Table IV, MVTec AD"
-    assert rows["pixel_ap"].beside == "not in the paper" and rows["aupro"].beside.endswith("sign, one seed")
+    assert rows["pixel_ap"].agreement == "not in the paper" and rows["aupro"].agreement.endswith("sign, one seed")
 
     views = page.views()
     assert list(views) == ["CDO as published", "CDO without OOM"]
     weights = [v["weight in training if normal, w_n"] for v in views.values()]
     assert np.ptp(weights[0]) > 0.1 and np.all(weights[1] == 1)
-    page.pick("test/blot/061")
+    page.comparison.pick("test/blot/061")
     assert not np.array_equal(page.views()["CDO as published"]["hierarchy 1"], views["CDO as published"]["hierarchy 1"])
-    shown = charts.curves(page.curves())
-    assert "synthetic pixels, CDO as published" in shown and shown.count("<figure>") == 2
-    assert charts.laid(page.pixels()).count("<path") == 4 and "CDO without OOM: margin " in charts.laid(page.pixels())
+    drawn = charts.curves(page.curves())
+    assert "synthetic pixels, CDO as published" in drawn and drawn.count("<figure>") == 2
+    drawn = charts.distributions(page.pixels())
+    assert drawn.count("<path") == 4 and "CDO without OOM: margin " in drawn
 
 
 def test_what_only_scores_needs_no_new_fit(service: DetectorService, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = ran(Apart(service, START), START)
+    page = ran(TakeApartSession(service, START), START)
     monkeypatch.setattr(CDO, "learn", lambda *_: pytest.fail("it was fitted again"))
-    view = Question.of(*PLACE, "cdo", {"oom": False, "resize": False, "image_score": "top1"})
-    for _ in page.look(view):  # which runs on, as nothing has to be fitted
-        pass
+    question = asking("cdo", oom=False, resize=False, image_score="top1")
+    ran(page, question, fit=False)  # goes on, as nothing has to be fitted
     slots = page.panel()["slots"]
-    assert slots[1]["title"].startswith("CDO without OOM, without resize") and all(
-        slot["payload_key"] for slot in slots
-    )
-    before, after = service.detector(PLACE, START.methods[1]), service.detector(PLACE, view.methods[1])
+    assert slots[1]["title"].startswith("CDO without OOM, without resize") and all(slot["survey"] for slot in slots)
+    before, after = service.detector(PLACE, CDO_OFF), service.detector(PLACE, question.variant)
     assert before.calibration != after.calibration and after.method.history == before.method.history
     with pytest.raises(LabError, match="oom"):
         before.with_scoring([], oom=True)
@@ -136,27 +152,26 @@ def test_a_rescored_detector_is_the_one_a_new_fit_would_give(good: list[np.ndarr
 
 
 def test_cancelling_a_training_leaves_the_page_usable(service: DetectorService) -> None:
-    page = Apart(service, START)
-    for _ in page.run(START):
-        if "epoch" in page.latest.told[1]:
-            page.cancel()
-    assert "Cancelled" in page.status() and not page.running and not service.fitting
-    assert page.panel()["slots"][1]["status"] == "not fitted: cancelled"
-    ran(page, Question.of(*PLACE, "cdo", {}))
-    assert "Change something" in page.status() and len(page.panel()["slots"]) == 1
+    page = TakeApartSession(service, START)
+    for _ in page.comparison.run(START.view):
+        if "epoch" in page.runner.status.message:
+            page.runner.cancel()
+    assert "Cancelled" in page.status().message and not page.runner.running and not service.fitting
+    assert page.panel()["slots"][1]["why"] == "not fitted: cancelled"
+    ran(page, asking("cdo"))
+    assert "Change something" in page.status().message and len(page.panel()["slots"]) == 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["smcc", "rb_ae", "local_occ"])
 def test_every_component_changes_the_map(service: DetectorService, method: str) -> None:
-    page = Apart(service, START)
-    base = variant.published(method)
+    page = TakeApartSession(service, START)
+    base = Variant(method).published
     for settings in list(METHODS[method].ablations(base).values())[1:]:
-        changes = {n: getattr(settings, n) for n in variant.controls(method)}
-        ran(page, Question.of(*PLACE, method, changes))
+        ran(page, asking(method, **{name: getattr(settings, name) for name in variant.controls(method)}))
         full, off = page.panel()["slots"]
-        assert full["finding"]["anomaly_map"] != off["finding"]["anomaly_map"], off["title"]
-        assert page.deltas() and "<img" in inner_views.shown(page.views(), "blot")
+        assert full["heat"]["heat"] != off["heat"]["heat"], off["title"]
+        assert page.deltas() and "<img" in inner_views(page.views(), "blot")
 
 
 # --- what is told -------------------------------------------------------------------------------------------------
@@ -166,14 +181,14 @@ def test_rows_of_deltas_by_hand() -> None:
     base = CDO.Settings()
     full = dict(image_auroc=0.9, pixel_auroc=0.95, aupro=0.8, pixel_ap=None, margin=2.0, overlap=0.1)
     off = dict(image_auroc=0.8, pixel_auroc=0.97, aupro=0.8, pixel_ap=0.5, margin=1.0, overlap=0.3)
-    rows = results.deltas("cdo", base, base.replace(oom=False), full, off, "samples", "washer")
-    beside = {row.figure: row.beside for row in rows}
+    rows = results.deltas("cdo", (base, base.replace(oom=False)), (full, off), ("samples", "washer"))
+    beside = {row.figure: row.agreement for row in rows}
     assert beside["pixel_auroc"] == "not the same sign, one seed" and beside["overlap"] == "same sign, one seed"
-    assert {row.figure: row.delta for row in rows}["pixel_ap"] is None
-    shown = results.shown(rows, ["as published", "without OOM"], (("seed", "0"),), "cdo")
+    assert {row.figure: row.difference for row in rows}["pixel_ap"] is None
+    shown = results.results_table(rows, ["as published", "without OOM"], (("seed", "0"),), "cdo")
     assert "-0.020</button>" in shown and "+0.0031</button>" in shown and "One seed, one category" in shown
     assert "?tab=papers&amp;table=cdo/IV" in shown
-    odd = results.deltas("cdo", base, base.replace(gamma=1.0), full, off, "samples", "washer")
+    odd = results.deltas("cdo", (base, base.replace(gamma=1.0)), (full, off), ("samples", "washer"))
     assert not any(row.claim for row in odd)
 
 

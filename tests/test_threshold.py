@@ -17,8 +17,9 @@ from PIL import Image
 from lab import metrics, plots
 from lab.calibration import MARKED_RATES, Calibration, Scale, conformal_threshold, images_needed
 from lab.detector import Detector, Finding
-from lab.ui.comparison import Page
+from lab.ui.comparison import Comparison
 from lab.ui.detector_service import ordered_test_items
+from lab.ui.jobs import JobRunner
 from lab.ui.panel import component
 from lab.ui.panel.payload import Truth, judged_payload, level_at, scale_payload, shown_image, top
 from lab.ui.view import View
@@ -147,18 +148,19 @@ class Lab(NamedTuple):
 @pytest.fixture(scope="module")
 def served(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     service = small(tmp_path_factory.mktemp("cache"), (0.05, 0.2, 0.1, 0.4, 1.0))
-    page = Page(service, View(*PLACE, METHODS, "blot-061"))
-    list(page.run(page.view))
+    view = View(*PLACE, tuple(map(Variant, METHODS)), "blot-061")
+    page = Comparison(service, view, JobRunner(private=False))
+    list(page.run(view))
     items = ordered_test_items(service.dataset(PLACE))
-    detectors = {m: service.detector(PLACE, m) for m in METHODS}
+    state, detectors = page.panel(view.address), {m: service.detector(PLACE, Variant(m)) for m in METHODS}
     found = {m: [d.finding(d.raw(i.image()), (d.settings.size,) * 2) for i in items] for m, d in detectors.items()}
 
     def pick(event: gr.EventData) -> dict[str, Any]:
         page.pick(event._data["name"])
-        return page.panel()
+        return page.panel(page.view.address)
 
     with gr.Blocks(analytics_enabled=False) as blocks:
-        live = component.live_panel(page.panel(), service.send, tab="compare")
+        live = component.live_panel(page.panel(page.view.address), service.send, tab="compare")
         live.picked(pick, None, live, show_progress="hidden")
     with serve(blocks) as address:
         yield Lab(

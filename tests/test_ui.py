@@ -17,12 +17,15 @@ from lab import data
 from lab.errors import Cancelled, LabError
 from lab.lru_cache import LRUCache
 from lab.parts import features
-from lab.ui.api import session_key
-from lab.ui.compare.tab import Compare
-from lab.ui.comparison import Page
+from lab.ui.compare.tab import Compare, button_label
+from lab.ui.comparison import PANEL, Comparison
 from lab.ui.detector_service import DetectorService
-from lab.ui.jobs import JobQueue
+from lab.ui.jobs import STATUS, JobQueue, JobRunner
+from lab.ui.session import Sessions, session_key
+from lab.ui.variant import Variant
 from lab.ui.view import View
+
+PADIM, PATCHCORE, CDO = map(Variant, ("padim", "patchcore", "cdo"))
 
 # --- what stands behind the page --------------------------------------------------------------------------------------
 
@@ -32,49 +35,53 @@ def service(tmp_path: Path) -> DetectorService:
     return small(tmp_path)
 
 
+def comparing(service: DetectorService, *variants: Variant, image: str = "") -> Comparison:
+    return Comparison(service, View(*PLACE, variants, image), JobRunner(private=False))
+
+
 def test_a_detector_is_fitted_once_and_found_again_on_disk(service: DetectorService, tmp_path: Path) -> None:
-    detector = service.detector(PLACE, "padim")
-    assert service.detector(PLACE, "padim") is detector
+    detector = service.detector(PLACE, PADIM)
+    assert service.detector(PLACE, PADIM) is detector
     again = small(tmp_path)
-    found = again.ready(PLACE, "padim")
+    found = again.ready(PLACE, PADIM)
     assert found is not None and found.calibration == detector.calibration
-    assert again.ready(PLACE, "patchcore") is None
+    assert again.ready(PLACE, PATCHCORE) is None
     next(tmp_path.glob("*.safetensors")).write_bytes(b"cut off")
-    assert small(tmp_path).ready(PLACE, "padim") is None
+    assert small(tmp_path).ready(PLACE, PADIM) is None
 
 
 def test_a_run_fills_the_page_and_tells_detectors_apart(service: DetectorService) -> None:
-    page = Page(service, View(*PLACE, ("padim",), "blot-061"))
+    page = comparing(service, PADIM, image="blot-061")
     parts = set().union(*page.run(page.view))
-    assert parts == {"status", "panel"} and not page.running
-    told = page.panel()
-    slot, survey = told["slots"][0], page.shown.surveys["padim"]
-    payload = service.send({"payload": slot["payload_key"]})
+    assert parts == {STATUS, PANEL} and not page.runner.running
+    state = page.panel(page.view.address)
+    slot, survey = state["slots"][0], page.shown.surveys[PADIM]
+    payload = service.send({"survey": slot["survey"]})
     scores = [image["score"] for image in payload["images"]]
     assert [image["bad"] for image in told["set"]["images"]] == [True] * 3 + [False] * 3 and survey.scores == scores
     assert payload["numbers"]["auroc"] == 1.0 and min(scores[:3]) > max(scores[3:])
     assert survey.rates is not None and (survey.rates.bads, survey.rates.goods) == (3, 3)
-    assert told["chosen"] == 1 and told["set"]["drawn"] == 6 and "made for this test" in told["set"]["source"]
+    assert state["at"] == 1 and state["set"]["drawn"] == 6 and "made for this test" in state["set"]["source"]
     assert len(service.send({"thumbs": list(PLACE), "from": 4})) == 2
-    finding = service.detector(PLACE, "padim").detect(item(61, "blot").image())
-    assert slot["finding"]["score"] == pytest.approx(finding.score)
+    finding = service.detector(PLACE, PADIM).detect(item(61, "blot").image())
+    assert slot["heat"]["score"] == pytest.approx(finding.score)
 
 
 def test_a_page_can_fetch_nothing_but_surveys_and_thumbnails(service: DetectorService) -> None:
-    for asked in (None, [], "x", {"payload": "x"}, {"payload": ["x"]}, {"thumbs": ["/etc", "x"], "from": 0}):
-        assert not service.send(asked)
+    for request in (None, [], "x", {"survey": "x"}, {"survey": ["x"]}, {"thumbs": ["/etc", "x"], "from": 0}):
+        assert not service.send(request)
 
 
 def test_an_address_names_a_view(monkeypatch: pytest.MonkeyPatch) -> None:
-    start = View("samples", "washer", ("patchcore", "padim"), "test/missing_tooth/006")
-    assert start.asked({}) == start and start.asked({"tab": "compare", "__theme": "dark"}) == start
-    assert start.asked({"methods": "padim,cdo,padim"}).methods == ("padim", "cdo")
-    asked = start.asked({"set": "samples", "category": "cloth", "image": "hole-003"})
-    assert (asked.category, asked.image) == ("cloth", "hole-003")
-    assert start.asked({"category": "cloth"}).image == ""
+    start = View("samples", "washer", (PATCHCORE, PADIM), "test/missing_tooth/006")
+    assert start.with_query({}) == start and start.with_query({"tab": "compare", "__theme": "dark"}) == start
+    assert start.with_query({"methods": "padim,cdo,padim"}).methods == ["padim", "cdo"]
+    cloth = start.with_query({"set": "samples", "category": "cloth", "image": "hole-003"})
+    assert (cloth.category, cloth.image) == ("cloth", "hole-003")
+    assert start.with_query({"category": "cloth"}).image == ""
     for wrong in ({"set": "/etc"}, {"category": "spoon"}, {"methods": "padim,magic"}, {"methods": ","}):
         with pytest.raises(LabError):
-            start.asked(wrong)
+            start.with_query(wrong)
 
 
 def test_what_is_missing_is_said_in_a_sentence(service: DetectorService, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,51 +89,92 @@ def test_what_is_missing_is_said_in_a_sentence(service: DetectorService, monkeyp
         raise LabError(f"{tag} is not at hand; make it")
 
     monkeypatch.setattr(features, "find_weights", missing)
-    page = Page(service, View(*PLACE, ("padim", "patchcore")))
+    page = comparing(service, PADIM, PATCHCORE)
     list(page.run(page.view))
-    assert "embedded is not at hand; make it" in page.status() and "An error of ours" not in page.status()
-    assert page.button() == "Try again" and page.panel()["image"]
+    status = page.runner.status.html()
+    assert "embedded is not at hand; make it" in status and "An error of ours" not in status
+    assert button_label(page.runner) == "Try again" and page.panel({})["image"]
 
 
 def test_a_fault_of_ours_has_an_id_and_leaves_the_page_alive(
     service: DetectorService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    page = Page(service, View(*PLACE, ("padim",)))
+    page = comparing(service, PADIM)
     with monkeypatch.context() as broken:
         broken.setattr(DetectorService, "ready", lambda *_: 1 / 0)
         list(page.run(page.view))
-    told = page.latest.told[1]
-    assert told.startswith("An error of ours (id ") and told.split("id ")[1][:6] in caplog.text
+    message = page.runner.status.message
+    assert message.startswith("An error of ours (id ") and message.split("id ")[1][:6] in caplog.text
     list(page.run(page.view))
-    assert "padim" in page.shown.heats
+    assert PADIM in page.shown.maps
 
 
-def test_a_cancelled_fit_leaves_line_and_page_usable(service: DetectorService) -> None:
-    page = Page(service, View(*PLACE, ("cdo",)))
+def test_a_cancelled_fit_leaves_queue_and_page_usable(service: DetectorService) -> None:
+    page = comparing(service, CDO)
     for _ in page.run(page.view):
-        if "CDO" in page.latest.told[1]:
-            page.cancel()
-    assert "Cancelled" in page.status() and page.button() == "Try again" and not page.running
-    list(page.run(View(*PLACE, ("padim",))))
-    assert "padim" in page.shown.heats
+        if "CDO" in page.runner.status.message:
+            page.runner.cancel()
+    assert page.runner.status.message == "Cancelled. What was finished stays." and not page.runner.running
+    assert button_label(page.runner) == "Try again" and page.panel({})["slots"][0]["why"] == "not fitted: cancelled"
+    list(page.run(View(*PLACE, (PADIM,))))
+    assert PADIM in page.shown.maps
 
 
 def test_a_run_that_ends_late_does_not_end_the_next(service: DetectorService) -> None:
-    page = Page(service, View(*PLACE, ("padim",)))
+    page = comparing(service, PADIM)
     first = page.run(page.view)
     next(first)
-    while "finds" not in page.status():  # its work is done, but it has not yet told the browser so
+    while "finds" not in page.runner.status.message:  # its work is done, but the browser has not heard of it yet
         time.sleep(0.01)
-    second = page.run(View(*PLACE, ("patchcore",)))
-    assert next(second) == {"status", "panel"} and page.running
-    assert not list(first) and page.running
-    assert list(second) and "patchcore" in page.shown.heats and "PatchCore finds" in page.status()
+    second = page.run(View(*PLACE, (PATCHCORE,)))
+    assert next(second) == {STATUS, PANEL} and page.runner.running
+    assert not list(first) and page.runner.running
+    assert list(second) and PATCHCORE in page.shown.maps and "PatchCore finds" in page.runner.status.message
+
+
+def test_a_job_that_outlives_its_run_does_not_disturb_the_newer_view(
+    service: DetectorService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The older job is held inside a fit while a newer view, of another category, is asked for."""
+    other = ("samples", "other")
+    service.datasets.put(other, service.dataset(PLACE))
+    inside, leave, fit = threading.Event(), threading.Event(), DetectorService.detector
+
+    def held(self: DetectorService, place: Any, variant: Variant, report: Any) -> Any:
+        if place == PLACE:
+            inside.set()
+            leave.wait(10)
+        return fit(self, place, variant, report)
+
+    monkeypatch.setattr(DetectorService, "detector", held)
+    page = comparing(service, PADIM)
+    first = page.run(page.view)
+    next(first)
+    assert inside.wait(10)
+    older, second = page.shown, page.run(View(*other, (PADIM,)))
+    assert next(second) == {STATUS, PANEL} and page.panel({})["set"]["key"] == list(other)
+    leave.set()
+    assert not list(first) and list(second)
+    assert page.shown is not older and not older.maps and "not fitted: cancelled" not in older.reasons.values()
+    assert PADIM in page.shown.maps and "PaDiM finds" in page.runner.status.message
+
+
+def test_features_of_public_images_stay_when_a_session_ends(service: DetectorService) -> None:
+    features.CACHE.clear()
+    page = comparing(service, PADIM)
+    list(page.run(page.view))
+    assert features.CACHE.bytes
+    page.runner.close()
+    assert features.CACHE.bytes
+    features.CACHE.clear()
 
 
 def test_unknown_choices_are_refused(service: DetectorService) -> None:
-    page = Page(service, View(*PLACE, ("padim",)))
-    for view in (View(*PLACE, ()), View(*PLACE, ("nothing",)), View("/etc", "x", ("padim",))):
-        assert list(page.run(view)) == [{"status"}] and page.latest.told[1]
+    page = comparing(service, PADIM)
+    with pytest.raises(LabError, match="no method 'nothing'"):
+        Variant.parse("nothing")
+    for view in (View(*PLACE, ()), View("/etc", "x", (PADIM,))):
+        assert set().union(*page.run(view)) == {STATUS} and page.runner.status.message and page.view is not view
 
 
 def test_the_line_serves_in_order_and_lets_go_of_who_leaves() -> None:
@@ -159,40 +207,40 @@ def test_the_line_serves_in_order_and_lets_go_of_who_leaves() -> None:
     assert order == ["first", "second"] and said == ["waiting, 1 before this one"]
 
 
-def test_a_shelf_drops_what_was_used_longest_ago() -> None:
-    shelf: LRUCache[str, int] = LRUCache(10, size=lambda v: v)
-    shelf.put("a", 4), shelf.put("b", 4)
-    assert shelf.get("a") == 4
-    shelf.put("c", 4)
-    assert (shelf.get("a"), shelf.get("b"), shelf.get("c")) == (4, None, 4)
+def test_a_cache_drops_what_was_used_longest_ago() -> None:
+    cache: LRUCache[str, int] = LRUCache(10, size=lambda v: v)
+    cache.put("a", 4), cache.put("b", 4)
+    assert cache.get("a") == 4
+    cache.put("c", 4)
+    assert (cache.get("a"), cache.get("b"), cache.get("c")) == (4, None, 4)
 
 
-def test_all_who_ask_a_shelf_at_once_get_the_same() -> None:
+def test_all_who_ask_a_cache_at_once_get_the_same() -> None:
     gone = list[object]()
-    shelf: LRUCache[str, object] = LRUCache(10, on_evict=gone.append)
+    cache: LRUCache[str, object] = LRUCache(10, on_evict=gone.append)
     both, got = threading.Barrier(2), list[object]()
 
     def make() -> object:
         both.wait(5)  # neither is there before both are being made
         return object()
 
-    threads = [threading.Thread(target=lambda: got.append(shelf.take("a", make))) for _ in range(2)]
+    threads = [threading.Thread(target=lambda: got.append(cache.get_or_create("a", make))) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(5)
-    assert got[0] is got[1] is shelf.get("a") and len(gone) == 1 and gone[0] is not got[0]
+    assert got[0] is got[1] is cache.get("a") and len(gone) == 1 and gone[0] is not got[0]
 
 
-def test_what_has_grown_on_a_shelf_makes_others_go() -> None:
-    shelf: LRUCache[str, list[int]] = LRUCache(10, size=sum)
-    mine = shelf.put("mine", [4])
-    shelf.put("other", [4])
+def test_what_has_grown_in_a_cache_makes_others_go() -> None:
+    cache: LRUCache[str, list[int]] = LRUCache(10, size=sum)
+    mine = cache.put("mine", [4])
+    cache.put("other", [4])
     mine.append(4)
-    shelf.grown("mine")
-    assert shelf.all() == [mine]
-    shelf.grown("other")  # gone: it does not come back
-    assert shelf.all() == [mine]
+    cache.refresh("mine")
+    assert cache.values() == [mine]
+    cache.refresh("other")  # gone: it does not come back
+    assert cache.values() == [mine]
 
 
 def test_a_session_belongs_to_one_visitor() -> None:
@@ -202,9 +250,28 @@ def test_a_session_belongs_to_one_visitor() -> None:
             session_key(gr.Request(session_hash=nobody))
 
 
+def test_a_session_is_closed_when_its_visitor_leaves_or_room_is_needed() -> None:
+    class Recorded:
+        def __init__(self, key: str):
+            self.key = key
+
+        def close(self) -> None:
+            closed.append(self.key)
+
+    closed, sessions = list[str](), Sessions(Recorded, limit=2)
+    one, two, three = (gr.Request(session_hash=key) for key in "123")
+    assert sessions.of(one) is sessions.of(one) and sessions.of(two) is not sessions.of(one)
+    sessions.refresh(two)
+    sessions.of(three)
+    assert closed == ["1"] and [session.key for session in sessions.all()] == ["2", "3"]
+    sessions.leave(two)
+    sessions.leave(two)
+    assert closed == ["1", "2"] and [session.key for session in sessions.all()] == ["3"]
+
+
 def test_scores_are_of_what_was_asked_or_not_told(service: DetectorService, monkeypatch: pytest.MonkeyPatch) -> None:
     with gr.Blocks(analytics_enabled=False):
-        tab = Compare(service, View(*PLACE, ("padim",)))
+        tab = Compare(service, View(*PLACE, (PADIM,)))
     request = gr.Request(session_hash="a")
     monkeypatch.setattr(data, "sets", lambda: {"samples": None})
     (padim,) = tab.scores(*PLACE, ["padim"], request)

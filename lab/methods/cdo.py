@@ -28,6 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..equations import equation
 from ..image_stack import ImageStack
 from ..method import BaseSettings, Method, Scores, setting
 from ..parts import features, maps
@@ -37,8 +38,9 @@ from ..parts.training import Training
 from ..progress import Report
 
 
+@equation("cdo", 6, 7, formula="w_n = (d/mu_n)^gamma, w_s = (d/mu_s)^-gamma")
 def oom_weights(d_n: Tensor, d_s: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
-    """Eq. (6)-(7): w_n = (d/mu_n)^gamma, w_s = (d/mu_s)^-gamma; detached, so no gradient flows through them or mu.
+    """Weights of normal and of synthetic pixels; detached, so no gradient flows through them or mu.
 
     d_n (pixels,), d_s (pixels,), either may be empty -> weights of the same shapes.
     """
@@ -48,8 +50,9 @@ def oom_weights(d_n: Tensor, d_s: Tensor, gamma: float) -> tuple[Tensor, Tensor]
     return w_n, w_s
 
 
+@equation("cdo", 8, formula="L = (sum w_n d_n - sum w_s d_s) / (sum w_n + sum w_s)", covers=(4, 5))
 def cdo_loss(d: Tensor, mask: Tensor, gamma: float) -> Tensor:
-    """Eq. (8), one hierarchy: L = (sum w_n d_n - sum w_s d_s) / (sum w_n + sum w_s).
+    """The loss of one hierarchy.
 
     d (B, h, w), mask bool (B, h, w), over all pixels of all images together -> (). gamma = 0 gives Eq. (5); an
     empty mask the plain mean, Eq. (4).
@@ -106,7 +109,7 @@ class CDO(Method):
         self.apprentice = features.architecture(self.settings.backbone)
 
     def discrepancies(self, images: Tensor, resize: bool = True) -> list[Tensor]:
-        """Eq. (3) for every hierarchy: (B, 3, S, S) -> d_l (B, S/4, S/4) each; (B, S/s_l, S/s_l) without `resize`."""
+        """Discrepancies d_l: (B, 3, S, S) -> (B, S/4, S/4) a hierarchy; (B, S/s_l, S/s_l) without `resize`."""
         with torch.no_grad():
             expert = self.backbone(images)
         apprentice = self.apprentice(features.imagenet_norm(images))
@@ -147,9 +150,10 @@ class CDO(Method):
         skip = background(batch) if self.settings.skip_background else None
         return squares(batch, generator, noise=self.settings.noise, skip=skip)
 
+    @equation("cdo", 10, formula="A = sum over hierarchies of the upsampled d_l, smoothed")
     @torch.no_grad()
     def score(self, images: Tensor) -> Scores:
-        """Eq. (10): A = sum over hierarchies of the upsampled d_l, smoothed; the image's score is its maximum."""
+        """The anomaly map A; the image's score is its maximum, or the mean of its worst 1 %."""
         s, size = self.settings, images.shape[-1]
         levels = self.discrepancies(images, s.resize)
         if s.resize:

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..equations import equation
 from ..errors import LabError
 from ..image_stack import ImageStack, batches
 from ..method import BaseSettings, Method, Scores, setting
@@ -27,8 +28,9 @@ from ..parts import features, maps
 from ..progress import Report
 
 
+@equation("padim", 2, formula="M^2 = (x - mu)^T Sigma^-1 (x - mu)")
 def mahalanobis_squared(v: Tensor, inverse: Tensor) -> Tensor:
-    """Eq. (2), squared: M^2 = (x - mu)^T Sigma^-1 (x - mu); v = x - mu (B, P, d), inverse (P, d, d) -> (B, P)."""
+    """Squared Mahalanobis distances: v = x - mu (B, P, d), inverse (P, d, d) -> (B, P)."""
     v = v.transpose(0, 1).contiguous()  # (P, B, d): one matrix product per position, far quicker in this order
     return (torch.bmm(inverse, v.mT).mT * v).sum(-1).T.clamp_min(0)
 

@@ -21,14 +21,16 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from ..equations import equation
 from ..image_stack import ImageStack, batches
 from ..method import BaseSettings, Method, Scores, setting
 from ..parts import features, maps, memory_bank
 from ..progress import Report
 
 
+@equation("patchcore", 7, formula="s = (1 - exp|m_test - m*| / sum_{m in N_b(m*)} exp|m_test - m|) s*, for one image")
 def reweighted(s_star: Tensor, m_star: Tensor, m_test: Tensor, neighbours: Tensor) -> Tensor:
-    """Eq. (7): s = (1 - exp|m_test - m*| / sum_{m in N_b(m*)} exp|m_test - m|) s*, for one image.
+    """The score of one image: less than s* where the bank is sparse around m* too.
 
     s_star (), m_star (C,), m_test (C,), neighbours (b, C) with m* among them -> ().
     """

@@ -22,6 +22,7 @@ import operator
 import torch
 from torch import Tensor
 
+from ..equations import equation
 from ..image_stack import ImageStack
 from ..method import BaseSettings, Method, Scores, setting
 from ..parts import features, maps
@@ -30,8 +31,9 @@ from ..parts.training import Training
 from ..progress import Report
 
 
+@equation("stfpm", 3, 4, formula="sum over levels of the mean over positions of d/2")
 def pyramid_loss(teacher: list[Tensor], student: list[Tensor]) -> Tensor:
-    """Eq. (3)-(4): sum over levels of the mean over positions of d/2."""
+    """The loss () of a student; teacher and student are pyramids, (B, C_l, h_l, w_l) a level."""
     return torch.stack([0.5 * discrepancy(t, s).mean() for t, s in zip(teacher, student, strict=True)]).sum()
 
 

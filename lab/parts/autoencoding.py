@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..equations import equation
+
 WIDTHS = (32, 64, 128, 256, 256)  # the paper gives none; twice them are DRAEM's
 
 
@@ -65,18 +67,21 @@ def patches(features: Tensor, K: int) -> Tensor:
     return F.pixel_unshuffle(features, K).flatten(2).transpose(1, 2)
 
 
+@equation("rb_ae", 3, formula="S_ij = <f_d^i, f_ref^j> / (|f_d^i| |f_ref^j|)")
 def similarity(f_d: Tensor, f_ref: Tensor) -> Tensor:
-    """Eq. (3): S_ij = <f_d^i, f_ref^j> / (|f_d^i| |f_ref^j|); (B, N, D), (M, D) -> (B, N, M) in [-1, 1]."""
+    """Cosines of all pairs: (B, N, D), (M, D) -> (B, N, M) in [-1, 1]."""
     return F.normalize(f_d, dim=-1) @ F.normalize(f_ref, dim=-1).T
 
 
+@equation("rb_ae", 4, formula="a_ij = exp(t S_ij) / sum_j exp(t S_ij)")
 def attention(S: Tensor, t: float) -> Tensor:
-    """Eq. (4): a_ij = exp(t S_ij) / sum_j exp(t S_ij); rows sum to one. The paper prints t = 1."""
+    """Weights of the reference's patches; rows sum to one. The paper prints t = 1."""
     return torch.softmax(t * S, -1)
 
 
+@equation("rb_ae", 5, formula="each patch i of F_d becomes sum_j a_ij f_ref^j, folded back")
 def repaired(F_d: Tensor, F_ref: Tensor, K: int, t: float) -> Tensor:
-    """Eq. (5), RBFRM: each patch i of F_d becomes sum_j a_ij f_ref^j, folded back.
+    """RBFRM: features rebuilt from patches of the reference.
 
     F_d (B, C, H, W), F_ref (1, C, H, W) -> (B, C, H, W). Where K does not divide the sides, both are continued by
     their border and cut again.
@@ -90,8 +95,9 @@ def repaired(F_d: Tensor, F_ref: Tensor, K: int, t: float) -> Tensor:
     return F.pixel_shuffle(made.transpose(1, 2).unflatten(2, shape), K)[..., :high, :wide]
 
 
+@equation("rb_ae", 7, 8, formula="a_i = exp(A_i) / sum_j exp(A_j) at every channel and place, F_out = sum_i a_i F_i")
 def fused(maps: Tensor, logits: Tensor) -> Tensor:
-    """Eq. (7)-(8): a_i = exp(A_i) / sum_j exp(A_j) at every channel and place, F_out = sum_i a_i F_i.
+    """The mixture of a feature map and its two repaired forms.
 
     maps, logits (B, 3, C, H, W), i over F_d and the two repaired -> (B, C, H, W).
     """
@@ -108,8 +114,9 @@ class FFM(nn.Module):
         )
         self.expand = nn.Conv2d(middle, 3 * channels, 5, padding=2)  # the three 5x5 convolutions in one
 
+    @equation("rb_ae", 6, formula="U = F_d + F_rep2 + F_rep4, from which A_d, A_rep2, A_rep4 are convolved")
     def forward(self, F_d: Tensor, F_rep2: Tensor, F_rep4: Tensor) -> Tensor:
-        """Eq. (6): U = F_d + F_rep2 + F_rep4, from which A_d, A_rep2, A_rep4 are convolved; then Eq. (7)-(8)."""
+        """F_out, by Eq. (6) and then Eq. (7)-(8)."""
         logits = self.expand(self.squeeze(F_d + F_rep2 + F_rep4))
         return fused(torch.stack([F_d, F_rep2, F_rep4], 1), logits.unflatten(1, (3, -1)))
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..equations import equation
 
+
+@equation("cdo", 3, formula="d(p) = |f^E(p)/|f^E(p)| - f^A(p)/|f^A(p)||^2")
+@equation("stfpm", 2, formula="d(p) = |f^T(p)/|f^T(p)| - f^S(p)/|f^S(p)||^2")
 def discrepancy(expert: Tensor, apprentice: Tensor) -> Tensor:
-    """CDO Eq. (3), STFPM Eq. (2): d(p) = |f^E(p)/|f^E(p)| - f^A(p)/|f^A(p)||^2.
-
-    (B, C, h, w) twice -> (B, h, w) in [0, 4].
+    """Squared distance of the unit features: (B, C, h, w) twice -> (B, h, w) in [0, 4].
 
     Both print the norm without its square or with a half; code and text square it. Computed as 2 - 2 cos, which
     needs one pass over the features instead of three.

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import image_files
+from ..equations import equation
 from ..errors import LabError
 from .noise_squares import _integer
 
@@ -66,8 +67,9 @@ def mask(size: int, generator: torch.Generator, redraw: bool = True) -> Tensor:
     return found
 
 
+@equation("rb_ae", 1, formula="I_ad = I_o (1 - M) + I_n M")
 def composite(I_o: Tensor, I_n: Tensor, M: Tensor, beta: float = 0.0) -> Tensor:
-    """RB-AE Eq. (1): I_ad = I_o (1 - M) + I_n M; with beta > 0 DRAEM's blend, (1 - beta) I_n + beta I_o inside M.
+    """I_n inside M, I_o elsewhere; with beta > 0 DRAEM's blend, (1 - beta) I_n + beta I_o, inside M.
 
     I_o, I_n (..., 3, S, S), M bool (..., 1, S, S).
     """

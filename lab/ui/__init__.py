@@ -1,4 +1,4 @@
-"""The page, thin over `lab`: one file per tab; `build` puts them together."""
+"""The page, thin over `lab`: a folder for each tab; `build` puts them together."""
 
 from __future__ import annotations
 
@@ -12,59 +12,74 @@ from .detector_service import DetectorService
 from .field.tab import Field
 from .panel import component
 from .papers.tab import Papers
-from .take_apart.session import Question
+from .take_apart.question import Question
 from .take_apart.tab import TakeApart
+from .variant import Variant
 from .view import View
-from .your_images import tab
+from .your_images import tab as your_images
 
-START = View("samples", "washer", ("patchcore", "padim"), "test/missing_tooth/006")
-APART = Question.of("samples", "washer", "cdo", {"oom": False}, "test/missing_tooth/006")
-# the tab that the address names, before the server is asked anything
-ASKED = """() => {
+START = View("samples", "washer", (Variant("patchcore"), Variant("padim")), "test/missing_tooth/006")
+START_APART = Question("samples", "washer", Variant.of("cdo", {"oom": False}), "test/missing_tooth/006")
+# the tab that the address names, before anything is asked of the server
+TAB_OF_ADDRESS = """() => {
   const tab = new URLSearchParams(location.search).get("tab");
   return ["take-apart", "yours", "papers", "field"].includes(tab) ? {selected: tab, __type__: "update"} : undefined;
 }"""
 TITLE = "Annotation-Free Anomaly Lab"
 
 
-def build(service: DetectorService | None = None, start: View = START, apart: Question = APART) -> gr.Blocks:
-    """The whole page; begins at once to fit what the first view, `start`, shows. `apart`: that of *Take apart*."""
+def build(
+    service: DetectorService | None = None, start: View = START, start_apart: Question = START_APART
+) -> gr.Blocks:
+    """The whole page, which begins at once to fit what *Compare* shows first.
+
+    start, start_apart   what *Compare* and *Take apart* show first
+    """
     allocator.limit_malloc_arenas()  # before the first thread
     service = service or DetectorService()
-    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=tab.SWEPT) as blocks:
+    blocks = gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=your_images.SWEPT)
+    with blocks:
         gr.HTML(theme.HEAD, js_on_load=theme.HEAD_JS, apply_default_css=False)
         with gr.Tabs(overflow_behavior="wrap") as tabs:
             with gr.Tab("Compare", id="compare"):
                 compare = Compare(service, start)
             with gr.Tab("Take apart", id="take-apart"):
-                taken = TakeApart(service, apart)
+                take_apart = TakeApart(service, start_apart)
             with gr.Tab("Your images", id="yours"):
-                own = tab.Yours(service)
+                yours = your_images.Yours(service)
             with gr.Tab("Papers and ours", id="papers"):
                 papers = Papers()
             with gr.Tab("The field", id="field"):
                 Field()
-        blocks.load(None, None, tabs, js=ASKED, show_progress="hidden", api_visibility="private")
+        blocks.load(None, None, tabs, js=TAB_OF_ADDRESS, show_progress="hidden", api_visibility="private")
         compare.load(blocks)
-        taken.load(blocks)
-        own.load(blocks)
+        take_apart.load(blocks)
+        yours.load(blocks)
         papers.load(blocks)
     compare.warm()
     return blocks
 
 
-def launch(blocks: gr.Blocks, port: int | None, **more: Any) -> tuple[Any, str, str]:
-    """Serves it until interrupted; returns what gradio's launch does. Nothing on the page asks any other host.
+def launch(blocks: gr.Blocks, port: int | None, **options: Any) -> tuple[Any, str, str]:
+    """Serves the page until interrupted; returns what gradio's launch does. Nothing on the page asks any other host.
 
-    Clients join the queue, in a session of their own: `api_open` would take requests of nobody. As tools, gradio calls
-    all endpoints in one session for all agents: those of *Your images*, whose images they would share, are none.
+    Clients join the queue, each in a session of its own: `api_open` would take requests without one. As tools, gradio
+    calls all endpoints in one session for all agents: those of *Your images*, whose images they would share, are none.
     """
-    if more.get("mcp_server"):
-        for known in blocks.fns.values():
-            if str(known.api_name).startswith("yours_"):
-                known.api_visibility = "undocumented"
-    told: tuple[Any, str, str] = blocks.queue(max_size=64, api_open=False).launch(
-        server_port=port, theme=theme.THEME, css=theme.CSS + component.style() + tab.style(), footer_links=[],
-        run_history=False, ssr_mode=False, pwa=False, share=False, max_threads=200, **more,
-    )  # fmt: skip
-    return told
+    if options.get("mcp_server"):
+        for function in blocks.fns.values():
+            if str(function.api_name).startswith("yours_"):
+                function.api_visibility = "undocumented"
+    launched: tuple[Any, str, str] = blocks.queue(max_size=64, api_open=False).launch(
+        server_port=port,
+        theme=theme.THEME,
+        css=theme.CSS + component.style() + your_images.style(),
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        pwa=False,
+        share=False,
+        max_threads=200,
+        **options,
+    )
+    return launched

@@ -1,4 +1,4 @@
-"""What glibc's allocator is told, so that a page that many threads work for gives back what a visit took."""
+"""Limits glibc's allocator, so that a page with many threads gives back what a visit took."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ M_ARENA_MAX = -8  # of malloc.h
 
 
 def limit_malloc_arenas() -> None:
-    """Every thread takes from the same two arenas: each of its own would keep what its visit freed."""
+    """All threads allocate from the same two arenas: an arena of its own would keep what a visit freed."""
     _glibc("mallopt", M_ARENA_MAX, 2)
 
 
 def trim_malloc() -> None:
-    """What is free goes back to the system."""
+    """Gives free memory back to the system."""
     _glibc("malloc_trim", 0)
 
 
-def _glibc(name: str, *given: int) -> None:
-    with contextlib.suppress(AttributeError, TypeError):  # another allocator needs no telling
-        getattr(ctypes.CDLL(None), name)(*given)
+def _glibc(name: str, *arguments: int) -> None:
+    with contextlib.suppress(AttributeError, TypeError):  # another allocator has no such function
+        getattr(ctypes.CDLL(None), name)(*arguments)

@@ -1,108 +1,44 @@
-"""One visitor's *Compare*: the worker that fills it in, and the state its panel draws. Knows no gradio."""
+"""What a visitor compares: the view chosen, what is shown of it, and the job that fills it in. Knows no gradio."""
 
 from __future__ import annotations
 
-import contextvars
 import dataclasses
-import queue
-import threading
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..errors import Cancelled, LabError
 from ..progress import Report
-from . import phrases, variant
+from . import phrases
 from .detector_service import DetectorService, JudgedTestSet
+from .jobs import JobRunner
 from .phrases import error_message
-from .view import Shown, View
+from .shown_category import ShownCategory
+from .variant import Variant
+from .view import View
 
-News = queue.SimpleQueue  # of names of parts that have changed; None: the run is over
-PARTS = ("status", "panel")
-
-
-@dataclass
-class Run:
-    """One filling of the page. Each writes into its own, so that one that ends late disturbs none that follows it."""
-
-    stop: threading.Event = field(default_factory=threading.Event)  # set: cancelled, or followed by a newer one
-    told: tuple[float | None, str, str] = (None, "", "")
-    over: bool = False
-    undone: bool = False  # something of it failed, or it was cancelled
+PANEL = "panel"  # the part of a page that shows images, maps and numbers
 
 
-class Page:
-    """Of one session. `run` fills it for a view and yields which parts have changed; a newer run ends an older one."""
+class Comparison:
+    """Of one session, whose `runner` fills it in.
 
-    figures = False  # whether surveys measure the figures of the ablation tables
+    view      what was chosen last
+    shown     what is shown of its category; a job that outlives its run writes into the one it began with
+    figures   whether surveys measure the figures of the ablation tables
+    title     of a variant, where something is said of it alone
+    """
 
-    def __init__(self, service: DetectorService, view: View):
-        self.service, self.view, self.latest = service, view, Run(over=True)
-        self.shown = Shown(service, self.view.place)
-
-    @property
-    def running(self) -> bool:
-        return not self.latest.over
-
-    def cancel(self) -> None:
-        self.latest.stop.set()
-
-    # --- what is shown ------------------------------------------------------------------------------------------------
-
-    def status(self) -> str:
-        return phrases.status_html(*self.latest.told)
-
-    def button(self) -> str:
-        """What the one button beside the status line does now; "" nothing."""
-        return "Cancel" if self.running else "Try again" if self.latest.undone else ""
-
-    def panel(self) -> dict[str, Any]:
-        """The state of the live panel; see `panel/component.py`."""
-        s, view = self.shown, self.view
-        with s.lock:
-            at, image, anomaly_maps = s.at, s.image, dict(s.heats)
-        return {
-            "address": view.address,
-            "set": {
-                "key": list(s.place),
-                "drawn": len(s.thumbs),
-                "images": [
-                    dict(name=item.name, label=phrases.readable_name(item.name), slug=phrases.slug(item.name),
-                         group=item.defect.replace("_", " "), bad=item.bad)
-                    for item in s.items
-                ],
-                "source": f"{s.dataset.name}, {s.dataset.category} · {s.dataset.licence}" if s.dataset else "",
-            },
-            "chosen": at,
-            "image": image,
-            "slots": [self._slot(m, anomaly_maps.get(m)) for m in view.methods],
-        }  # fmt: skip
-
-    def _slot(self, m: str, anomaly_map: dict[str, Any] | None) -> dict[str, Any]:
-        s, survey = self.shown, self.shown.surveys.get(m)
-        judged = None
-        if survey and not survey.payload:
-            judged = {"scores": list(survey.scores), "peaks": list(survey.places)}
-        return {
-            "key": m, "title": variant.title(m), "paper": variant.kind(m).paper,
-            "status": s.why.get(m) or ("" if anomaly_map else "waiting"),
-            "scale": s.scales.get(m) if anomaly_map else None, "finding": anomaly_map, "judged": judged,
-            "payload_key": survey.key if survey and survey.payload else "",
-        }  # fmt: skip
-
-    def scores(self, m: str) -> dict[str, Any] | None:
-        """What a method says of all test images, as plain values; None until all are judged."""
-        survey = self.shown.surveys.get(m)
-        detector = self.service.ready(self.shown.place, m) if survey and survey.payload else None
-        if not survey or not survey.payload or not detector or not detector.calibration:
-            return None
-        c, numbers = detector.calibration, survey.payload["numbers"]
-        judged = [
-            dict(name=item.name, bad=item.bad, score=score, verdict=c.verdict(score))
-            for item, score in zip(self.shown.items, survey.scores, strict=True) if score is not None
-        ]  # fmt: skip
-        return dict(method=m, look=c.look, bad=c.bad, **numbers, images=judged)
+    def __init__(
+        self,
+        service: DetectorService,
+        view: View,
+        runner: JobRunner,
+        *,
+        figures: bool = False,
+        title: Callable[[Variant], str] = lambda variant: variant.title,
+    ):
+        self.service, self.view, self.runner, self.figures, self.title = service, view, runner, figures, title
+        self.shown = ShownCategory(service, view.place)
 
     # --- what happens -------------------------------------------------------------------------------------------------
 
@@ -110,109 +46,167 @@ class Page:
         """Shows another image with the detectors that are ready; a run under way goes on."""
         if self.shown.dataset:
             self.view = dataclasses.replace(self.view, image=name)
-            self.shown.pick(name, [m for m in self.view.methods if m in self.shown.heats])
+            self.shown.choose(name, [variant for variant in self.view.variants if variant in self.shown.maps])
 
-    def run(self, view: View) -> Iterator[set[str]]:
-        self.cancel()
-        run = self.latest = Run()
+    def run(self, view: View, fit: bool = True) -> Iterator[set[str]]:
+        """Fills the page for a view, and yields which of its parts have changed: STATUS, PANEL.
+
+        Without `fit` only what is fitted already is shown; where all is, it goes on as with it.
+        """
         try:
-            self.view = view.checked()
+            view.checked()
         except LabError as error:
-            run.told, run.over = (None, error_message(error), ""), True
-            yield {"status"}
+            message = str(error)
+            yield from self.runner.run(lambda report: message)
             return
+        self.view = view
         if view.place != self.shown.place:
-            self.shown = Shown(self.service, view.place)
-        self.shown.why = {}
-        news: News = queue.SimpleQueue()
-        inside = contextvars.copy_context()  # who asks: a lent GPU is asked for in their name
-        threading.Thread(target=inside.run, args=(self._work, view, self.shown, run, news), daemon=True).start()
-        parts = set(PARTS)
-        while self.latest is run:
-            yield parts
-            if run.over:
-                return
-            held = [news.get()]
-            while not news.empty():
-                held.append(news.get())
-            parts = {part for part in held if part}
-            if None in held:
-                run.over = True
-            else:
-                time.sleep(0.2)  # at most five changes a second
+            self.shown = ShownCategory(self.service, view.place)
+        shown = self.shown
+        shown.reasons = {}
+        yield from self.runner.run(lambda report: self._fill(view, shown, fit, report), changed={PANEL})
 
-    def _work(self, view: View, shown: Shown, run: Run, news: News) -> None:
+    def _fill(self, view: View, shown: ShownCategory, fit: bool, report: Report) -> str:
         try:
-            words, run.undone = self._fill(view, shown, run, news)
+            trained = [variant.without_scoring_changes for variant in view.variants]
+            if fit or all(self.service.ready(shown.place, variant, report) for variant in trained):
+                return self._fit_and_judge(view, shown, report)
+            return self._show_what_is_ready(view, shown, report)
         except Cancelled:
-            if self.latest is run:  # not merely followed by a newer run
-                shown.why |= {m: "not fitted: cancelled" for m in view.methods if m not in shown.heats}
-            words, run.undone = "Cancelled. What was finished stays.", True
-        except Exception as error:  # the end of a thread: whatever it was, the visitor reads a sentence
-            words, run.undone = error_message(error), True
-        run.told = (None, words, "")
-        for part in (*PARTS, None):
-            news.put(part)
+            if self.view is view:  # not followed by a newer one
+                missing = (variant for variant in view.variants if variant not in shown.maps)
+                shown.reasons |= dict.fromkeys(missing, "not fitted: cancelled")
+            raise
+        finally:
+            self.runner.notify(PANEL)
 
-    def _fill(self, view: View, shown: Shown, run: Run, news: News) -> tuple[str, bool]:
-        """Image, maps, thumbnails, surveys; returns what came of it, in words, and whether something failed."""
-
-        def teller(doing: str) -> Report:
-            began = time.monotonic()
-
-            def report(fraction: float, words: str) -> None:
-                if run.stop.is_set():
-                    raise Cancelled
-                left = phrases.time_left(words, time.monotonic() - began, fraction)
-                run.told = (fraction, f"{doing}: {words}", left)
-                news.put("status")
-
-            return report
-
-        def moving(report: Report) -> Report:
-            """Of work that the panel shows as it goes on."""
-
-            def told(fraction: float, words: str) -> None:
-                report(fraction, words)
-                news.put("panel")
-
-            return told
-
-        report = teller(view.category)
-        report(0.0, "opening the set")
+    def _show_what_is_ready(self, view: View, shown: ShownCategory, report: Report) -> str:
         shown.open(view.image)
-        news.put("panel")
-        failed: dict[str, str] = {}
+        for variant in view.variants:
+            shown.reasons[variant] = "" if shown.show_map(variant, report) else "not fitted yet: Run"
+        self.runner.notify(PANEL)
+        self.service.draw_thumbs(shown.place, self._showing(report))
+        missing = " and ".join(self.title(variant) for variant in view.variants if variant not in shown.maps)
+        return f"Run fits {missing} on {view.category}, with one seed."
 
-        def attempt(m: str, fit: bool) -> None:
-            """Shows a method's map, made ready first if `fit`; its failure is its own and leaves the others."""
+    def _fit_and_judge(self, view: View, shown: ShownCategory, report: Report) -> str:
+        """Image, maps, thumbnails, surveys; returns the summary. Raises LabError with it when a method has failed."""
+        report_category = _named(report, view.category)
+        report_category(0.0, "opening the set")
+        shown.open(view.image)
+        self.runner.notify(PANEL)
+        failed: dict[Variant, str] = {}
+
+        def attempt(variant: Variant, fit: bool) -> None:
+            """Shows the variant's map, made ready first if `fit`; its failure is its own and leaves the others."""
+            if variant in failed:
+                return
+            report_variant = _named(report, f"{variant.title} on {view.category}")
             try:
-                if fit and m not in shown.heats:
-                    shown.why[m] = "being fitted to the good images"
-                    news.put("panel")
-                    self.service.detector(shown.place, m, teller(f"{variant.title(m)} on {view.category}"))
-                shown.why[m] = "" if shown.anomaly_map(m) else "waiting for its fit"
+                if fit and variant not in shown.maps:
+                    shown.reasons[variant] = "being fitted to the good images"
+                    self.runner.notify(PANEL)
+                    self.service.detector(shown.place, variant, report_variant)
+                shown.reasons[variant] = "" if shown.show_map(variant, report_variant) else "waiting for its fit"
             except LabError as error:
-                failed[m] = shown.why[m] = error_message(error)
-            news.put("panel")
+                failed[variant] = shown.reasons[variant] = error_message(error)
+            self.runner.notify(PANEL)
 
-        for m in view.methods:
-            attempt(m, fit=False)
-        for m in [m for m in view.methods if m not in failed and not variant.kind(m).trains]:
-            attempt(m, fit=True)
-        self.service.draw(shown.place, moving(report))
-        for m in sorted(view.methods, key=lambda m: variant.kind(m).trains):
-            if m not in failed:
-                attempt(m, fit=True)
-            if m in failed:
-                continue
+        in_order = sorted(view.variants, key=lambda variant: variant.method_class.trains)
+        for variant in view.variants:
+            attempt(variant, fit=False)
+        for variant in in_order:
+            if not variant.method_class.trains:
+                attempt(variant, fit=True)
+        self.service.draw_thumbs(shown.place, self._showing(report_category))
+        for variant in in_order:
+            attempt(variant, fit=True)
+            if variant not in failed:
+                self._judge(variant, shown, _named(report, f"{variant.title} on {view.category}"))
+        surveys = {v.title: shown.surveys[v] for v in view.variants if v not in failed}
+        summary = phrases.comparison_summary({title: s.rates for title, s in surveys.items() if s.rates})
+        if failed:
+            raise LabError(" ".join([summary, *dict.fromkeys(failed.values())]).strip())
+        return summary
 
-            def begun(survey: JudgedTestSet, m: str = m) -> None:
-                shown.surveys[m] = survey
+    def _judge(self, variant: Variant, shown: ShownCategory, report: Report) -> None:
+        def on_begin(survey: JudgedTestSet) -> None:
+            shown.surveys[variant] = survey
 
-            self.service.survey(shown.place, m, begun, moving(teller(f"{variant.title(m)} on {view.category}")),
-                                self.figures)  # fmt: skip
-            news.put("panel")
-        done = {variant.title(m): shown.surveys[m].rates for m in view.methods if m not in failed}
-        words = phrases.comparison_summary({title: rates for title, rates in done.items() if rates})
-        return " ".join([words, *dict.fromkeys(failed.values())]).strip(), bool(failed)
+        self.service.survey(shown.place, variant, on_begin, self._showing(report), self.figures)
+        self.runner.notify(PANEL)
+
+    def _showing(self, report: Report) -> Report:
+        """A report of work that the panel shows as it goes on."""
+
+        def report_and_show(fraction: float, message: str) -> None:
+            report(fraction, message)
+            self.runner.notify(PANEL)
+
+        return report_and_show
+
+    # --- what is shown ------------------------------------------------------------------------------------------------
+
+    def panel(self, address: Mapping[str, str | None]) -> dict[str, Any]:
+        """The state of the live panel, see `panel.component`; `address` names the view in the page's address."""
+        shown = self.shown
+        at, image, maps = shown.chosen()
+        dataset = shown.dataset
+        return {
+            "address": dict(address),
+            "set": {
+                "key": list(shown.place),
+                "drawn": len(shown.thumbs),
+                "images": [
+                    {
+                        "name": item.name,
+                        "nice": phrases.readable_name(item.name),
+                        "slug": phrases.slug(item.name),
+                        "kind": item.defect.replace("_", " "),
+                        "bad": item.bad,
+                    }
+                    for item in shown.items
+                ],
+                "source": f"{dataset.name}, {dataset.category} · {dataset.licence}" if dataset else "",
+            },
+            "at": at,
+            "image": image,
+            "slots": [self._slot(variant, maps.get(variant)) for variant in self.view.variants],
+        }
+
+    def _slot(self, variant: Variant, anomaly_map: dict[str, Any] | None) -> dict[str, Any]:
+        shown, survey = self.shown, self.shown.surveys.get(variant)
+        complete = survey is not None and survey.payload is not None
+        partial = {"scores": list(survey.scores), "places": list(survey.places)} if survey and not complete else None
+        return {
+            "key": variant.text,
+            "title": self.title(variant),
+            "paper": variant.method_class.paper,
+            "why": shown.reasons.get(variant) or ("" if anomaly_map else "waiting"),
+            "scale": shown.scales.get(variant) if anomaly_map else None,
+            "heat": anomaly_map,
+            "judged": partial,
+            "survey": survey.key if survey and complete else "",
+        }
+
+    def scores(self, variant: Variant) -> dict[str, Any] | None:
+        """What a variant says of all test images, as plain values; None until all are judged."""
+        survey = self.shown.surveys.get(variant)
+        if not survey or not survey.payload:
+            return None
+        detector = self.service.ready(self.shown.place, variant)
+        if not detector or not detector.calibration:
+            return None
+        calibration = detector.calibration
+        images = [
+            {"name": item.name, "bad": item.bad, "score": score, "verdict": calibration.verdict(score)}
+            for item, score in zip(self.shown.items, survey.scores, strict=True)
+            if score is not None
+        ]
+        thresholds = {"look": calibration.look, "bad": calibration.bad}
+        return {"method": variant.text, **thresholds, **survey.payload["numbers"], "images": images}
+
+
+def _named(report: Report, name: str) -> Report:
+    """A report whose messages begin with what they are about."""
+    return lambda fraction, message: report(fraction, f"{name}: {message}")

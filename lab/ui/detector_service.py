@@ -19,13 +19,14 @@ from ..detector import Detector, Finding
 from ..errors import LabError
 from ..hub import downloads
 from ..lru_cache import LRUCache
-from ..methods import preset_settings
-from ..progress import Report, no_report
-from . import gpu, variant
+from ..method import BaseSettings
+from ..progress import Report, no_report, part_of
+from . import gpu
 from .html import image_data
 from .jobs import JobQueue
 from .panel import payload
 from .panel.payload import Truth
+from .variant import Variant
 
 log = logging.getLogger("lab.ui")
 Place = tuple[str, str]
@@ -41,9 +42,10 @@ def ordered_test_items(dataset: Dataset) -> list[Item]:
 class JudgedTestSet:
     """What one detector says of all N test images of its category, in the order they are shown.
 
-    scores, places   per image: σ, and where its heat is; None and "" until it is judged
-    payload, rates   `judged_payload` of all of them, and what the detector's own threshold does, once all are judged
-    figures          of the ablation tables, where asked for
+    scores, places   per image: its score in σ, and where its anomaly map peaks; None and "" until it is judged
+    payload, rates   `payload.judged_payload` of all images, and what the detector's own threshold does, once all are
+                     judged
+    figures          of the ablation tables, where they were asked for
     """
 
     key: str
@@ -56,10 +58,7 @@ class JudgedTestSet:
 
 @dataclass
 class DetectorService:
-    """Shared by all visitors of public sets. `backbone` replaces that of the preset where a method has one.
-
-    A method is named as `variant` names it: some of its settings may be changed.
-    """
+    """Shared by all visitors of public sets. `backbone` replaces that of the preset where a method has one."""
 
     folder: Path = field(default_factory=downloads.cache_folder)
     backbone: str | None = field(default_factory=lambda: os.environ.get("LAB_BACKBONE"))
@@ -68,14 +67,14 @@ class DetectorService:
     disk: int = 2 * 2**30  # bytes of detectors' files
 
     def __post_init__(self) -> None:
-        self.line = JobQueue()
+        self.queue = JobQueue()
         self.detectors: LRUCache[str, Detector] = LRUCache(self.memory, learned_bytes)
-        self.surveys: LRUCache[str, JudgedTestSet] = LRUCache(self.memory // 4, _length)
+        self.surveys: LRUCache[str, JudgedTestSet] = LRUCache(self.memory // 4, _payload_length)
         self.datasets: LRUCache[Place, Dataset] = LRUCache(16)
-        self._thumbs: LRUCache[Place, list[str]] = LRUCache(16)
-        self.prints: dict[Place, str] = {}
-        self.drawing = threading.Lock()
         self.fitting: dict[str, Detector] = {}  # by key, for the curves of a training under way
+        self._thumbs: LRUCache[Place, list[str]] = LRUCache(16)
+        self._fingerprints: dict[Place, str] = {}
+        self._drawing = threading.Lock()
 
     def dataset(self, place: Place) -> Dataset:
         """LabError when the set is not one of those at hand: a path typed by a visitor is none."""
@@ -88,90 +87,90 @@ class DetectorService:
         """Data URIs of the first test images, in the order shown, as far as drawn: a list shared by all who look."""
         return self._thumbs.get_or_create(place, list)
 
-    def draw(self, place: Place, report: Report = no_report) -> None:
+    def draw_thumbs(self, place: Place, report: Report = no_report) -> None:
         """Draws the thumbnails that nobody has drawn yet."""
         items, thumbs = ordered_test_items(self.dataset(place)), self.thumbs(place)
         while (number := len(thumbs)) < len(items):
             report(number / len(items), f"drawing thumbnail {number + 1} of {len(items)}")
-            drawn = image_data.thumb(items[number].image())
-            with self.drawing:  # two visitors may have drawn the same one
+            thumb = image_data.thumb(items[number].image())
+            with self._drawing:  # two visitors may have drawn the same one
                 if len(thumbs) == number:
-                    thumbs.append(drawn)
+                    thumbs.append(thumb)
 
-    def settings(self, method: str) -> dict[str, Any]:
-        name, changes = variant.read(method)
-        return preset_settings(name, "live", ({"backbone": self.backbone} if self.backbone else {}) | changes)
+    def settings(self, variant: Variant) -> BaseSettings:
+        """The variant's settings, on the service's backbone."""
+        return variant.settings(self.backbone)
 
-    def key(self, place: Place, method: str, report: Report = no_report) -> str:
-        """What the detector is known by, on the shelf, on disk and among the ready ones: see `ready_detectors.request_key`."""
-        if place not in self.prints:
-            self.prints[place] = ready_detectors.training_fingerprint(self.dataset(place), report)
-        settings = variant.kind(method).Settings(**self.settings(method))
-        return ready_detectors.request_key(method.partition("?")[0], settings, self.prints[place], self.seed)
+    def key(self, place: Place, variant: Variant, report: Report = no_report) -> str:
+        """What the detector is known by in memory, on disk and among the ready ones: see `ready_detectors.key`."""
+        if place not in self._fingerprints:
+            self._fingerprints[place] = ready_detectors.training_fingerprint(self.dataset(place), report)
+        return ready_detectors.key(variant.method, self.settings(variant), self._fingerprints[place], self.seed)
 
-    def ready(self, place: Place, method: str, report: Report = no_report) -> Detector | None:
+    def ready(self, place: Place, variant: Variant, report: Report = no_report) -> Detector | None:
         """The detector when it needs no fit: from memory, else from its file, fitted here or made ready beforehand."""
-        key = self.key(place, method, report)
-        if found := self.detectors.get(key):
-            return found
-        own = self.folder / f"{key}.safetensors"
-        path = own if own.exists() else ready_detectors.find_file(key)
+        key = self.key(place, variant, report)
+        if detector := self.detectors.get(key):
+            return detector
+        cached = self._path(key)
+        path = cached if cached.exists() else ready_detectors.find_file(key)
         if path is None:
             return None
         try:
-            found = Detector.load(path)
-            if path == own:
-                own.touch()
+            detector = Detector.load(path)
+            if path == cached:
+                cached.touch()
         except LabError as error:  # another version's, or cut off: it will be written anew
             log.warning("%s", error)
             return None
-        return self.detectors.put(key, found)
+        return self.detectors.put(key, detector)
 
-    def detector(self, place: Place, method: str, report: Report = no_report) -> Detector:
+    def detector(self, place: Place, variant: Variant, report: Report = no_report) -> Detector:
         """Fits it when it is neither in memory nor on disk. Raises LabError, or what `report` raises."""
-        if found := self.ready(place, method, report):
-            return found
-        trained = variant.fit(method)
-        fitted = self.detector(place, trained, report) if trained != method else None
-        with self.line.turn(report):
-            if found := self.ready(place, method):  # made by another visitor meanwhile
-                return found
-            dataset = self.dataset(place)
+        if detector := self.ready(place, variant, report):
+            return detector
+        trained = variant.without_scoring_changes
+        fitted = self.detector(place, trained, report) if trained != variant else None
+        with self.queue.turn(report):
+            if detector := self.ready(place, variant):  # made by another visitor meanwhile
+                return detector
+            dataset, key = self.dataset(place), self.key(place, variant)
 
-            def told(fraction: float, words: str) -> None:
-                self.line.running = f"{variant.title(method)} on {place[1]}: {words}"
-                report(fraction, words)
+            def say(fraction: float, message: str) -> None:
+                self.queue.running = f"{variant.title} on {dataset.category}: {message}"
+                report(fraction, message)
 
-            def good() -> Iterator[np.ndarray]:
+            def good_images() -> Iterator[np.ndarray]:
                 total = len(dataset.train)
                 for number, item in enumerate(dataset.train):
-                    told(0.2 * number / total, f"reading {number + 1} of {total} good images")
+                    say(0.2 * number / total, f"reading {number + 1} of {total} good images")
                     yield item.image()
 
-            def later(fraction: float, words: str) -> None:
-                told(0.2 + 0.8 * fraction, words)
-
-            key = self.key(place, method)
+            fit_report = part_of(say, 0.2, 1)
             try:
                 if fitted:
-                    detector = fitted.with_scoring(good(), later, **variant.scoring(method))
+                    detector = fitted.with_scoring(good_images(), fit_report, **variant.scoring_changes)
                 else:
-                    detector = self.fitting[key] = Detector(method.partition("?")[0], **self.settings(method))
-                    detector = gpu.fit(detector, good(), self.seed, later)
+                    detector = Detector(variant.method, **self.settings(variant).as_dict())
+                    self.fitting[key] = detector
+                    detector = gpu.fit(detector, good_images(), self.seed, fit_report)
                     detector.origin = dataset.origin
-                detector.request_key = key
-                self._store(detector, self.folder / f"{key}.safetensors")
+                detector.key = key
+                self._store(detector)
                 return self.detectors.put(key, detector)
             finally:
-                self.fitting.pop(key, None)  # after it is on the shelf: its curves are told without a gap
+                self.fitting.pop(key, None)  # only once it is among `detectors`: its curves are shown without a gap
 
-    def _store(self, detector: Detector, path: Path) -> None:
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.safetensors"
+
+    def _store(self, detector: Detector) -> None:
         """Writes the file, then drops the least recently used ones past the limit; a full disk stops nothing."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            detector.save(path)
-            files = sorted(self.folder.glob("*.safetensors"), key=lambda p: p.stat().st_mtime)
-            while len(files) > 1 and sum(p.stat().st_size for p in files) > self.disk:
+            detector.save(self._path(detector.key))
+            files = sorted(self.folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime)
+            while len(files) > 1 and sum(path.stat().st_size for path in files) > self.disk:
                 files.pop(0).unlink(missing_ok=True)
         except OSError as error:
             log.warning("the detector is not kept in %s: %s", self.folder, error)
@@ -179,56 +178,37 @@ class DetectorService:
     def survey(
         self,
         place: Place,
-        method: str,
-        begun: Callable[[JudgedTestSet], None],
+        variant: Variant,
+        on_begin: Callable[[JudgedTestSet], None],
         report: Report = no_report,
         figures: bool = False,
     ) -> JudgedTestSet:
-        """Judges the whole test set; `begun` gets the survey before it fills up, image by image."""
-        key = self.key(place, method)
+        """Judges the whole test set; `on_begin` gets the survey before it fills up, image by image."""
+        key = self.key(place, variant)
 
-        def made() -> JudgedTestSet | None:
-            found = self.surveys.get(key)
-            return found if found and (found.figures or not figures) else None
+        def finished() -> JudgedTestSet | None:
+            survey = self.surveys.get(key)
+            if survey is None or (figures and not survey.figures):
+                return None
+            on_begin(survey)
+            return survey
 
-        if found := made():
-            begun(found)
-            return found
-        detector, items = self.detector(place, method, report), ordered_test_items(self.dataset(place))
+        if survey := finished():
+            return survey
+        detector, items = self.detector(place, variant, report), ordered_test_items(self.dataset(place))
         survey = JudgedTestSet(key, [None] * len(items), [""] * len(items))
-        begun(survey)
-        size, findings, truths = detector.settings.size, list[Finding](), list[Truth]()
-        with self.line.turn(report):
-            if found := made():  # made by another visitor meanwhile
-                begun(found)
-                return found
-            for number, item in enumerate(items):
-                report(number / len(items), f"judging {number + 1} of {len(items)} test images")
-                self.line.running = f"{variant.title(method)} judges {place[1]}"
-                finding = detector.finding(detector.raw(item.image()), (size, size))
-                survey.scores[number], survey.places[number] = finding.score, plots.peak_location(finding.anomaly_map)
-                findings.append(dataclasses.replace(finding, views={}))
-                truths.append(
-                    Truth(item.bad, image_files.resize_mask(item.mask(), size) if item.bad and item.mask else None)
-                )
-            report(1.0, "comparing the distributions")
-            c = detector.calibration
-            assert c is not None
-            bad, scores = [item.bad for item in items], [found.score for found in findings]
-            if figures:
-                masks = [t.mask if t.bad else np.zeros((size, size), bool) for t in truths]
-                surface = metrics.pixel_report(masks, [found.anomaly_map for found in findings])
-                survey.figures = {"image_auroc": metrics.image_auroc(bad, scores), **surface}
-            survey.payload, survey.rates = (
-                payload.judged_payload(c, findings, truths),
-                metrics.rates(bad, scores, c.bad),
-            )
+        on_begin(survey)
+        with self.queue.turn(report):
+            if other := finished():  # made by another visitor meanwhile
+                return other
+            self.queue.running = f"{variant.title} judges {place[1]}"
+            _judge(survey, detector, items, report, figures)
         return self.surveys.put(key, survey)
 
-    def send(self, asked: Any) -> Any:
-        """What a page fetches by itself: {"payload": key}, {"thumbs": [set, category], "from": n}; None otherwise."""
-        match asked:
-            case {"payload": str(key)}:
+    def send(self, request: Any) -> Any:
+        """What a page fetches by itself: {"survey": key}, {"thumbs": [set, category], "from": n}; None if not there."""
+        match request:
+            case {"survey": str(key)}:
                 survey = self.surveys.get(key)
                 return survey.payload if survey else None
             case {"thumbs": [str(source), str(category)], "from": int(start)}:
@@ -236,10 +216,32 @@ class DetectorService:
         return None
 
 
+def _judge(survey: JudgedTestSet, detector: Detector, items: list[Item], report: Report, figures: bool) -> None:
+    """Fills the survey, image by image."""
+    calibration, size = detector.calibration, detector.settings.size
+    assert calibration is not None
+    findings, truths = list[Finding](), list[Truth]()
+    for number, item in enumerate(items):
+        report(number / len(items), f"judging {number + 1} of {len(items)} test images")
+        finding = detector.finding(detector.raw(item.image()), (size, size))
+        survey.scores[number], survey.places[number] = finding.score, plots.peak_location(finding.anomaly_map)
+        findings.append(dataclasses.replace(finding, views={}))
+        mask = image_files.resize_mask(item.mask(), size) if item.bad and item.mask else None
+        truths.append(Truth(item.bad, mask))
+    report(1.0, "comparing the distributions")
+    bad, scores = [item.bad for item in items], [finding.score for finding in findings]
+    if figures:
+        masks = [truth.mask if truth.bad else np.zeros((size, size), bool) for truth in truths]
+        pixels = metrics.pixel_report(masks, [finding.anomaly_map for finding in findings])
+        survey.figures = {"image_auroc": metrics.image_auroc(bad, scores), **pixels}
+    survey.rates = metrics.rates(bad, scores, calibration.bad)
+    survey.payload = payload.judged_payload(calibration, findings, truths)
+
+
 def learned_bytes(detector: Detector) -> int:
     """Bytes of what it has learned."""
-    return sum(t.nbytes for t in detector.method.state().values())
+    return sum(tensor.nbytes for tensor in detector.method.state().values())
 
 
-def _length(survey: JudgedTestSet) -> int:
-    return sum(len(image["anomaly_map"]) for image in survey.payload["images"]) if survey.payload else 0
+def _payload_length(survey: JudgedTestSet) -> int:
+    return sum(len(image["heat"]) for image in survey.payload["images"]) if survey.payload else 0

@@ -1,8 +1,8 @@
-"""A fit where a GPU is lent for it: ZeroGPU, by way of the package `spaces`; everywhere else right here.
+"""A fit on a GPU that is lent for it: ZeroGPU, by way of the package `spaces`; everywhere else a fit right here.
 
-On ZeroGPU what is decorated runs in a process of its own, on a GPU that is there for as long as the job was said to
-take. What it makes comes back as a file; nothing else that it touches does. All else runs on the CPU there, for which
-`LAB_DEVICE` is set here: `lab` itself knows nothing of it.
+On ZeroGPU a decorated function runs in a process of its own, on a GPU that is there for as long as its duration says.
+The fitted detector comes back as a file; nothing else that the process touches does. Everything else runs on the CPU,
+for which `LAB_DEVICE` is set here: `lab` itself knows nothing of it.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ except ImportError:
     spaces = None
 
 LENT = spaces is not None and os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
-FASTER = 8  # a GPU's lead over one CPU thread, from below
-LEAST, MOST = 15, 120  # seconds that may be asked for
-FAILED = -1.0  # in place of a fraction: the words are an error's
+SPEED_UP = 8  # a GPU's lead over one CPU thread, from below
+MIN_SECONDS, MAX_SECONDS = 15, 120  # that may be asked for
+FAILED = -1.0  # in place of a fraction: the message is an error's
 if LENT:
     os.environ.setdefault("LAB_DEVICE", "cpu")
 
 
-class Job(NamedTuple):
-    """What the other process is told: the good images at the method's own size, and where its file is wanted."""
+class FitTask(NamedTuple):
+    """What the other process needs: `good` are the good images at the method's own size, `path` the file to write."""
 
     method: str
     settings: dict[str, Any]
@@ -55,39 +55,38 @@ def fit(detector: Detector, good: Iterable[np.ndarray], seed: int, report: Repor
     size, settings = detector.settings.size, detector.settings.as_dict()
     with tempfile.TemporaryDirectory(prefix="anomaly-lab-gpu-") as folder:
         path = Path(folder) / "fitted.safetensors"
-        small = [image_files.resize(image, size) for image in good]
-        for fraction, words in _away(Job(detector.id, settings, small, seed, str(path))):
+        resized = [image_files.resize(image, size) for image in good]
+        for fraction, message in _fit_elsewhere(FitTask(detector.id, settings, resized, seed, str(path))):
             if fraction == FAILED:
-                raise LabError(words)
-            report(fraction, words)
+                raise LabError(message)
+            report(fraction, message)
         return Detector.load(path)
 
 
-def duration(job: Job) -> int:
-    """Seconds for which the GPU is asked: what the job takes there, and what it takes to get going."""
-    return min(
-        MOST,
-        LEAST + math.ceil(ranking.expected_seconds(job.method, len(job.good), ranking.DEFAULT_PASS_SECONDS) / FASTER),
-    )
+def duration(task: FitTask) -> int:
+    """Seconds for which the GPU is asked: what the task takes there, and what it takes to get going."""
+    seconds = ranking.expected_seconds(task.method, len(task.good), ranking.DEFAULT_PASS_SECONDS)
+    return min(MAX_SECONDS, MIN_SECONDS + math.ceil(seconds / SPEED_UP))
 
 
-def _lent(job: Job) -> Iterator[tuple[float, str]]:
-    """Fits and saves; yields how far it is."""
+def _fit_and_save(task: FitTask) -> Iterator[tuple[float, str]]:
+    """Yields how far it is."""
     os.environ["LAB_DEVICE"] = "cuda" if torch.cuda.is_available() else "cpu"  # of this process alone
-    news: queue.SimpleQueue[tuple[float, str] | None] = queue.SimpleQueue()
+    progress: queue.SimpleQueue[tuple[float, str] | None] = queue.SimpleQueue()
 
     def work() -> None:
         try:
-            detector = Detector(job.method, **job.settings)
-            detector.fit(job.good, seed=job.seed, report=lambda fraction, words: news.put((fraction, words)))
-            detector.save(job.path)
+            detector = Detector(task.method, **task.settings)
+            detector.fit(task.good, seed=task.seed, report=lambda fraction, message: progress.put((fraction, message)))
+            detector.save(task.path)
         except Exception as error:  # the end of a thread; who waits for it reads a sentence
-            news.put((FAILED, str(error) if isinstance(error, LabError) else "The GPU's process failed; try again."))
-        news.put(None)
+            message = str(error) if isinstance(error, LabError) else "The GPU's process failed; try again."
+            progress.put((FAILED, message))
+        progress.put(None)
 
     threading.Thread(target=work, daemon=True).start()
-    while told := news.get():
-        yield told
+    while step := progress.get():
+        yield step
 
 
-_away = spaces.GPU(duration=duration)(_lent) if LENT else _lent
+_fit_elsewhere = spaces.GPU(duration=duration)(_fit_and_save) if LENT else _fit_and_save

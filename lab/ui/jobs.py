@@ -11,9 +11,11 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextvars import ContextVar
 from typing import NamedTuple
+
+from markupsafe import Markup
 
 from ..errors import Cancelled, LabError
 from ..parts import features
@@ -36,7 +38,7 @@ class JobStatus(NamedTuple):
     message: str
     time_left: str = ""
 
-    def html(self) -> str:
+    def html(self) -> Markup:
         return phrases.status_html(*self)
 
 
@@ -83,17 +85,22 @@ class JobQueue:
 class JobRunner:
     """Runs the jobs of one session, each in a thread: a newer one ends an older one, and starts when that has ended.
 
-    minutes    of computing that all jobs together may take; waiting in the `JobQueue` does not count
-    on_close   gives up what the jobs have made; called at `close`, and again where a job outlasts it
-    status     of the job under way, or what came of the last one
-    owner      names what is computed of this session's images in shared caches
+    minutes     of computing that all jobs together may take; waiting in the `JobQueue` does not count
+    on_close    gives up what the jobs have made; called at `close`, and again where a job outlasts it
+    private     whether the jobs work on the session's own images: what shared caches hold of them goes with it
+    status      of the job under way, or what came of the last one
+    cancelled   the last job was cancelled
+    unfinished  the last job was cancelled, or has ended in an error
+    owner       names what shared caches hold of the session's images; "" where these are public
     """
 
-    def __init__(self, minutes: float = math.inf, on_close: Callable[[], None] = lambda: None):
+    def __init__(
+        self, minutes: float = math.inf, on_close: Callable[[], None] = lambda: None, *, private: bool = True
+    ) -> None:
         self.minutes, self.seconds_used = minutes, 0.0
         self.status = JobStatus(None, "")
-        self.running = self.closed = self.cancelled = False
-        self.owner = secrets.token_hex(8)
+        self.running = self.closed = self.cancelled = self.unfinished = False
+        self.owner = secrets.token_hex(8) if private else ""
         self._on_close = on_close
         self._stop = threading.Event()  # of the newest job
         self._starting, self._working = threading.Lock(), threading.Lock()
@@ -114,21 +121,30 @@ class JobRunner:
         """Called by a job: these parts of the page have changed."""
         self._changed |= set(parts)
 
-    def run(self, job: Callable[[Report], str], keep_alive: Callable[[], None] = lambda: None) -> Iterator[set[str]]:
+    def run(
+        self,
+        job: Callable[[Report], str],
+        keep_alive: Callable[[], None] = lambda: None,
+        *,
+        changed: Set[str] = frozenset(),
+    ) -> Iterator[set[str]]:
         """Runs `job(report) -> message`; yields the parts of the page that have changed, at most four times a second.
 
-        The last set is yielded when the job has ended; nothing is yielded once a newer job has begun. STATUS is in a
-        set whenever the status has changed. `keep_alive` is called as long as the job goes on.
+        The first set holds `changed`; the last one is yielded when the job has ended; nothing is yielded once a newer
+        job has begun. STATUS is in a set whenever the status has changed. `keep_alive` is called as long as the job
+        goes on.
         """
         with self._starting:
             self._stop.set()
             stop = self._stop = threading.Event()
             if self.closed:
                 stop.set()
-        self.running, self.cancelled, self.status, self._changed = True, False, JobStatus(0.0, "beginning"), set()
+        self.running, self.cancelled, self.unfinished = True, False, False
+        self.status, self._changed = JobStatus(0.0, "beginning"), set(changed)
         context = contextvars.copy_context()  # who asks: a lent GPU is asked for in their name
         context.run(features.OWNER.set, self.owner)
-        thread = threading.Thread(target=context.run, args=(self._work, job, stop), name=self.owner, daemon=True)
+        work = (self._work, job, stop)
+        thread = threading.Thread(target=context.run, args=work, name=self.owner or "job", daemon=True)
         thread.start()
         shown: JobStatus | None = None
         while self._stop is stop:
@@ -167,7 +183,7 @@ class JobRunner:
             self.status = JobStatus(fraction, message, phrases.time_left(message, now - since, fraction))
 
         add_waiting_seconds.set(add_waiting)
-        cancelled = False
+        cancelled, failed = False, False
         try:
             if stop.is_set():  # a newer job has come while this one waited for the last to end
                 raise Cancelled
@@ -175,16 +191,18 @@ class JobRunner:
         except Cancelled:
             cancelled, message = True, ENDED if self.closed else CANCELLED
         except Exception as error:  # the end of a thread: whatever it was, the visitor reads a sentence
-            message = error_message(error)
+            failed, message = True, error_message(error)
         self.seconds_used += time.monotonic() - began
         if self.closed:
             self._give_up()
         if self._stop is stop:
-            self.status, self.running, self.cancelled = JobStatus(None, message), False, cancelled
+            self.status, self.running = JobStatus(None, message), False
+            self.cancelled, self.unfinished = cancelled, cancelled or failed
 
     def _give_up(self) -> None:
         self._on_close()
-        features.CACHE.drop(self.owner)
+        if self.owner:
+            features.CACHE.drop(self.owner)
         allocator.trim_malloc()
 
 

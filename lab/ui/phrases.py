@@ -1,26 +1,28 @@
-"""Words of the page that more than one place says."""
+"""Phrases that more than one place of the page says."""
 
 from __future__ import annotations
 
 import logging
 import secrets
 from collections.abc import Mapping
-from html import escape
+
+from markupsafe import Markup
 
 from ..data.dataset import Item
 from ..errors import LabError
 from ..metrics import Rates
+from .html.render import render
 
 log = logging.getLogger("lab.ui")
 
 
 def error_message(error: BaseException) -> str:
-    """What a visitor reads of an error: a LabError's own words; anything else is logged under an id."""
+    """What a visitor reads of an error: a LabError's own sentence; anything else is logged under an id."""
     if isinstance(error, LabError):
         return str(error)
-    name = secrets.token_hex(3)
-    log.error("error %s", name, exc_info=error)
-    return f"An error of ours (id {name}); the rest of the page still works."
+    error_id = secrets.token_hex(3)
+    log.error("error %s", error_id, exc_info=error)
+    return f"An error of ours (id {error_id}); the rest of the page still works."
 
 
 def readable_name(name: str) -> str:
@@ -41,33 +43,33 @@ def truth_label(item: Item) -> str:
     return f"truth: {item.defect.replace('_', ' ')}, " + ("outlined" if item.mask else "the set gives no outline")
 
 
-def status_html(fraction: float | None, words: str, left: str = "") -> str:
-    """The status line as HTML; fraction None: nothing runs."""
-    bar = "" if fraction is None else f'<progress max="1" value="{fraction:.3f}" aria-label="progress"></progress>'
-    told = f"<span>{escape(words)}</span><em>{escape(left)}</em>"
-    return f'<div class="status" role="status">{bar}{told}</div>'
+def status_html(fraction: float | None, message: str, time_left: str = "") -> Markup:
+    """The status line; fraction None: nothing runs."""
+    return render("html/status.html", fraction=fraction, message=message, time_left=time_left)
 
 
 def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds > 90 else f"{max(1, round(seconds))} s"
 
 
-def time_left(words: str, elapsed: float, fraction: float) -> str:
-    """What a job that has come so far in so many seconds still takes; "" while nobody can know, and where its own words
-    say so: a training knows better."""
-    if words.endswith(" left") or elapsed < 1.5 or fraction < 0.05:
+def time_left(message: str, elapsed: float, fraction: float) -> str:
+    """What a job that took `elapsed` seconds for `fraction` of its work still takes, in words.
+
+    "" while nobody can know, and where the job's own message says it: a training knows better.
+    """
+    if message.endswith(" left") or elapsed < 1.5 or fraction < 0.05:
         return ""
     return f"about {duration(elapsed * (1 - fraction) / fraction)} left"
 
 
-def comparison_summary(done: Mapping[str, Rates]) -> str:
-    """What a finished comparison says, in one sentence: title -> rates at the method's own threshold."""
-    if not done:
+def comparison_summary(rates: Mapping[str, Rates]) -> str:
+    """What a finished comparison says: title of a variant -> rates at its own threshold."""
+    if not rates:
         return ""
-    first = next(iter(done.values()))
-    found = ", ".join(f"{title} finds {rates.bads - rates.missed}" for title, rates in done.items())
-    alarms = " and ".join(str(rates.false_alarms) for rates in done.values())
-    return f"Of {first.bads} defective test images {found}. False alarms on {first.goods} good ones: {alarms}."
+    first = next(iter(rates.values()))
+    finds = ", ".join(f"{title} finds {r.bads - r.missed}" for title, r in rates.items())
+    alarms = " and ".join(str(r.false_alarms) for r in rates.values())
+    return f"Of {first.bads} defective test images {finds}. False alarms on {first.goods} good ones: {alarms}."
 
 
 VERDICT_LABELS = {"good": "● good", "look": "▲ look at it", "bad": "■ bad"}

@@ -13,7 +13,7 @@ MAX_SESSIONS = 200  # of one tab, where a tab sets no limit of its own
 
 
 class Session(Protocol):
-    """What one visitor does on one tab. It owns its jobs, its memory and its files, and gives all of them up at once."""
+    """What one visitor does on one tab: owns its jobs, its memory and its files, and gives all of them up at once."""
 
     def close(self) -> None:
         """The visit is over: cancels what runs and forgets everything that was made. May be called more than once."""

@@ -1,180 +1,160 @@
-"""A method with some settings changed, as the text that names it: "cdo" as published, "cdo?oom=0&gamma=1" altered.
+"""A method with some of its settings changed, as a value.
 
-"As published" is the preset `live`: what a page can fit while someone waits. An address, a detector's key and the
-panel's slots all carry this text; it lists what differs, in the order of the settings.
+"As published" is the preset `live`: what a page can fit while someone waits.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
-import re
-import sys
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import Field, dataclass
+from typing import Any, Self
 from urllib.parse import parse_qsl
 
 from ..errors import LabError
 from ..method import BaseSettings, Method
-from ..methods import METHODS
-
-Changes = dict[str, Any]
-Field = dataclasses.Field
+from ..methods import METHODS, preset_settings
 
 
-def kind(name: str) -> type[Method]:
-    """LabError for an unknown method."""
-    method = name.partition("?")[0]
-    if method not in METHODS:
-        raise LabError(f"There is no method {method!r}; there are {', '.join(METHODS)}.")
-    return METHODS[method]
+@dataclass(frozen=True)
+class Variant:
+    """A method as published, or altered. LabError for an unknown method.
+
+    changes   (setting, value) of every setting that differs from the published one, in the order of the settings
+    """
+
+    method: str
+    changes: tuple[tuple[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise LabError(f"There is no method {self.method!r}; there are {', '.join(METHODS)}.")
+
+    @classmethod
+    def of(cls, method: str, changes: Mapping[str, Any]) -> Self:
+        """The method with these settings changed. LabError for a value that the settings do not allow."""
+        published = cls(method).published
+        altered = published.replace(**changes)
+        pairs = ((name, getattr(altered, name)) for name in changeable(method))
+        return cls(method, tuple((name, value) for name, value in pairs if value != getattr(published, name)))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The inverse of `text`. LabError for an unknown method or setting, or a value that is not allowed."""
+        method, _, query = text.partition("?")
+        title, known, changes = cls(method).method_class.title, changeable(method), {}
+        for name, value in parse_qsl(query):
+            if name not in known:
+                raise LabError(f"{title} has no setting {name!r} here; it has {', '.join(known)}.")
+            changes[name] = parse_value(known[name], value)
+        return cls.of(method, changes)
+
+    @property
+    def text(self) -> str:
+        """The variant in an address, and as a key in the browser: "cdo" as published, "cdo?oom=0&gamma=1" altered."""
+        changes = "&".join(f"{name}={format_value(value)}" for name, value in self.changes)
+        return f"{self.method}?{changes}" if changes else self.method
+
+    @property
+    def method_class(self) -> type[Method]:
+        return METHODS[self.method]
+
+    @property
+    def published(self) -> BaseSettings:
+        return self.method_class.presets()["live"]
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """setting -> its changed value."""
+        return dict(self.changes)
+
+    def settings(self, backbone: str | None = None) -> BaseSettings:
+        """All settings; `backbone` replaces the published one where the method has a choice."""
+        changes = ({"backbone": backbone} if backbone else {}) | self.changed
+        return self.method_class.Settings(**preset_settings(self.method, "live", changes))
+
+    @property
+    def scoring_changes(self) -> dict[str, Any]:
+        """The changes that leave the fit as it is."""
+        fields = changeable(self.method)
+        return {name: value for name, value in self.changes if fields[name].metadata["scoring"]}
+
+    @property
+    def without_scoring_changes(self) -> Variant:
+        """The variant whose fit this one shares."""
+        kept = self.scoring_changes
+        return Variant(self.method, tuple(change for change in self.changes if change[0] not in kept))
+
+    @property
+    def backbone(self) -> str:
+        """The backbone that was chosen; "" where none was."""
+        return str(self.changed.get("backbone", ""))
+
+    def on_backbone(self, backbone: str) -> Variant:
+        """The published method on that backbone; as published for "", or where it has none to choose."""
+        has_choice = backbone and "backbone" in changeable(self.method)
+        return Variant.of(self.method, {"backbone": backbone} if has_choice else {})
+
+    @property
+    def changes_in_words(self) -> str:
+        """ "without OOM, gamma 1"; "" as published."""
+        fields, phrases = changeable(self.method), []
+        for name, value in self.changes:
+            name_in_words = "on" if name == "backbone" else label(fields[name])
+            if isinstance(value, bool):
+                phrases.append(f"{'with' if value else 'without'} {name_in_words}")
+            else:
+                phrases.append(f"{name_in_words} {format_value(value)}")
+        return ", ".join(phrases)
+
+    @property
+    def title(self) -> str:
+        return f"{self.method_class.title} {self.changes_in_words}".strip()
 
 
-def published(method: str) -> BaseSettings:
-    return kind(method).presets()["live"]
+# --- the settings that a visitor may change ---------------------------------------------------------------------------
 
 
-def controls(method: str) -> dict[str, Field]:
-    """The settings a visitor may change: what the paper's tables switch, what an equation names, what only scores."""
-    fields = kind(method).Settings.fields()
-    told = ("component", "eq", "scoring")
-    return {name: field for name, field in fields.items() if any(field.metadata[word] for word in told)}
+def controls(method: str) -> dict[str, Field[Any]]:
+    """name -> setting: what the paper's tables switch, what an equation names, what changes only scoring."""
+    fields = Variant(method).method_class.Settings.fields()
+    marks = ("component", "eq", "scoring")
+    return {name: field for name, field in fields.items() if any(field.metadata[mark] for mark in marks)}
 
 
-def changeable(method: str) -> dict[str, Field]:
-    """What the text may change: the controls, and the backbone, which the page chooses for all methods at once."""
-    fields = kind(method).Settings.fields()
+def changeable(method: str) -> dict[str, Field[Any]]:
+    """What a variant may change: the controls, and the backbone, which the page chooses for all methods at once."""
+    fields = METHODS[method].Settings.fields()
     return controls(method) | {name: fields[name] for name in ("backbone",) if name in fields}
 
 
-def taken() -> list[str]:
+def methods_with_components() -> list[str]:
     """The methods that have a component to switch off."""
     return [m for m in METHODS if any(field.metadata["component"] for field in controls(m).values())]
 
 
-# --- the text -----------------------------------------------------------------------------------------------------
+def parse_value(field: Field[Any], text: str) -> Any:
+    """LabError when the text is no value of the field's type."""
+    booleans = {"0": False, "1": True, "false": False, "true": True}
+    try:
+        value_type: Any = type(field.default)
+        return booleans[text.lower()] if value_type is bool else value_type(text)
+    except (KeyError, ValueError):
+        allowed = "0 or 1" if isinstance(field.default, bool) else "a number"
+        raise LabError(f"The setting {field.name} cannot be {text!r}: write {allowed}.") from None
 
 
-def name(method: str, changes: Mapping[str, Any]) -> str:
-    """The inverse of `read`. LabError for a value that the settings do not allow."""
-    before = published(method)
-    after = before.replace(**changes)
-    told = [f"{n}={text(getattr(after, n))}" for n in changeable(method) if getattr(after, n) != getattr(before, n)]
-    return f"{method}?{'&'.join(told)}" if told else method
-
-
-def pair(method: str, changes: Mapping[str, Any]) -> tuple[str, ...]:
-    """As published and altered; one alone where nothing is changed."""
-    return tuple(dict.fromkeys([method, name(method, changes)]))
-
-
-def read(name: str) -> tuple[str, Changes]:
-    """Method and changes. LabError for an unknown method or setting, or a value that is not allowed."""
-    method, _, query = name.partition("?")
-    known = changeable(method)
-    changes = {}
-    for setting, words in parse_qsl(query):
-        if setting not in known:
-            raise LabError(f"{kind(method).title} has no setting {setting!r} here; it has {', '.join(known)}.")
-        changes[setting] = value(known[setting], words)
-    published(method).replace(**changes)
-    return method, changes
-
-
-def text(value: Any) -> str:
+def format_value(value: Any) -> str:
+    """The inverse of `parse_value`."""
     return str(int(value)) if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def value(field: Field, words: str) -> Any:
-    """LabError when the words are no value of the field's type."""
-    kind_of: Any = type(field.default)
-    known = {"0": False, "1": True, "false": False, "true": True}
-    try:
-        return known[words.lower()] if isinstance(field.default, bool) else kind_of(words)
-    except (KeyError, ValueError):
-        wanted = "0 or 1" if isinstance(field.default, bool) else "a number"
-        raise LabError(f"The setting {field.name} cannot be {words!r}: write {wanted}.") from None
-
-
-def scoring(altered: str) -> Changes:
-    """The changes that leave the fit as it is."""
-    method, changes = read(altered)
-    return {n: v for n, v in changes.items() if changeable(method)[n].metadata["scoring"]}
-
-
-def on(method: str, backbone: str) -> str:
-    """The method, as published but on that backbone; itself where "" is asked for or it has none to choose."""
-    return name(method, {"backbone": backbone} if backbone and "backbone" in changeable(method) else {})
-
-
-def backbone(altered: str) -> str:
-    """The backbone that was asked for; "" where none was."""
-    return str(read(altered)[1].get("backbone", ""))
-
-
-def fit(altered: str) -> str:
-    """The same without what changes only scoring: whose fit it shares."""
-    method, changes = read(altered)
-    return name(method, {n: v for n, v in changes.items() if n not in scoring(altered)})
-
-
-# --- for people ---------------------------------------------------------------------------------------------------
-
-
-def label(field: Field) -> str:
-    """What the paper calls it, where the help begins with that; else the setting's name."""
+def label(field: Field[Any]) -> str:
+    """What the paper calls the setting, where its help begins with that; else its name."""
     head, colon, _ = field.metadata["help"].partition(": ")
     return head if colon and len(head) <= 12 else field.name.replace("_", " ")
 
 
-def does(field: Field) -> str:
-    """What it does, in one line."""
-    told = field.metadata["help"]
-    return told.removeprefix(f"{label(field)}: ")
-
-
-def without(altered: str) -> str:
-    """What is changed, in words: "without OOM, gamma 1"; "" as published."""
-    method, changes = read(altered)
-    words = []
-    for n, v in changes.items():
-        named = "on" if n == "backbone" else label(changeable(method)[n])
-        words.append(f"{'with' if v else 'without'} {named}" if isinstance(v, bool) else f"{named} {text(v)}")
-    return ", ".join(words)
-
-
-def title(name: str) -> str:
-    return f"{kind(name).title} {without(name)}".strip()
-
-
-def equation(method: str, number: str) -> str:
-    """The paper's equations `number` ("5", "6-7") as the docstrings of the functions that compute them have it.
-
-    "Eq. (6)-(7): w_n = ..."; where another equation holds it, that one; only the number where no function is one.
-    """
-    first, last = (int(n) for n in (number.split("-") * 2)[:2])
-    title = kind(method).title
-    found, within = [], []
-    for words in _docstrings(kind(method)):
-        head = re.match(r"(.*?)Eq\. \((\d+)\)(?:-\((\d+)\))?[^:]*: (.+?)(?:;|\. |\.?$)", words.replace("\n", " "))
-        if not head or head[1].strip() not in ("", title):
-            continue
-        low, high = int(head[2]), int(head[3] or head[2])
-        told = f"Eq. ({low}){f'-({high})' if high > low else ''}: {head[4]}"
-        if low <= last and first <= high:
-            found.append((low, told))
-        elif re.search(rf"Eq\. \({first}\)", words):
-            within.append(f"Eq. ({first}) within {told}")
-    if found:
-        return "; ".join(told for _, told in sorted(found)[:2])
-    return within[0] if within else f"Eq. ({number})"
-
-
-def _docstrings(method: type[Method]) -> Iterator[str]:
-    """Of the functions that the method's file defines or takes from `lab.parts`."""
-    module = sys.modules[method.__module__]
-    parts = [held for held in vars(module).values() if inspect.ismodule(held) and held.__name__.startswith("lab.parts")]
-    for held in (module, method, *parts):
-        for function in vars(held).values():
-            if inspect.isfunction(function) and function.__doc__ and "Eq. (" in function.__doc__:
-                yield " ".join(function.__doc__.split())
+def description(field: Field[Any]) -> str:
+    """What the setting does, in one line."""
+    text: str = field.metadata["help"]
+    return text.removeprefix(f"{label(field)}: ")

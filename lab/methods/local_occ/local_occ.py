@@ -36,6 +36,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...equations import equation
 from ...errors import LabError
 from ...image_stack import ImageStack, batches
 from ...method import BaseSettings, Method, Scores, setting
@@ -53,8 +54,14 @@ def half_distance(a: Tensor, b: Tensor) -> Tensor:
     return 0.5 * (1 - F.cosine_similarity(a, b, dim=1, eps=1e-8))
 
 
+@equation(
+    "local_occ",
+    5,
+    formula="mean over places of (1 - M_s) d + M_s max(0, delta - d), d = 0.5 dist(N_M(F_mixed), F_C)",
+    covers=(3,),
+)
 def occ_loss(d: Tensor, M_s: Tensor, delta: float) -> Tensor:
-    """Eq. (5): mean over places of (1 - M_s) d + M_s max(0, delta - d), d = 0.5 dist(N_M(F_mixed), F_C).
+    """Draws normal places to their centers and keeps synthetic defects delta away.
 
     d (B, h, w), M_s bool (B, h, w) -> (). An empty M_s gives Eq. (3).
     """
@@ -182,7 +189,7 @@ class LocalOCC(Method):
                 training.step(occ_loss(self.distances(I_M), M_s, s.delta))
 
     def learn_matching(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
-        """Eq. (1) over the images; guided, in more poses than they came in, and over known warps of the template."""
+        """Trains the IMM by Eq. (1); guided, also on further poses of the images and on known warps of the template."""
         s, size = self.settings, self.matcher.size
         optimiser = torch.optim.Adam(self.matcher.parameters(), s.matching_learning_rate)
         self.matcher.train()

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...equations import equation
 from ...parts import maps
 from . import warps
 
@@ -26,8 +27,9 @@ KNOWN = 0.1  # weight of known_warp_loss beside Eq. (1): at 1 it outweighs the i
 SIGMAS = (8.0, 4.0, 2.0)  # of the pyramid, pixels of 256
 
 
+@equation("local_occ", 1, formula="L_reg = |I_M - I_T|^2, mean over channels and the seen pixels, a value per image")
 def registration_loss(I_M: Tensor, I_T: Tensor, V: Tensor) -> Tensor:
-    """Eq. (1): L_reg = |I_M - I_T|^2, mean over channels and the seen pixels, a value per image.
+    """How far each matched image is from the template.
 
     I_M (B, 3, S, S), I_T (1 or B, 3, S, S), V (B, S, S) -> (B,).
     """
@@ -60,8 +62,9 @@ class Matcher(nn.Module):
         nn.init.zeros_(self.N_R[-1].weight)
         nn.init.zeros_(self.N_R[-1].bias)
 
+    @equation("local_occ", 2, formula="T = N_R(N_P(I_O), N_P(I_T)), bounded by tanh")
     def forward(self, I_O: Tensor, I_T: Tensor) -> Tensor:
-        """Eq. (2): T = N_R(N_P(I_O), N_P(I_T)), bounded by tanh. I_O (B, 3, S, S), I_T (1, 3, S, S) -> (B, 3)."""
+        """Parameters T of the warps: I_O (B, 3, S, S), I_T (1, 3, S, S) -> (B, 3)."""
         features = self.N_P(torch.cat([I_O, I_T]) - 0.5)  # one pass: BatchNorm sees both kinds together
         pairs = torch.cat([features[:-1], features[-1:].expand_as(features[:-1])], 1)
         limits = torch.tensor([SHIFT, SHIFT, self.turn], device=pairs.device)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...device import device
+from ...equations import equation
 from ...errors import LabError
 from ...parts import features
 
@@ -56,6 +57,7 @@ def network(tag: str, relus: str = "first") -> features.Backbone | Vgg | None:
     return features.backbone(tag, (1, 2, 3) if tag == "embedded" else (0, 1, 2, 3))
 
 
-def distance(wanted: list[Tensor], found: list[Tensor]) -> Tensor:
-    """RB-AE Eq. (13): L_per = 1/L sum_l mean |D_l(I_o) - D_l(I_rec)|."""
-    return torch.stack([F.l1_loss(f, w) for w, f in zip(wanted, found, strict=True)]).mean()
+@equation("rb_ae", 13, formula="L_per = 1/L sum_l mean |D_l(I_o) - D_l(I_rec)|")
+def distance(original: list[Tensor], rebuilt: list[Tensor]) -> Tensor:
+    """The perceptual loss () of two images by their feature maps, (B, C_l, h_l, w_l) a level."""
+    return torch.stack([F.l1_loss(r, o) for o, r in zip(original, rebuilt, strict=True)]).mean()

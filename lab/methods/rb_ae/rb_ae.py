@@ -35,6 +35,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...equations import equation
 from ...image_stack import ImageStack, batches
 from ...method import BaseSettings, Method, Scores, setting
 from ...parts import autoencoding as ae
@@ -46,8 +47,11 @@ from . import perceptual
 SEGMENTERS = ("msfdm", "pixel_gap", "msfr", "ssim")
 
 
+@equation(
+    "rb_ae", 2, formula="L_pixel_dis = mean over layers of |N(R_l) - M_l|^2, R_l = mean_c (Phi_l(I_o) - Phi_l(I_ad))^2"
+)
 def pixel_discrepancy(sound: list[Tensor], made: list[Tensor], M: Tensor) -> Tensor:
-    """Eq. (2): L_pixel_dis = mean over layers of |N(R_l) - M_l|^2, R_l = mean_c (Phi_l(I_o) - Phi_l(I_ad))^2.
+    """Teaches the encoder to see a defect: its residuals are to equal the mask.
 
     sound, made (B, C_l, h, w) a layer, M bool (B, S, S) -> (). N takes each R to 0..1 by its least and largest value,
     M_l is M averaged over areas; images with an empty mask do not count.
@@ -64,13 +68,19 @@ def pixel_discrepancy(sound: list[Tensor], made: list[Tensor], M: Tensor) -> Ten
     return torch.stack(losses).mean()
 
 
+@equation("rb_ae", 9, formula="L_fea_rep = 1/3 sum_{l=3..5} mean |F_out^l - F_o^l|^2")
 def feature_repair(F_out: list[Tensor], F_o: list[Tensor]) -> Tensor:
-    """Eq. (9): L_fea_rep = 1/3 sum_{l=3..5} mean |F_out^l - F_o^l|^2."""
+    """How far repaired features are from those of the normal image, (B, C_l, h, w) a layer -> ()."""
     return torch.stack([F.mse_loss(a, b) for a, b in zip(F_out, F_o, strict=True)]).mean()
 
 
+@equation(
+    "rb_ae",
+    10,
+    formula="L_seg = mean over scales and pixels of -(1 - p)^2 log p, p the probability of the pixel's true class",
+)
 def segmentation(logits: list[Tensor], M: Tensor) -> Tensor:
-    """Eq. (10): L_seg = mean over scales and pixels of -(1 - p)^2 log p, p the probability of the pixel's true class.
+    """The focal loss of the FDMs.
 
     logits (B, 2, h, w) a scale, M bool (B, S, S), max-pooled to (h, w) so that thin defects survive; labels are
     smoothed by 1e-5, as in DRAEM's focal loss.
@@ -84,20 +94,23 @@ def segmentation(logits: list[Tensor], M: Tensor) -> Tensor:
     return torch.stack(losses).mean()
 
 
+@equation("rb_ae", 11, formula="AM = 0.2 AM_1 + 0.2 up(AM_2) + 0.6 up(AM_3)")
 def fusion(AM: list[Tensor]) -> Tensor:
-    """Eq. (11): AM = 0.2 AM_1 + 0.2 up(AM_2) + 0.6 up(AM_3); AM_1 (B, S, S), AM_2 (B, S/2, S/2), AM_3 (B, S/4, S/4)."""
+    """AM_1 (B, S, S), AM_2 (B, S/2, S/2), AM_3 (B, S/4, S/4) -> (B, S, S)."""
     AM_1, AM_2, AM_3 = AM
     size = (AM_1.shape[-2], AM_1.shape[-1])
     return 0.2 * AM_1 + 0.2 * maps.upsample(AM_2, size) + 0.6 * maps.upsample(AM_3, size)
 
 
+@equation("rb_ae", 14, formula="L = 100 L_rec + L_per + L_pixel_dis, where L_rec = mean |I_o - I_rec|^2", covers=(12,))
 def phase_1(rec: Tensor, per: Tensor, pixel_dis: Tensor) -> Tensor:
-    """Eq. (14): L = 100 L_rec + L_per + L_pixel_dis, where L_rec = mean |I_o - I_rec|^2, Eq. (12)."""
+    """The loss of encoder and decoder."""
     return 100 * rec + per + pixel_dis
 
 
+@equation("rb_ae", 17, formula="L = 100 L_rec + L_per + L_fea_rep + L_seg")
 def phase_2(rec: Tensor, per: Tensor, fea_rep: Tensor, seg: Tensor) -> Tensor:
-    """Eq. (17): L = 100 L_rec + L_per + L_fea_rep + L_seg."""
+    """The loss of RBAM, decoder and MSFDM."""
     return 100 * rec + per + fea_rep + seg
 
 

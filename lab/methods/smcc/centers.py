@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from ...equations import equation
 from ...parts import memory_bank
 
 
@@ -21,24 +22,28 @@ def center_distances(P: Tensor, S: Tensor) -> tuple[Tensor, Tensor]:
     return first, second
 
 
+@equation("smcc", 4, formula="L_c = mean D1")
 def loss_c(D1: Tensor) -> Tensor:
-    """Eq. (4): L_c = mean D1; each patch is drawn to its nearest center."""
+    """Draws each patch to its nearest center."""
     return D1.mean()
 
 
+@equation("smcc", 5, formula="L_o = mean (D1 - D2)")
 def loss_o(D1: Tensor, D2: Tensor) -> Tensor:
-    """Eq. (5): L_o = mean (D1 - D2); the nearest center is to be nearer than the second. Never above 0."""
+    """Draws each patch away from its second nearest center; never above 0."""
     return (D1 - D2).mean()
 
 
+@equation("smcc", 6, formula="L = L_c + L_o, either alone when the other is off")
 def smcc_loss(P: Tensor, S: Tensor, l_c: bool = True, l_o: bool = True) -> Tensor:
-    """Eq. (6): L = L_c + L_o, either alone when the other is off."""
+    """The loss of patches (N, C) by centers (k, C) -> ()."""
     D1, D2 = center_distances(P, S)
     return l_c * loss_c(D1) + (loss_o(D1, D2) if l_o else 0)
 
 
+@equation("smcc", 7, 8, formula="D_im = √Σ_c (P_ic - M_mc)², S_c(i) = mean of the K smallest D_im")
 def patch_scores(P: Tensor, M: Tensor, K: int) -> Tensor:
-    """Eq. (7)-(8): D_im = √Σ_c (P_ic - M_mc)², S_c(i) = mean of the K smallest D_im; (N, C), (m, C) -> (N,).
+    """Scores of patches by a memory bank: (N, C), (m, C) -> (N,).
 
     Eq. (7) prints "√2" and sums over i and m as well, which would leave one number for the image.
     """

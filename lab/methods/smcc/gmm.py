@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ...equations import equation
 from ...parts import memory_bank
 from ...progress import Report, no_report
 
@@ -46,10 +47,11 @@ def sensitivity_coreset(rows: Tensor, seeds: Tensor, m: int, generator: torch.Ge
     return index.to(rows.device), (1 / (m * q[index])).to(rows.device)
 
 
+@equation("smcc", 3, formula="max Σ_i γ_i log Σ_j π_j N(x_i; μ_j, diag σ_j²)")
 def weighted_em(
     rows: Tensor, weights: Tensor, means: Tensor, *, steps: int = 100, tol: float = 1e-3, reg: float = 1e-6
 ) -> Mixture:
-    """SMCC Eq. (3): maximises Σ_i γ_i log Σ_j π_j N(x_i; μ_j, diag σ_j²) by EM from the given means.
+    """The mixture of greatest weighted likelihood that EM reaches from the given means.
 
     rows (n, C), weights (n,), means (k, C). `reg` times the mean variance is added to every variance; stops when the
     mean log-likelihood rises by less than `tol` nats.

@@ -258,7 +258,7 @@ class SMCC(Method):
         self.embedding, self.best = best, None
 
     def loss(self, images: ImageStack, part: Tensor) -> Tensor:
-        """Eq. (6), and the anchor if there is one."""
+        """The loss of Eq. (6), plus the anchor if there is one."""
         s, P = self.settings, self.patches(images, part)
         loss = smcc_loss(P, self.S, s.l_c, s.l_o)
         if s.anchor:

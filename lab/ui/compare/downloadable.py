@@ -1,89 +1,96 @@
-"""What a visitor may choose though it is not here: categories of known sets, and backbones. Licence and size are told
-first, it is fetched when told to, and no other is taken in its place. Knows no gradio.
+"""What a visitor may choose though it is not here: categories of known sets, and backbones. Its licence and size are
+shown first, it is fetched on demand, and no other is taken in its place. Knows no gradio.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ... import data
-from ...data import pulled_sets
+from ...data import pull as hub_sets
 from ...data.download_sources import Offer
 from ...data.downloadable_sets import DOWNLOADABLE
 from ...errors import Cancelled, LabError
 from ...hub import downloads
 from ...parts import features, pretrained_weights
 from ...progress import Report, no_report
+from ..detector_service import Place
 from ..view import View
 
 Choice = tuple[str, str]
 """(what a menu says, value)"""
-AWAY = "to download"
+NOT_HERE = "to download"
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A category of a set, or a backbone. `licence`, `size` (bytes) and `source` are known once `asked`."""
+class Downloadable:
+    """A category of a set, or a backbone. `licence`, `size` (bytes) and `origin` are those of `described`.
 
-    source: str  # set, "" for a backbone
-    name: str  # category, or tag
+    source   the set; "" for a backbone
+    name     the category, or the backbone's tag
+    origin   where it comes from; "" until its source has described it
+    """
+
+    source: str
+    name: str
     licence: str = ""
     size: int = 0
-    told: str = ""  # where it comes from; "" until asked
+    origin: str = ""
 
     @property
     def title(self) -> str:
         return f"{self.source}, {self.name}" if self.source else f"the backbone {self.name}"
 
-    def words(self, shown: View) -> str:
-        """The offer; of what is not asked for yet only what is known without the net."""
+    def offer(self, shown: Place) -> str:
+        """The offer in words, beside what is shown; before `described` only what is known without the net."""
         licence = f"Licence: {self.licence}" if self.licence else "Its licence and size are told by the Hub"
-        size = f"{downloads.megabytes(self.size)} to download from {self.told}" if self.told else ""
-        stays = f"What is shown stays {shown.source}, {shown.category}, until it is here."
+        size = f"{downloads.megabytes(self.size)} to download from {self.origin}" if self.origin else ""
+        stays = f"What is shown stays {', '.join(shown)}, until it is here."
         return ". ".join(filter(None, [f"Not here yet: {self.title}", licence, size, stays]))
 
-    def asked(self, report: Report = no_report) -> Wanted | None:
-        """What its source says of it, of which no byte is fetched; None if it is here by now. LabError in one sentence;
-        Cancelled by `report`."""
+    def described(self, report: Report = no_report) -> Downloadable | None:
+        """What its source says of it, of which no byte is fetched; None if it is here by now.
+
+        Raises LabError in one sentence, and Cancelled by `report`.
+        """
         report(0.0, f"asking what {self.title} weighs")
         if not self.source:
             if features.at_hand(self.name):
                 return None
-            found = pretrained_weights.offer(self.name)
-            return Wanted(
-                "", self.name, found.licence, found.size, f"{pretrained_weights.repository(self.name)} at the Hub"
-            )
+            backbone, origin = pretrained_weights.offer(self.name), pretrained_weights.repository(self.name)
+            return Downloadable("", self.name, backbone.licence, backbone.size, f"{origin} at the Hub")
         offers = list[Offer]()
 
-        def heard(offer: Offer) -> None:
+        def announce(offer: Offer) -> None:
             offers.append(offer)
-            raise Cancelled
+            raise Cancelled  # before the first byte
 
         try:
-            pulled_sets.pull(self.source, self.name, announce=heard, report=report)
+            hub_sets.pull(self.source, self.name, announce=announce, report=report)
         except Cancelled:
-            if offers:
-                return Wanted(self.source, self.name, offers[0].licence, offers[0].size, offers[0].source)
-            raise
+            if not offers:
+                raise
+            return Downloadable(self.source, self.name, offers[0].licence, offers[0].size, offers[0].source)
         return None
 
     def fetch(self, report: Report = no_report) -> None:
-        """Downloads it, continuing what broke off. LabError in one sentence; Cancelled by `report`."""
+        """Downloads it, continuing what broke off. Raises LabError in one sentence, and Cancelled by `report`."""
         if self.source:
-            pulled_sets.pull(self.source, self.name, report=report)
+            hub_sets.pull(self.source, self.name, report=report)
         else:
             pretrained_weights.fetch(self.name, report=report)
 
 
-def missing(view: View) -> Wanted | None:
+def missing(view: View) -> Downloadable | None:
     """The first thing of a view that is not here but could be fetched."""
-    known = DOWNLOADABLE.get(view.source)
-    if known and view.category in known.counts and view.category not in here(view.source):
-        return Wanted(view.source, view.category, known.licence)
-    return Wanted("", view.backbone) if view.backbone and not features.at_hand(view.backbone) else None
+    known = KNOWN.get(view.source)
+    if known and view.category in known.counts and view.category not in categories_here(view.source):
+        return Downloadable(view.source, view.category, known.licence)
+    return Downloadable("", view.backbone) if view.backbone and not features.at_hand(view.backbone) else None
 
 
-def here(source: str) -> list[str]:
+def categories_here(source: str) -> list[str]:
     """The categories at hand of a set; none where it is not."""
     try:
         return data.categories(source) if source in data.sets() else []
@@ -92,17 +99,18 @@ def here(source: str) -> list[str]:
 
 
 def sets() -> list[Choice]:
-    held = list(data.sets())
-    return [(name, name) for name in held] + [(f"{name} ({AWAY})", name) for name in DOWNLOADABLE if name not in held]
+    return _choices(list(data.sets()), KNOWN)
 
 
 def categories(source: str) -> list[Choice]:
-    held = here(source)
-    away = [name for name in DOWNLOADABLE[source].counts if name not in held] if source in DOWNLOADABLE else []
-    return [(name, name) for name in held] + [(f"{name} ({AWAY})", name) for name in away]
+    return _choices(categories_here(source), KNOWN[source].counts if source in KNOWN else ())
 
 
 def backbones(default: str) -> list[Choice]:
     """`default` is the one that methods take by themselves: no other stands for it."""
     tags = [default, *(tag for tag in features.BACKBONES if tag not in (default, "embedded"))]
-    return [(tag if features.at_hand(tag) else f"{tag} ({AWAY})", tag) for tag in tags]
+    return [(tag if features.at_hand(tag) else f"{tag} ({NOT_HERE})", tag) for tag in tags]
+
+
+def _choices(here: list[str], known: Iterable[str]) -> list[Choice]:
+    return [(name, name) for name in here] + [(f"{name} ({NOT_HERE})", name) for name in known if name not in here]

@@ -1,141 +1,140 @@
-"""Curves and distributions of two fits, laid over each other, as HTML: lines stretch, words keep their size."""
+"""Curves and distributions of two variants, laid over each other, as HTML: lines stretch, text keeps its size."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from markupsafe import Markup
+
+from ..html.render import render
 from ..panel.payload import BEND, LEAST
 
-HEIGHT = 100  # of a chart's own coordinates; its width is 1000
+Point = tuple[float, float]
+SIDES = {"normal": "normal", "abnormal": "defective"}
 
 
 class Line(NamedTuple):
-    """kind: classes for the style sheet; points in [0, 1], y upward; told: what a pointer reads."""
+    """points: in [0, 1], y upward; title: what a pointer reads."""
 
-    kind: str
-    points: Sequence[tuple[float, float]]
-    told: str = ""
+    css_class: str
+    points: Sequence[Point]
+    title: str
 
-
-def chart(lines: Sequence[Line], told: str, x: Sequence[tuple[float, str]], y: Sequence[tuple[float, str]] = ()) -> str:
-    """`x`, `y`: ticks as (place in [0, 1], words)."""
-    paths = "".join(
-        f'<path class="{line.kind}" d="M{"L".join(f"{1000 * a:.1f} {HEIGHT * (1 - b):.2f}" for a, b in line.points)}">'
-        f"<title>{escape(line.told)}</title></path>"
-        for line in lines
-    )
-    below = "".join(f'<span style="left:{100 * at:.1f}%">{escape(words)}</span>' for at, words in x)
-    beside = "".join(f'<span style="bottom:{100 * at:.1f}%">{escape(words)}</span>' for at, words in y)
-    return (
-        f'<div class="chart"><svg viewBox="0 0 1000 {HEIGHT}" preserveAspectRatio="none" role="img" '
-        f'aria-label="{escape(told)}">{paths}</svg><div class="y" aria-hidden="true">{beside}</div>'
-        f'<div class="x" aria-hidden="true">{below}</div></div>'
-    )
+    @property
+    def path(self) -> str:
+        """SVG, in the 1000 x 100 of a chart."""
+        return "M" + "L".join(f"{1000 * x:.1f} {100 * (1 - y):.2f}" for x, y in self.points)
 
 
-# --- training curves ----------------------------------------------------------------------------------------------
+# --- training curves --------------------------------------------------------------------------------------------------
 
 
-def curves(fits: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
-    """title of a fit -> its curves. Those whose names begin alike ("d, normal pixels") share a chart."""
-    charts: dict[str, dict[str, list[tuple[int, str, Sequence[float]]]]] = {}
-    for number, (title, history) in enumerate(fits.items()):
+class Curve(NamedTuple):
+    """One curve of the variant `number`: 0 as published, 1 altered."""
+
+    number: int
+    title: str
+    values: Sequence[float]
+
+
+def curves(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> Markup | str:
+    """title of a variant -> its curves. Those whose names begin alike ("d, normal pixels") share a chart."""
+    charts: dict[str, dict[str, list[Curve]]] = {}
+    for number, (title, history) in enumerate(histories.items()):
         for name, values in history.items():
             if len(values):
                 group, _, part = name.partition(", ")
-                charts.setdefault(group, {}).setdefault(part, []).append((number, title, values))
+                charts.setdefault(group, {}).setdefault(part, []).append(Curve(number, title, values))
     if not charts:
         return ""
-    drawn = "".join(_curve(group, parts) for group, parts in charts.items())
-    return f'<div class="apart"><h2>Training</h2><p class="quiet">{legend(list(fits))}</p>{drawn}</div>'
+    figures = [_figure(group, parts) for group, parts in charts.items()]
+    return render("take_apart/curves.html", titles=list(histories), figures=figures)
 
 
-def legend(titles: Sequence[str]) -> str:
-    kinds = ("full", "dashed")
-    return " ".join(
-        f'<span class="key"><i class="{kind}"></i>{escape(title)}</span>'
-        for kind, title in zip(kinds, titles, strict=False)
-    )
-
-
-def _curve(group: str, parts: Mapping[str, Sequence[tuple[int, str, Sequence[float]]]]) -> str:
-    every = [v for held in parts.values() for _, _, values in held for v in values if math.isfinite(v)]
-    low, high = min(every, default=0.0), max(every, default=1.0)
-    bent = math.log if low > 0 and high > 50 * low else float
-    a, b = bent(low), bent(high)
-    longest = max(len(values) for held in parts.values() for _, _, values in held)
-    lines, told = [], []
-    for colour, (part, held) in enumerate(parts.items()):
-        for number, title, values in held:
-            words = f"{part or group}, {title}: {values[0]:.3g} to {values[-1]:.3g} in {len(values)} epochs"
+def _figure(group: str, parts: Mapping[str, Sequence[Curve]]) -> dict[str, Any]:
+    every = [curve.values for of_part in parts.values() for curve in of_part]
+    finite = [value for values in every for value in values if math.isfinite(value)]
+    low, high = min(finite, default=0.0), max(finite, default=1.0)
+    logarithmic = low > 0 and high > 50 * low
+    scale: Callable[[float], float] = math.log if logarithmic else float
+    bottom, top = scale(low), scale(high)
+    longest = max(map(len, every))
+    lines = []
+    for colour, (part, of_part) in enumerate(parts.items()):
+        for number, title, values in of_part:
             points = [
-                (i / max(1, longest - 1), (bent(v) - a) / (b - a) if b > a else 0.5)
-                for i, v in enumerate(values) if math.isfinite(v)
-            ]  # fmt: skip
+                (i / max(1, longest - 1), (scale(value) - bottom) / (top - bottom) if top > bottom else 0.5)
+                for i, value in enumerate(values)
+                if math.isfinite(value)
+            ]
             if len(points) == 1:  # a line of one point would not be seen
                 points.append((0.02, points[0][1]))
-            lines.append(Line(f"line {'dashed' if number else 'full'} c{colour}", points, words))
-            told.append(words)
-    named = [f'<span class="key c{i}"><b></b>{escape(part)}</span>' for i, part in enumerate(parts) if part]
-    unit = f"{escape(group)}{', logarithmic' if bent is math.log else ''}"
-    ticks = [(0.0, f"{low:.3g}"), (1.0, f"{high:.3g}")]
-    x = [(0.0, "epoch 1"), *([(1.0, str(longest))] if longest > 1 else [])]
-    drawing = chart(lines, "; ".join(told), x, ticks)
-    return f"<figure><figcaption>{unit} {' '.join(named)}</figcaption>{drawing}</figure>"
+            text = f"{part or group}, {title}: {values[0]:.3g} to {values[-1]:.3g} in {len(values)} epochs"
+            lines.append(Line(f"line {'dashed' if number else 'full'} c{colour}", points, text))
+    return {
+        "name": f"{group}, logarithmic" if logarithmic else group,
+        "parts": list(parts),
+        "lines": lines,
+        "label": "; ".join(line.title for line in lines),
+        "x": [(0.0, "epoch 1"), *([(1.0, str(longest))] if longest > 1 else [])],
+        "y": [(0.0, f"{low:.3g}"), (1.0, f"{high:.3g}")],
+    }
 
 
-# --- distributions ------------------------------------------------------------------------------------------------
+# --- distributions ----------------------------------------------------------------------------------------------------
 
 
-def laid(fits: Mapping[str, Mapping[str, Any]]) -> str:
-    """title of a fit -> `payload.judged_payload`'s bars of sound and of defective surface, over one axis of σ."""
-    if not fits or not all(fits.values()):
+def distributions(of_variants: Mapping[str, Mapping[str, Any] | None]) -> Markup | str:
+    """title of a variant -> its bars of normal and of defective pixels, see `payload.judged_payload`; over one axis."""
+    bars = {title: pixels for title, pixels in of_variants.items() if pixels}
+    if not bars or len(bars) < len(of_variants):
         return ""
-    high = max(pixels["edges"][-1] for pixels in fits.values())
+    high = max(pixels["edges"][-1] for pixels in bars.values())
 
-    def place(anomaly_map: float) -> float:
+    def place(value: float) -> float:
         low = math.asinh(LEAST / BEND)
-        return (math.asinh(anomaly_map / BEND) - low) / (math.asinh(high / BEND) - low)
+        return (math.asinh(value / BEND) - low) / (math.asinh(high / BEND) - low)
 
-    heights = {(title, side): _heights(pixels, side, place) for title, pixels in fits.items() for side in SIDES}
-    peak = max((y for points in heights.values() for _, y in points), default=1.0) or 1.0
-    lines, told = [], []
-    for number, (title, pixels) in enumerate(fits.items()):
-        for side in SIDES:
-            points = [(x, 0.96 * y / peak) for x, y in heights[title, side]]
-            if points:
-                lines.append(Line(f"{'line dashed' if number else 'area'} {side}", points, f"{SIDES[side]}, {title}"))
-        told.append(f"{title}: margin {_two(pixels['margin'])}, overlap {_two(pixels['overlap'])}")
+    outlines = {(title, side): _outline(pixels, side, place) for title, pixels in bars.items() for side in SIDES}
+    peak = max((y for points in outlines.values() for _, y in points), default=1.0) or 1.0
+    lines = [
+        Line(
+            f"{'area' if title == next(iter(bars)) else 'line dashed'} {side}",
+            [(x, 0.96 * y / peak) for x, y in points],
+            f"{SIDES[side]}, {title}",
+        )
+        for (title, side), points in outlines.items()
+        if points
+    ]
+    summaries = [
+        f"{title}: margin {_two_decimals(pixels['margin'])}, overlap {_two_decimals(pixels['overlap'])}"
+        for title, pixels in bars.items()
+    ]
     ticks = [(place(t), f"{t}".replace("-", "−")) for t in (-2, 0, 2, 5, 20, 100, 500, 2000) if t < 0.8 * high]
-    keys = "".join(f'<span class="key {side}"><b></b>{words}</span> ' for side, words in SIDES.items())
-    figures = "".join(f"<li>{escape(words)}</li>" for words in told)
-    return (
-        '<div class="apart"><h2>Heat of all pixels, laid over each other</h2>'
-        f'<p class="quiet">{keys}{legend(list(fits))}</p>'
-        f"{chart(lines, '; '.join(told), [*ticks, (1.0, 'σ')])}<ul>{figures}</ul>"
-        '<p class="quiet">Each side its own 100 %, heights as square roots so that tails stay visible. σ is each '
-        "fit's own: robust standard deviations of good images it did not learn from.</p></div>"
+    return render(
+        "take_apart/distributions.html",
+        titles=list(bars),
+        sides=SIDES,
+        lines=lines,
+        summaries=summaries,
+        ticks=[*ticks, (1.0, "σ")],
     )
 
 
-SIDES = {"normal": "sound", "abnormal": "defective"}
-
-
-def _heights(pixels: Mapping[str, Any], side: str, place: Any) -> list[tuple[float, float]]:
+def _outline(pixels: Mapping[str, Any], side: str, place: Callable[[float], float]) -> list[Point]:
     """The outline of a histogram: square roots of the share per length of axis."""
     counts, total = pixels[side], sum(pixels[side])
     if not total:
         return []
-    at = [place(edge) for edge in pixels["edges"]]
-    points = [(at[0], 0.0)]
-    for count, a, b in zip(counts, at, at[1:], strict=False):
-        height = math.sqrt(count / total / (b - a))
-        points += [(a, height), (b, height)]
-    return [*points, (at[-1], 0.0)]
+    edges = [place(edge) for edge in pixels["edges"]]
+    points = [(edges[0], 0.0)]
+    for count, left, right in zip(counts, edges, edges[1:], strict=False):
+        height = math.sqrt(count / total / (right - left))
+        points += [(left, height), (right, height)]
+    return [*points, (edges[-1], 0.0)]
 
 
-def _two(value: float | None) -> str:
+def _two_decimals(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"

@@ -1,45 +1,48 @@
-"""The rail of *Take apart*: a control for each of a method's settings, with what it does and its equation."""
+"""The controls of *Take apart*: one for each of a method's settings, with what it does and its equation."""
 
 from __future__ import annotations
 
+from dataclasses import Field
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
-from .. import variant
-from ..html.inline import with_symbols
-from .session import Question
+from ... import equations
+from ..field.tab import signs
+from ..html.render import render
+from ..variant import Variant, controls, description, label
 
 
-def rail(method: str, start: Question) -> dict[str, Any]:
-    """name of a setting -> its control, set as the question has it; scoring alone stands below, folded in."""
-    changes = variant.read(start.methods[-1])[1] if start.method == method else {}
-    base, made, fields = variant.published(method), dict[str, Any](), variant.controls(method)
+def build_controls(method: str, start: Variant) -> dict[str, Any]:
+    """name of a setting -> its control, set as `start` has it; those of scoring stand below, folded in."""
+    settings = (start if start.method == method else Variant(method)).settings()
+    fields, built = controls(method), dict[str, Any]()
 
-    def add(names: list[str]) -> None:
-        for n in names:
+    def build(names: list[str]) -> None:
+        for name in names:
             with gr.Group():
-                made[n] = control(fields[n], changes.get(n, getattr(base, n)))
-                if number := fields[n].metadata["eq"]:
-                    formula = with_symbols(variant.equation(method, number))
-                    gr.HTML(f'<p class="eq">{formula}</p>', apply_default_css=False)
+                built[name] = _control(fields[name], getattr(settings, name))
+                if number := fields[name].metadata["eq"]:
+                    formula = Markup(signs(equations.formula(method, number)))
+                    gr.HTML(render("take_apart/equation.html", formula=formula), apply_default_css=False)
 
-    first = [n for n, field in fields.items() if field.metadata["component"]]
-    trained = [n for n, f in fields.items() if n not in first and not f.metadata["scoring"]]
-    scoring = [n for n, f in fields.items() if n not in first and f.metadata["scoring"]]
-    add(first + trained)
+    components = [name for name, field in fields.items() if field.metadata["component"]]
+    others = [name for name in fields if name not in components]
+    scoring = [name for name in others if fields[name].metadata["scoring"]]
+    build([*components, *(name for name in others if name not in scoring)])
     if scoring:
         with gr.Accordion("Scoring alone: no new fit", open=False):
-            add(scoring)
-    return {n: made[n] for n in fields}
+            build(scoring)
+    return {name: built[name] for name in fields}
 
 
-def control(field: variant.Field, value: Any) -> Any:
-    told = field.metadata
-    words: dict[str, Any] = dict(value=value, label=variant.label(field), info=variant.does(field))
+def _control(field: Field[Any], value: Any) -> Any:
+    limits = field.metadata
+    common: dict[str, Any] = dict(value=value, label=label(field), info=description(field))
     if isinstance(field.default, bool):
-        return gr.Checkbox(**words)
-    if told["choices"]:
-        return gr.Dropdown(list(told["choices"]), **words)
-    step = told["step"] or (1 if isinstance(field.default, int) else (told["high"] - told["low"]) / 100)
-    return gr.Slider(told["low"], told["high"], step=step, **words)
+        return gr.Checkbox(**common)
+    if limits["choices"]:
+        return gr.Dropdown(list(limits["choices"]), **common)
+    step = limits["step"] or (1 if isinstance(field.default, int) else (limits["high"] - limits["low"]) / 100)
+    return gr.Slider(limits["low"], limits["high"], step=step, **common)

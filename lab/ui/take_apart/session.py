@@ -1,151 +1,93 @@
-"""One visitor's *Take apart*: a method as published and altered, and what is told of both. Knows no gradio."""
+"""One visitor's *Take apart*: a method as published and altered, and what is known of both. Knows no gradio."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import Any
 
 from ...detector import Detector
-from ...errors import LabError
-from .. import variant
-from ..comparison import News, Page, Run
+from ..comparison import Comparison
 from ..detector_service import DetectorService
-from ..view import Shown, View
+from ..jobs import JobRunner, JobStatus
+from ..variant import Variant
+from .inner_views import Views
+from .question import Question, address, title
 from .results import Delta, deltas
 
-AS_PUBLISHED = "as published"
 History = dict[str, list[float]]
-Pair = dict[str, Any]
-"""title -> something of the method as published and of the altered one, in that order"""
 
 
-@dataclasses.dataclass(frozen=True)
-class Question(View):
-    """`methods`: the method as published, then altered, as `variant` names them; one alone where nothing is changed."""
+class TakeApartSession:
+    """The comparison of both with its runner.
 
-    @classmethod
-    def of(cls, source: str, category: str, method: str, changes: Mapping[str, Any], image: str = "") -> Self:
-        """LabError for a value that the settings do not allow."""
-        return cls(source, category, variant.pair(method, changes), image)
+    last   method -> how it was last altered
 
-    @property
-    def method(self) -> str:
-        return self.methods[0]
+    Whatever is told of both is keyed by their titles, the published one first.
+    """
 
-    def checked(self) -> Self:
-        if self.method not in variant.taken():
-            title, able = variant.kind(self.method).title, ", ".join(variant.taken())
-            raise LabError(f"{title} has no component to switch off; those that have: {able}.")
-        View(self.source, self.category, (self.method,)).checked()
-        return self
+    def __init__(self, service: DetectorService, start: Question):
+        self.service = service
+        self.runner = JobRunner(private=False)
+        self.comparison = Comparison(service, start.view, self.runner, figures=True, title=title)
+        self.last: dict[str, Variant] = {}
+        self._views: tuple[Any, dict[str, Views]] = (None, {})
 
-    def asked(self, query: Mapping[str, str]) -> Self:
-        """This question with what an address changes in it. Raises LabError when that is not at hand."""
-        methods = self.methods
-        if method := query.get("method"):
-            known = variant.controls(method)
-            methods = variant.pair(method, {n: variant.value(known[n], query[n]) for n in known if n in query})
-        place = {name: words for name, words in query.items() if name in ("set", "category", "image")}
-        return dataclasses.replace(self, methods=methods).checked()._at(place)
+    def close(self) -> None:
+        self.runner.close()
 
-    def _at(self, place: Mapping[str, str]) -> Self:
-        return super().asked(place)
-
-
-class Apart(Page):
-    """`look` shows what needs no fit, `run` fits what is missing; both yield which parts have changed."""
-
-    figures = True
-    view: Question
-
-    def __init__(self, service: DetectorService, view: Question):
-        super().__init__(service, view)
-        self.fits = False
-        self.asked: dict[str, str] = {}  # method -> how it was last altered
-        self.seen: tuple[Any, Pair] = (None, {})
-
-    def look(self, view: Question) -> Iterator[set[str]]:
-        """The chosen image, and the maps of what is fitted already; runs on where nothing more has to be fitted."""
-        self.fits, self.asked[view.method] = False, view.methods[-1]
-        yield from super().run(view)
-
-    def run(self, view: View) -> Iterator[set[str]]:
-        self.fits = True
-        yield from super().run(view)
-
-    def _fill(self, view: View, shown: Shown, run: Run, news: News) -> tuple[str, bool]:
-        if self.fits or all(self.service.ready(shown.place, variant.fit(m)) for m in view.methods):
-            words, failed = super()._fill(view, shown, run, news)
-            return words if len(view.methods) > 1 else f"{words} Change something to see it beside this.", failed
-        shown.open(view.image)
-        for m in view.methods:
-            shown.why[m] = "" if shown.anomaly_map(m) else "not fitted yet: Run"
-        news.put("panel")
-
-        def drawing(fraction: float, words: str) -> None:
-            if not run.stop.is_set():
-                news.put("panel")
-
-        self.service.draw(shown.place, drawing)
-        missing = " and ".join(self.title(m) for m in view.methods if m not in shown.heats)
-        return f"Run fits {missing} on {view.category}, with one seed.", False
-
-    # --- what is shown ------------------------------------------------------------------------------------------------
-
-    def title(self, name: str) -> str:
-        return variant.title(name) if "?" in name else f"{variant.title(name)} {AS_PUBLISHED}"
+    def status(self) -> JobStatus:
+        """The runner's; a finished run of the published method alone says what could be done next."""
+        status, view = self.runner.status, self.comparison.view
+        survey = self.comparison.shown.surveys.get(view.variants[-1])
+        judged = survey is not None and survey.payload is not None
+        if self.runner.running or self.runner.unfinished or len(view.variants) > 1 or not judged:
+            return status
+        return status._replace(message=f"{status.message} Change something to see it beside this.")
 
     def panel(self) -> dict[str, Any]:
-        state, view = super().panel(), self.view
-        every = {n: None for m in variant.taken() for n in variant.controls(m)}
-        changed = {n: variant.text(v) for n, v in variant.read(view.methods[-1])[1].items()}
-        address = {"methods": None, "method": view.method} | every | changed
-        state["address"] = {"set": view.source, "category": view.category} | address
-        for slot in state["slots"]:
-            slot["title"] = self.title(slot["key"])
-        return state
+        return self.comparison.panel(address(self.comparison.view))
 
     def curves(self) -> dict[str, History]:
-        """title -> the training curves, as far as there are any; of a fit under way those so far."""
-        found, service = {}, self.service
-        for m in self.view.methods if self.shown.dataset else ():
-            key = service.key(self.shown.place, m)
-            fitted = service.fitting.get(key) or service.detectors.get(key)
-            if detector := fitted or (self._detector(m) if m in self.shown.heats else None):
-                found[self.title(m)] = {name: list(values) for name, values in detector.method.history.items()}
-        return found
+        """The training curves, as far as there are any; of a fit under way those so far."""
+        curves, service, shown = {}, self.service, self.comparison.shown
+        for variant in self.comparison.view.variants if shown.dataset else ():
+            key = service.key(shown.place, variant)
+            detector = service.fitting.get(key) or service.detectors.get(key)
+            if detector is None and variant in shown.maps:
+                detector = self._detector(variant)
+            if detector:
+                curves[title(variant)] = {name: list(values) for name, values in detector.method.history.items()}
+        return curves
 
-    def pixels(self) -> Pair:
-        """title -> `payload.judged_payload`'s bars of the surface, once both are judged."""
-        held = {m: self.shown.surveys.get(m) for m in self.view.methods}
-        told = {self.title(m): survey.payload["pixels"] for m, survey in held.items() if survey and survey.payload}
-        return told if len(told) == len(held) else {}
+    def pixels(self) -> dict[str, Any]:
+        """The bars of all pixels of `payload.judged_payload`, once both are judged."""
+        view, surveys = self.comparison.view, self.comparison.shown.surveys
+        payloads = {title(v): surveys[v].payload for v in view.variants if v in surveys}
+        bars = {name: payload["pixels"] for name, payload in payloads.items() if payload}
+        return bars if len(bars) == len(view.variants) else {}
 
     def deltas(self) -> list[Delta]:
         """Rows of the table, once both are judged; none where nothing is changed."""
-        held = [self.shown.surveys.get(m) for m in self.view.methods]
-        measured = [survey.figures for survey in held if survey and survey.figures]
-        if len(measured) < 2:
+        view, surveys = self.comparison.view, self.comparison.shown.surveys
+        figures = [surveys[variant].figures for variant in view.variants if variant in surveys]
+        if len(figures) < 2 or not all(figures):
             return []
-        full, altered = (variant.kind(m).Settings(**self.service.settings(m)) for m in self.view.methods)
-        of_full, of_altered = measured
-        return deltas(self.view.method, full, altered, of_full, of_altered, self.view.source, self.view.category)
+        published, altered = map(self.service.settings, view.variants)
+        return deltas(view.methods[0], (published, altered), (figures[0], figures[1]), view.place)
 
-    def views(self) -> Pair:
-        """title -> the method's own images of the chosen one, name -> float32 (h, w) or (h, w, 3)."""
-        s = self.shown
-        names = tuple(m for m in self.view.methods if m in s.heats)
-        now = (s.place, s.at, names)
-        if self.seen[0] != now:
-            held = {}
-            for m in names:
-                if detector := self._detector(m):
-                    size = detector.settings.size
-                    raw = detector.raw(s.items[s.at].image())
-                    held[self.title(m)] = detector.finding(raw, (size, size)).views
-            self.seen = now, held
-        return self.seen[1]
+    def views(self) -> dict[str, Views]:
+        """The methods' own images of the chosen one."""
+        shown = self.comparison.shown
+        at, _, maps = shown.chosen()
+        variants = tuple(variant for variant in self.comparison.view.variants if variant in maps)
+        key = (shown.place, at, variants)
+        if self._views[0] != key:
+            views = dict[str, Views]()
+            for variant in variants:
+                if detector := self._detector(variant):
+                    raw, size = detector.raw(shown.items[at].image()), detector.settings.size
+                    views[title(variant)] = detector.finding(raw, (size, size)).views
+            self._views = key, views
+        return self._views[1]
 
-    def _detector(self, name: str) -> Detector | None:
-        return self.service.ready(self.shown.place, name)
+    def _detector(self, variant: Variant) -> Detector | None:
+        return self.service.ready(self.comparison.shown.place, variant)

@@ -19,6 +19,7 @@ from ..detector_service import DetectorService, learned_bytes
 from ..html import image_data
 from ..panel import payload
 from ..panel.payload import Truth
+from ..variant import Variant
 from .report import Judged
 from .uploads import ROLES, Upload
 
@@ -59,11 +60,11 @@ def fitted(
 
     Waits for its turn, raises what `report` raises, and Late after `within` seconds of computing.
     """
-    detector = Detector(method, **service.settings(method))
+    detector = Detector(method, **service.settings(Variant(method)).as_dict())
     size = detector.settings.size
-    with service.line.turn(report):
+    with service.queue.turn(report):
         began = time.monotonic()
-        service.line.running = f"{METHODS[method].title} on a visitor's images"
+        service.queue.running = f"{METHODS[method].title} on a visitor's images"
 
         def told(fraction: float, words: str) -> None:
             if within is not None and time.monotonic() - began > within:

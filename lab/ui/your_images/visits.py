@@ -14,9 +14,9 @@ from ...calibration import MIN_IMAGES
 from ...lru_cache import LRUCache
 from ...methods import METHODS
 from ...progress import Report
-from ..api import session_key
 from ..detector_service import DetectorService
 from ..phrases import duration
+from ..session import session_key
 from . import views
 from .session import Own
 from .uploads import TOGETHER, VISITS
