@@ -15,7 +15,7 @@ from .papers.tab import Papers
 from .take_apart.session import Question
 from .take_apart.tab import TakeApart
 from .view import View
-from .your_images import tab
+from .your_images import tab, widgets
 
 START = View("samples", "washer", ("patchcore", "padim"), "test/missing_tooth/006")
 APART = Question.of("samples", "washer", "cdo", {"oom": False}, "test/missing_tooth/006")
@@ -31,7 +31,7 @@ def build(service: DetectorService | None = None, start: View = START, apart: Qu
     """The whole page; begins at once to fit what the first view, `start`, shows. `apart`: that of *Take apart*."""
     allocator.limit_malloc_arenas()  # before the first thread
     service = service or DetectorService()
-    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=tab.SWEPT) as blocks:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=widgets.FILE_SWEEP) as blocks:
         gr.HTML(theme.HEAD, js_on_load=theme.HEAD_JS, apply_default_css=False)
         with gr.Tabs(overflow_behavior="wrap") as tabs:
             with gr.Tab("Compare", id="compare"):
@@ -39,7 +39,7 @@ def build(service: DetectorService | None = None, start: View = START, apart: Qu
             with gr.Tab("Take apart", id="take-apart"):
                 taken = TakeApart(service, apart)
             with gr.Tab("Your images", id="yours"):
-                own = tab.Yours(service)
+                your_images = tab.YourImages(service)
             with gr.Tab("Papers and ours", id="papers"):
                 papers = Papers()
             with gr.Tab("The field", id="field"):
@@ -47,7 +47,7 @@ def build(service: DetectorService | None = None, start: View = START, apart: Qu
         blocks.load(None, None, tabs, js=ASKED, show_progress="hidden", api_visibility="private")
         compare.load(blocks)
         taken.load(blocks)
-        own.load(blocks)
+        your_images.load(blocks)
         papers.load(blocks)
     compare.warm()
     return blocks
