@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,7 +41,7 @@ from lab.ui.jobs import JobQueue, JobRunner, JobStatus
 from lab.ui.your_images import close_up, limits, uploads, views, widgets
 from lab.ui.your_images import session as session_module
 from lab.ui.your_images.fitting import FittedMethod, TimeUp
-from lab.ui.your_images.roles import Role
+from lab.ui.your_images.roles import BAD, GOOD, NEW, ROLES, Role
 from lab.ui.your_images.served_files import ServedFiles
 from lab.ui.your_images.session import YourImagesSession
 from lab.ui.your_images.tab import YourImages
@@ -170,8 +170,8 @@ def visit(folder: Path, published: LRUCache[str, FittedMethod] | None = None) ->
     service = Small(folder=folder / "cache", backbone=None)
     session = YourImagesSession(service, LRUCache(100) if published is None else published)
     sent = Path(tempfile.mkdtemp(dir=folder))  # to the web server: deleted with the visit
-    for role in Role:
-        session.add([shutil.copy(path, sent) for path in sorted(folder.glob(f"{role}-*.png"))], role)
+    for name, role in ROLES.items():
+        session.add([shutil.copy(path, sent) for path in sorted(folder.glob(f"{name}-*.png"))], role)
     return session
 
 
@@ -181,23 +181,23 @@ def test_zips_and_bad_files_and_caps(folder: Path, monkeypatch: pytest.MonkeyPat
         archive.write(folder / "good-0.png", "inside/good-0.png")
         archive.writestr("inside/notes.txt", "not an image")
     given = uploads.Uploads()
-    refused = given.take([str(folder / "good-0.png"), str(packed)], Role.GOOD)
+    refused = given.take([str(folder / "good-0.png"), str(packed)], GOOD)
     assert list(given.images) == ["good-0.png", "good-0.png (2)"] and len(refused) == 1 and "notes.txt" in refused[0]
     monkeypatch.setattr(limits, "MAX_IMAGES", 2)
-    assert "may hold 2 images" in given.take([str(folder / "good-1.png")], Role.GOOD)[0]
+    assert "may hold 2 images" in given.take([str(folder / "good-1.png")], GOOD)[0]
     monkeypatch.setattr(limits, "MAX_IMAGES", 200)
     monkeypatch.setattr(limits, "MAX_MEGAPIXELS", 0.005)
-    assert "megapixels" in given.take([str(folder / "good-1.png")], Role.GOOD)[0]
+    assert "megapixels" in given.take([str(folder / "good-1.png")], GOOD)[0]
     monkeypatch.setattr(limits, "MAX_MEGAPIXELS", 24)
     monkeypatch.setattr(limits, "MAX_UPLOAD_MEGABYTES", given.bytes / 10**6)
-    assert "MB of files" in given.take([str(folder / "good-1.png")], Role.GOOD)[0]
+    assert "MB of files" in given.take([str(folder / "good-1.png")], GOOD)[0]
     assert len(list(given.folder.iterdir())) == 2
     given.drop("good-0.png")
     assert len(list(given.folder.iterdir())) == 1
     given.close()
     assert not given.folder.exists()
     monkeypatch.setattr(limits, "MAX_UPLOAD_MEGABYTES", 400)
-    (message,) = given.take([str(folder / "good-1.png")], Role.GOOD)
+    (message,) = given.take([str(folder / "good-1.png")], GOOD)
     assert message.startswith("good-1.png: could not be kept (No such file") and not given.images
 
 
@@ -206,7 +206,7 @@ def test_a_false_alarm_is_learned_and_taken_back(folder: Path) -> None:
     session = visit(folder, published)
     session.answer("padim", no_report)
     before = session.answers.fitted["padim"]
-    assert [image.role for image in before.judged] == ["bad"] * 3 + ["new"] + ["good"] * 12
+    assert [image.role for image in before.judged] == [BAD] * 3 + [NEW] + [GOOD] * 12
     assert before.result.auroc == 1.0 and before.result.interval is not None
     message = session.learn_as_good("new-0.png", no_report)
     assert "one of 13 good images" in message and session.answers.fitted["padim"].detector.count == 13
@@ -237,7 +237,7 @@ def test_methods_are_ranked_and_the_rest_offered(folder: Path, monkeypatch: pyte
     assert close_up.try_defect(session, "paint", 0.5, 0.5, no_report).count("<figure>") == len(ranking.TRIAL_SIZES)
     with pytest.raises(LabError, match="no mark"):
         close_up.try_defect(session, "magic", 0.5, 0.5, no_report)
-    page = session.offer("report", kept_in(folder)).read_text()
+    page = session.write_download("report", folder).read_text()
     assert page.count("<figure") == 16 and "http" not in page and "Methods tried" in page
     session.close()
 
@@ -306,13 +306,13 @@ def test_a_visit_holds_so_much_and_says_what_was_discarded(folder: Path, monkeyp
     session = visit(folder, published)
     held = session.answers
     session.answer("padim", no_report)
-    monkeypatch.setattr(limits, "MAX_DETECTOR_MEGABYTES", 1.5 * session.bytes() / 10**6)
+    monkeypatch.setattr(limits, "MAX_DETECTOR_MEGABYTES", 1.5 * session.answers.bytes() / 10**6)
     session.learn_as_good("new-0.png", no_report)  # two of them do not fit in: undo is given up
     assert not held.undo_steps and "nothing to undo" in session.undo()
     assert published.values() == [held.fitted["padim"]]  # what undo needed is gone
     key = held.fitted["padim"].key
     assert "no longer holds" not in session.answer("padim", no_report) and published.get(key) is None
-    monkeypatch.setattr(limits, "MAX_DETECTOR_MEGABYTES", session.bytes() / 10**6)
+    monkeypatch.setattr(limits, "MAX_DETECTOR_MEGABYTES", session.answers.bytes() / 10**6)
     held.method = "patchcore"
     message, key = session.answer("patchcore", no_report), held.fitted["patchcore"].key
     assert message.endswith(f"To stay within {limits.MAX_DETECTOR_MEGABYTES} MB, this visit no longer holds PaDiM.")
@@ -363,10 +363,10 @@ def test_a_file_of_the_web_server_is_deleted_when_no_visit_needs_it(folder: Path
 
 def test_a_hint_is_about_the_images_that_were_checked(folder: Path) -> None:
     session = visit(folder)
-    session.add([str(folder / "good-3.png")], Role.GOOD)
+    session.add([str(folder / "good-3.png")], GOOD)
     session.check(no_report)
-    (hint,) = [hint for hint in session.hints if hint.hint.kind == "twice"]
-    session.hints = [hint]
+    (hint,) = [message for message in session.hints if "there twice" in message]
+    session.hints = {hint: session.hints[hint]}
     session.leave_out(["good-0.png"])  # all numbers move by one
     assert '["good-3.png (2)"]' in html.unescape(views.images(session))
     session.leave_out(["good-3.png (2)"])
@@ -387,11 +387,11 @@ def test_a_image_that_was_learned_can_be_picked(folder: Path, monkeypatch: pytes
 
 
 def test_while_a_false_alarm_is_learned_the_image_is_still_to_judge(folder: Path) -> None:
-    session, roles = visit(folder), set[str]()
+    session, roles = visit(folder), set[Role]()
     session.answer("padim", no_report)
     image = session.uploads.images["new-0.png"]
     session.learn_as_good("new-0.png", lambda fraction, message: roles.add(image.role))
-    assert roles == {"new"} and image.role == "good"
+    assert roles == {NEW} and image.role == GOOD
     session.close()
 
 
@@ -426,11 +426,6 @@ def last(updates: Iterator[widgets.Updates]) -> widgets.Updates:
     return end
 
 
-def kept_in(folder: Path) -> Callable[[Path], str]:
-    """What the web server does with a file that it is to hand out, without a web server."""
-    return lambda path: shutil.copy(path, folder / path.name)
-
-
 @pytest.fixture
 def tab(folder: Path, monkeypatch: pytest.MonkeyPatch) -> YourImages:
     """Outside of any page; what gradio keeps goes into a folder of the test."""
@@ -440,7 +435,7 @@ def tab(folder: Path, monkeypatch: pytest.MonkeyPatch) -> YourImages:
 
 
 def give(tab: YourImages, folder: Path, request: gr.Request, pattern: str = "good-*.png") -> widgets.Updates:
-    return tab.handlers.take(Role.GOOD)(sorted(map(str, folder.glob(pattern))), request)
+    return tab.handlers.take(GOOD)(sorted(map(str, folder.glob(pattern))), request)
 
 
 def test_no_copy_of_what_was_made_outlasts_the_visit(tab: YourImages, folder: Path) -> None:
@@ -452,7 +447,6 @@ def test_no_copy_of_what_was_made_outlasts_the_visit(tab: YourImages, folder: Pa
         assert set(map(Path, copies.values())) == kept() and len(kept()) == 3
     for name, copy in copies.items():  # gradio, which hands it out, makes no other
         assert tab.widgets.answers.downloads.links[name].move_resource_to_block_cache(copy) == copy
-    assert not list((tab.sessions.of(request).uploads.folder).glob("patchcore.*"))
     tab.sessions.leave(request)
     assert not kept()
     assert sum(widgets.FILE_SWEEP) <= 2 * 3600 and "within two hours" in widgets.RETENTION
@@ -470,7 +464,7 @@ def test_drawing_writes_no_file(tab: YourImages, folder: Path) -> None:
     )
     before = files()
     assert not [path for path in before if path.suffix in (".safetensors", ".csv", ".html")]
-    message = session.hints[0].hint.words
+    message = next(iter(session.hints))
     keep = gr.EventData(None, {"action": "keep", "hint": message})
     assert tab.handlers.press_image_button(keep, request)[tab.widgets.answers.panel]
     chosen = tab.handlers.choose_image(gr.EventData(None, {"name": "bad-1.png"}), request)
@@ -480,7 +474,7 @@ def test_drawing_writes_no_file(tab: YourImages, folder: Path) -> None:
     page = Path(tab.handlers.download("report")(request))
     assert files().keys() - before.keys() == {page}
     text = html.unescape(page.read_text())
-    assert message not in text and all(hint.hint.words in text for hint in session.hints)  # that one was settled
+    assert message not in text and all(hint in text for hint in session.hints)  # that one was settled
     tab.sessions.leave(request)
     with pytest.raises(gr.Error, match="Get answers first"):
         tab.handlers.download("table")(request)
@@ -490,7 +484,7 @@ def test_drawing_writes_no_file(tab: YourImages, folder: Path) -> None:
 def test_all_visits_together_hold_so_much(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = visit(folder)
     alone.answer("padim", no_report)
-    monkeypatch.setattr(limits, "MAX_TOTAL_MEGABYTES", 1.5 * alone.bytes() / 10**6)
+    monkeypatch.setattr(limits, "MAX_TOTAL_MEGABYTES", 1.5 * alone.answers.bytes() / 10**6)
     alone.close()
     with gr.Blocks(analytics_enabled=False):
         tab = YourImages(Small(folder=folder / "cache", backbone=None))
@@ -507,7 +501,7 @@ def test_all_visits_together_hold_so_much(folder: Path, monkeypatch: pytest.Monk
 def test_undo_waits_for_the_job_that_runs(tab: YourImages, folder: Path) -> None:
     request = gr.Request(session_hash="a")
     session, inside, leave = tab.sessions.of(request), threading.Event(), threading.Event()
-    session.add(sorted(map(str, folder.glob("*.png"))), Role.GOOD)
+    session.add(sorted(map(str, folder.glob("*.png"))), GOOD)
 
     def job(report: Report) -> str:
         inside.set()
@@ -526,13 +520,13 @@ def test_undo_waits_for_the_job_that_runs(tab: YourImages, folder: Path) -> None
 
 def test_a_settled_hint_does_not_come_back(folder: Path) -> None:
     session = visit(folder)
-    session.add([str(folder / "good-3.png")], Role.GOOD)
+    session.add([str(folder / "good-3.png")], GOOD)
     session.check(no_report)
-    (hint,) = [hint for hint in session.hints if hint.hint.kind == "twice"]
-    assert hint.hint.images == (12,) and "Leave it out" in views.images(session)
-    session.settle_hint(hint.hint.words)
+    (hint,) = [message for message in session.hints if "there twice" in message]
+    assert session.hints[hint] == [session.good()[12]] and "Leave it out" in views.images(session)
+    session.settle_hint(hint)
     session.check(no_report)
-    assert "twice" not in [hint.hint.kind for hint in session.hints]
+    assert hint not in session.hints
     session.leave_out(["good-3.png (2)"])
     assert len(session.good()) == 12 and session.needs_check()
     session.close()

@@ -15,7 +15,7 @@ from ..html import image_data
 from ..html.render import render
 from ..phrases import VERDICT_LABELS
 from .fitting import FittedMethod
-from .roles import Role
+from .roles import GOOD
 from .session import QUICKEST, YourImagesSession
 
 PATCH_SIDE, DEFECT_SIDE = 0.18, 0.3  # of what is shown around a spot, shares of the image's shorter side
@@ -70,7 +70,7 @@ def try_defect(session: YourImagesSession, defect_type: str, x: float, y: float,
     if defect_type not in KINDS:
         raise LabError(f"there is no mark {defect_type!r}; choose one of {', '.join(KINDS)}")
     chosen = session.uploads.images[session.answers.image]
-    chosen = chosen if chosen.role == Role.GOOD else session.good()[0]
+    chosen = chosen if chosen.role == GOOD else session.good()[0]
     pixels = chosen.pixels()
     trials = ranking.try_sizes(shown.detector, pixels, defect_type, x, y, report)
     smallest = ranking.smallest_found(trials)

@@ -20,7 +20,7 @@ from ..detector_service import DetectorService, learned_bytes
 from ..html import image_data
 from ..panel import payload
 from ..panel.payload import Truth
-from .roles import Role
+from .roles import BAD, GOOD, ROLES, Role
 from .uploads import Upload
 
 
@@ -29,45 +29,30 @@ class TimeUp(Exception):
 
 
 class JudgedImage(NamedTuple):
-    """One image and what a detector says of it.
-
-    score      σ
-    verdict    good, look or bad
-    marked     share of the surface that is marked, in [0, 1]
-    place      where its anomaly map is greatest, in words
-    peak       the same as shares of width and height
-    overlay    the image with its anomaly map, as a data URI
-    thumbnail  the image, as a data URI
-    """
+    """One image and what a detector says of it."""
 
     name: str
     role: Role
-    score: float
-    verdict: str
-    marked: float
-    place: str
-    peak: tuple[float, float]
-    overlay: str
-    thumbnail: str
+    score: float  # σ
+    verdict: str  # good, look or bad
+    marked: float  # share of the surface that is marked, in [0, 1]
+    place: str  # where its anomaly map is greatest, in words
+    peak: tuple[float, float]  # the same as shares of width and height
+    overlay: str  # data URI of the image with its anomaly map
+    thumbnail: str  # data URI
 
 
 @dataclass(frozen=True)
 class FittedMethod:
-    """A detector fitted to the images named `good`, and what it says of the images `judged`, in the order shown.
-
-    payload  of the panel, for the images judged
-    key      by which a panel fetches the payload: nobody can guess it
-    result   its place in the ranking
-    seconds  of computing, without waiting for others
-    """
+    """A detector fitted to the good images, and what it says of all."""
 
     detector: Detector
-    good: tuple[str, ...]
-    judged: tuple[JudgedImage, ...]
-    payload: dict[str, Any]
-    key: str
-    result: ranking.RankingResult
-    seconds: float
+    good: tuple[str, ...]  # names of the images that it has learned from
+    judged: tuple[JudgedImage, ...]  # in the order shown
+    payload: dict[str, Any]  # of the panel, for the images judged
+    key: str  # by which a panel fetches the payload: nobody can guess it
+    result: ranking.RankingResult  # for its place in the ranking
+    seconds: float  # of computing, without waiting for others
 
     @functools.cached_property
     def bytes(self) -> int:
@@ -76,13 +61,8 @@ class FittedMethod:
 
     @property
     def calibration(self) -> Calibration:
-        return calibration_of(self.detector)
-
-
-def calibration_of(detector: Detector) -> Calibration:
-    """The calibration of a fitted detector."""
-    assert detector.calibration is not None
-    return detector.calibration
+        assert self.detector.calibration is not None
+        return self.detector.calibration
 
 
 def fit_and_judge(
@@ -122,32 +102,27 @@ def fit_and_judge(
         held_out = ranking.held_out_findings(detector, images, part_of(report_in_time, 0.7, 0.8))
         judged += [(good[number], held_out[number]) for number in sorted(held_out)]
         seconds = time.monotonic() - start
-        scores = {role: [finding.score for upload, finding in judged if upload.role == role] for role in Role}
-        result = ranking.evaluate(detector, scores[Role.GOOD], scores[Role.BAD], seconds)
-        if rank and not scores[Role.BAD]:
+        scores = {role: [finding.score for upload, finding in judged if upload.role == role] for role in ROLES.values()}
+        result = ranking.evaluate(detector, scores[GOOD], scores[BAD], seconds)
+        if rank and not scores[BAD]:
             result = ranking.evaluate_on_synthetic_defects(detector, images, seconds, part_of(report_in_time, 0.8, 1))
         seconds = time.monotonic() - start
-    rows = tuple(_judged_image(detector, upload, finding) for upload, finding in judged)
+    c = detector.calibration
+    assert c is not None
+    rows = tuple(_judged_image(upload, finding, size, c.span) for upload, finding in judged)
     truths = [Truth(upload.role.defective) for upload, _ in judged]
-    panel_payload = payload.judged_payload(calibration_of(detector), [finding for _, finding in judged], truths)
+    panel_payload = payload.judged_payload(c, [finding for _, finding in judged], truths)
     report(1.0, "done")  # the last moment to be cancelled: the images may have changed meanwhile
     names = tuple(upload.name for upload in good)
     return FittedMethod(detector, names, rows, panel_payload, secrets.token_hex(16), result, seconds)
 
 
-def _judged_image(detector: Detector, upload: Upload, finding: Finding) -> JudgedImage:
-    low, high = calibration_of(detector).span
-    overlay = plots.overlay(upload.resized(detector.settings.size), finding.anomaly_map, low=low, high=high)
-    height, width = finding.anomaly_map.shape
-    row, column = divmod(int(finding.anomaly_map.argmax()), width)
+def _judged_image(upload: Upload, finding: Finding, size: int, span: tuple[float, float]) -> JudgedImage:
+    anomaly_map, (height, width) = finding.anomaly_map, finding.anomaly_map.shape
+    row, column = divmod(int(anomaly_map.argmax()), width)
+    peak = round((column + 0.5) / width, 3), round((row + 0.5) / height, 3)
+    overlay = image_data.data_uri(plots.overlay(upload.resized(size), anomaly_map, low=span[0], high=span[1]))
+    place, marked = plots.peak_location(anomaly_map), float(finding.mask.mean())
     return JudgedImage(
-        name=upload.name,
-        role=upload.role,
-        score=finding.score,
-        verdict=finding.verdict,
-        marked=float(finding.mask.mean()),
-        place=plots.peak_location(finding.anomaly_map),
-        peak=(round((column + 0.5) / width, 3), round((row + 0.5) / height, 3)),
-        overlay=image_data.data_uri(overlay),
-        thumbnail=upload.thumbnail,
+        upload.name, upload.role, finding.score, finding.verdict, marked, place, peak, overlay, upload.thumbnail
     )

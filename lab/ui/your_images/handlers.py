@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -13,9 +14,11 @@ from ...errors import LabError
 from ...progress import Report
 from ..session import Sessions
 from . import close_up, views
-from .roles import Role
+from .roles import ROLES, Role
 from .session import YourImagesSession
 from .widgets import DOWNLOADS, Updates, Widgets
+
+Job = Callable[[YourImagesSession, Report], str]
 
 
 class Handlers:
@@ -31,8 +34,7 @@ class Handlers:
         """The handler of one drop zone."""
 
         def take(files: list[str], request: gr.Request) -> Updates:
-            updates = self._take(files or [], role, request)
-            return {self.widgets.given.drop_zones[role]: None} | updates
+            return {self.widgets.given.drop_zones[role]: None} | self._take(files or [], role, request)
 
         take.__doc__ = f"""Takes images in as {role.label.lower()} ones.
 
@@ -46,7 +48,7 @@ class Handlers:
 
     def take_photo(self, image: str | None, role: str, request: gr.Request) -> Updates:
         """Of the page alone: the camera's image."""
-        return {self.widgets.given.camera: None} | self._take([image] if image else [], Role[role], request)
+        return {self.widgets.given.camera: None} | self._take([image] if image else [], ROLES[role], request)
 
     def _take(self, files: list[str], role: Role, request: gr.Request) -> Updates:
         session = self.sessions.of(request)
@@ -61,7 +63,7 @@ class Handlers:
         """
         session = self.sessions.of(request)
         if session.needs_check():
-            yield from self._follow(request, session.check)
+            yield from self._follow(request, YourImagesSession.check)
         else:
             yield self.widgets.job_updates(session)
 
@@ -91,7 +93,7 @@ class Handlers:
 
     def answer(self, method: str, request: gr.Request) -> Iterator[Updates]:
         """Fits a method to the good images and judges all of them; `yours_detector`, `yours_table` and `yours_report`
-        then give it as files.
+        then give the answer as files.
 
         Args:
             method: its name, or "all": those that fit within a minute, ranked.
@@ -99,11 +101,8 @@ class Handlers:
         Returns:
             Progress and what came of it in words, the panel's state, and the table of methods.
         """
-        session = self.sessions.of(request)
-        all_methods = method == views.ALL_METHODS
-        yield from self._follow(
-            request, session.answer_all if all_methods else lambda report: session.answer(method, report)
-        )
+        one: Job = lambda session, report: session.answer(method, report)
+        yield from self._follow(request, YourImagesSession.answer_all if method == views.ALL_METHODS else one)
 
     def cancel(self, request: gr.Request) -> Any:
         """Cancels what runs."""
@@ -141,8 +140,7 @@ class Handlers:
 
     def learn_shown_as_good(self, request: gr.Request) -> Iterator[Updates]:
         """Of the page alone: the image shown was a false alarm."""
-        session = self.sessions.of(request)
-        yield from self._follow(request, lambda report: session.learn_as_good(session.answers.image, report))
+        yield from self._follow(request, lambda session, report: session.learn_as_good(session.answers.image, report))
 
     def learn_as_good(self, name: str, request: gr.Request) -> str:
         """An image was a false alarm: it joins the good ones, and the method shown is refitted; `yours_undo` undoes.
@@ -154,7 +152,7 @@ class Handlers:
             What came of it, in words.
         """
         session = self.sessions.of(request)
-        for _ in self._progress(request, lambda report: session.learn_as_good(name, report)):
+        for _ in self._progress(session, request, lambda session, report: session.learn_as_good(name, report)):
             pass
         return session.runner.status.message
 
@@ -164,8 +162,7 @@ class Handlers:
         Returns:
             What came of it in words, and the parts of the page.
         """
-        session = self.sessions.of(request)
-        yield from self._follow(request, lambda report: session.undo())
+        yield from self._follow(request, lambda session, report: session.undo())
 
     def scores(self, request: gr.Request) -> list[dict]:
         """What the method shown says of all images.
@@ -175,21 +172,21 @@ class Handlers:
         """
         shown = self.sessions.of(request).answers.shown
         return [
-            {"name": i.name, "role": i.role.value, "score": i.score, "verdict": i.verdict, "marked": i.marked}
+            {"name": i.name, "role": i.role.name, "score": i.score, "verdict": i.verdict, "marked": i.marked}
             for i in (shown.judged if shown else ())
         ]
 
     def download(self, name: str) -> Callable[..., str]:
-        """The handler that writes one of the files of `widgets.DOWNLOADS`."""
+        """The handler that writes one of the files of DOWNLOADS."""
 
         def download(request: gr.Request) -> str:
-            link = self.widgets.answers.downloads.links[name]
+            cache = Path(self.widgets.answers.downloads.links[name].GRADIO_CACHE)
             try:
-                return str(self.sessions.of(request).offer(name, link.move_resource_to_block_cache))
+                return str(self.sessions.of(request).write_download(name, cache))
             except LabError as error:
                 raise gr.Error(str(error)) from None
 
-        download.__doc__ = f"""Writes the {name} of the method shown: {DOWNLOADS[name]}.
+        download.__doc__ = f"""Writes what the method shown has to take along: {DOWNLOADS[name]}.
 
         Returns:
             The file.
@@ -212,8 +209,8 @@ class Handlers:
         Returns:
             HTML: how far and how unusual in words, and the patches with their images' names.
         """
-        session, part = self.sessions.of(request), self.widgets.answers.close_up.explanation
-        yield from self._look_closer(request, part, lambda report: close_up.explain_spot(session, x, y, report))
+        part = self.widgets.answers.close_up.explanation
+        yield from self._draw(part, request, lambda session, report: close_up.explain_spot(session, x, y, report))
 
     def try_defect(self, defect_type: str, x: float, y: float, request: gr.Request) -> Iterator[Updates]:
         """From what size on a synthetic defect is found.
@@ -226,34 +223,34 @@ class Handlers:
         Returns:
             HTML: the size in words, and the tried defects with their verdicts.
         """
-        session, part = self.sessions.of(request), self.widgets.answers.close_up.trials
-        look = lambda report: close_up.try_defect(session, defect_type, x, y, report)
-        yield from self._look_closer(request, part, look)
+        part = self.widgets.answers.close_up.trials
+        draw: Job = lambda session, report: close_up.try_defect(session, defect_type, x, y, report)
+        yield from self._draw(part, request, draw)
 
     # --- jobs ---------------------------------------------------------------------------------------------------------
 
-    def _look_closer(self, request: gr.Request, part: gr.HTML, look: Callable[[Report], str]) -> Iterator[Updates]:
-        """Runs a job that draws one part; nothing else of the page changes."""
-        session, drawn = self.sessions.of(request), list[str]()
+    def _draw(self, part: gr.HTML, request: gr.Request, draw: Job) -> Iterator[Updates]:
+        """Runs a job that returns the HTML of one part; the rest of the page does not change."""
+        drawn = list[str]()
 
-        def job(report: Report) -> str:
-            drawn.append(look(report))
+        def job(session: YourImagesSession, report: Report) -> str:
+            drawn.append(draw(session, report))
             return session.summary()
 
-        yield from self._progress(request, job)
+        session = self.sessions.of(request)
+        yield from self._progress(session, request, job)
         if not session.runner.running:
             yield self.widgets.job_updates(session) | ({part: drawn[0]} if drawn else {})
 
-    def _follow(self, request: gr.Request, job: Callable[[Report], str]) -> Iterator[Updates]:
+    def _follow(self, request: gr.Request, job: Job) -> Iterator[Updates]:
         """Runs a job; its end comes all at once, so that no part of it overtakes what follows on a visitor's click."""
         session = self.sessions.of(request)
-        yield from self._progress(request, job)
+        yield from self._progress(session, request, job)
         if not session.runner.running:
             yield self.widgets.updates(session)
 
-    def _progress(self, request: gr.Request, job: Callable[[Report], str]) -> Iterator[Updates]:
+    def _progress(self, session: YourImagesSession, request: gr.Request, job: Job) -> Iterator[Updates]:
         """Runs a job in the visit, which is then in use and holds more and more."""
-        session = self.sessions.of(request)
-        for _ in session.runner.run(job, lambda: self.sessions.refresh(request)):
+        for _ in session.runner.run(lambda report: job(session, report), lambda: self.sessions.refresh(request)):
             if session.runner.running:
                 yield self.widgets.job_updates(session)

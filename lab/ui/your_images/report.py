@@ -13,7 +13,7 @@ from ...version import __version__
 from ..html.render import render
 from ..phrases import VERDICT_LABELS, duration
 from .fitting import FittedMethod, JudgedImage
-from .roles import JUDGED_ORDER, Role
+from .roles import BAD, GOOD, NEW
 
 SUFFIXES = {"detector": ".safetensors", "table": ".csv", "report": ".html"}
 RANKING_HEAD = ("method", "tells bad from good (AUROC, 95 % interval)", "missed", "false alarms", "took")
@@ -21,17 +21,17 @@ RANKING_HEAD = ("method", "tells bad from good (AUROC, 95 % interval)", "missed"
 
 def summary(title: str, judged: Sequence[JudgedImage], good: int) -> str:
     """What a method says of all images, in a few sentences; good: how many it was fitted to."""
-    verdicts = {role: [image.verdict for image in judged if image.role == role] for role in Role}
-    called_bad = {role: verdicts[role].count("bad") for role in Role}
-    totals = {role: len(verdicts[role]) for role in Role}
+    verdicts = {role: [image.verdict for image in judged if image.role == role] for role in (BAD, NEW, GOOD)}
+    called_bad = {role: verdicts[role].count("bad") for role in verdicts}
+    totals = {role: len(verdicts[role]) for role in verdicts}
     sentences = [f"{title} has learned from {good} good images."]
-    if bad := totals[Role.BAD]:
-        sentences.append(f"Of {bad} bad images it calls {_rate(called_bad[Role.BAD], bad)} bad.")
-    if new := totals[Role.NEW]:
-        look = verdicts[Role.NEW].count("look")
-        sentences.append(f"Of {new} to judge it calls {called_bad[Role.NEW]} bad and {look} worth a look.")
-    rate = _rate(called_bad[Role.GOOD], totals[Role.GOOD])
-    sentences.append(f"Of {totals[Role.GOOD]} good ones, each judged {Role.GOOD.judging}, it calls {rate} bad.")
+    if totals[BAD]:
+        sentences.append(f"Of {totals[BAD]} bad images it calls {_rate(called_bad[BAD], totals[BAD])} bad.")
+    if totals[NEW]:
+        look = verdicts[NEW].count("look")
+        sentences.append(f"Of {totals[NEW]} to judge it calls {called_bad[NEW]} bad and {look} worth a look.")
+    rate = _rate(called_bad[GOOD], totals[GOOD])
+    sentences.append(f"Of {totals[GOOD]} good ones, each judged {GOOD.judging}, it calls {rate} bad.")
     return " ".join(sentences)
 
 
@@ -47,7 +47,7 @@ def csv_table(judged: Sequence[JudgedImage]) -> str:
     text = io.StringIO()
     rows = csv.writer(text)
     rows.writerow(["image", "given as", "score", "verdict", "marked", "judged"])
-    rows.writerows([i.name, i.role, i.score, i.verdict, i.marked, i.role.judging] for i in judged)
+    rows.writerows([i.name, i.role.name, i.score, i.verdict, i.marked, i.role.judging] for i in judged)
     return text.getvalue()
 
 
@@ -83,24 +83,15 @@ def ranking_basis(results: Sequence[RankingResult]) -> str:
 
 def page(shown: FittedMethod, summary: str, results: Sequence[RankingResult], hints: Sequence[str]) -> str:
     """One HTML file that needs no other: what was asked, what was found, every image with its anomaly map."""
-    detector = shown.detector
-    by_role = {
-        role: sorted((image for image in shown.judged if image.role == role), key=lambda image: -image.score)
-        for role in JUDGED_ORDER
-    }
     return render(
         "your_images/report.html",
         summary=summary,
-        calibration=shown.calibration,
+        shown=shown,
+        detector=shown.detector,
+        method=type(shown.detector.method),
         hints=hints,
-        ranking_head=RANKING_HEAD,
-        ranking_rows=ranking_rows(results),
-        ranking_basis=ranking_basis(results),
-        images_by_role=by_role,
+        ranking={"basis": ranking_basis(results), "head": RANKING_HEAD, "rows": ranking_rows(results)},
+        roles=(BAD, NEW, GOOD),
         verdict_labels=VERDICT_LABELS,
-        method=type(detector.method),
-        settings=", ".join(f"{name} {value}" for name, value in detector.settings.as_dict().items()),
-        weights=", ".join(detector.weights().values()) or "none",
-        detector=detector,
         version=__version__,
     )

@@ -23,11 +23,10 @@ class ServedFiles:
     def release(self, paths: Iterable[Path]) -> None:
         """Deletes those that no other visit needs, and their folders."""
         with self._lock:
+            self._visits.subtract(paths := list(paths))
             for path in paths:
-                self._visits[path] -= 1
-                if self._visits[path] > 0:
-                    continue
-                del self._visits[path]
-                with contextlib.suppress(OSError):
-                    path.unlink()
-                    path.parent.rmdir()
+                if self._visits[path] <= 0:
+                    del self._visits[path]
+                    with contextlib.suppress(OSError):
+                        path.unlink()
+                        path.parent.rmdir()

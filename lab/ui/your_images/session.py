@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import secrets
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -15,31 +15,24 @@ from ...errors import LabError
 from ...inspection import nearest_patches, ranking
 from ...lru_cache import LRUCache
 from ...methods import METHODS
-from ...progress import Report
+from ...progress import Report, part_of
 from ..detector_service import DetectorService
 from ..jobs import JobRunner, JobStatus
 from . import limits, report
 from .answers import Answers, UndoStep
 from .fitting import FittedMethod, TimeUp, fit_and_judge
-from .roles import Role
+from .roles import BAD, GOOD, NEW, Role
 from .served_files import ServedFiles
 from .uploads import Upload, Uploads
 
 QUICKEST = "patchcore"  # also the method whose memory bank answers *Why?*
 
 
-class OpenHint(NamedTuple):
-    """A hint of the data check and the images that it speaks of."""
-
-    hint: data_check.Hint
-    images: tuple[Upload, ...]
-
-
 class YourImagesSession:
     """A visit. `close` cancels its job and gives up everything: images, detectors, files.
 
     uploads   the images given
-    hints     of the data check, but for those that were settled
+    hints     of the data check, but for those settled: message -> the images that are better left out
     answers   the methods fitted and the one shown
     runner    of the visit's jobs; the methods that take `report` are jobs and return a message
     """
@@ -50,9 +43,9 @@ class YourImagesSession:
         self._service = service
         self._served_files = served_files or ServedFiles()
         self._files: set[Path] = set()  # of the web server: in which images came, and those offered
-        self._offered: dict[str, Path] = {}  # of those, what can be downloaded now
+        self._downloads: dict[str, Path] = {}  # of those, the ones offered, by name
         self.uploads = Uploads()
-        self.hints: list[OpenHint] = []
+        self.hints: dict[str, list[Upload]] = {}
         self._checked: list[Upload] = []
         self._settled: set[str] = set()  # messages of hints
         self.answers = Answers(published)
@@ -60,13 +53,10 @@ class YourImagesSession:
         self._normal_distances: tuple[str, np.ndarray] = "", np.empty(0)
         self.runner = JobRunner(limits.MAX_MINUTES, self._give_up)
 
-    def bytes(self) -> int:
-        return self.answers.bytes()
-
     def close(self) -> None:
         self.runner.close()
         self._served_files.release(self._files)
-        self._files, self._offered = set(), {}
+        self._files, self._downloads = set(), {}
 
     def _give_up(self) -> None:
         self.answers.clear()
@@ -103,7 +93,7 @@ class YourImagesSession:
         self.answers.clear()
 
     def good(self) -> list[Upload]:
-        return self.uploads.with_role(Role.GOOD)
+        return self.uploads.with_role(GOOD)
 
     def is_ready(self) -> bool:
         """Whether there are enough good images to fit a method."""
@@ -111,16 +101,14 @@ class YourImagesSession:
 
     def needs_check(self) -> bool:
         """Whether there are good images, and the data check has not seen these very images."""
-        return bool(self.good()) and self.uploads.with_role(*Role) != self._checked
+        return bool(self.good()) and self.uploads.with_role(GOOD, BAD, NEW) != self._checked
 
     def check(self, report: Report) -> str:
         """The data check; fills `hints`."""
-        good, others = self.good(), self.uploads.with_role(Role.BAD, Role.NEW)
+        good, others = self.good(), self.uploads.with_role(BAD, NEW)
         hints = data_check.check_images([i.summary for i in good], [i.summary for i in others], report)
         self._checked = [*good, *others]
-        self.hints = [
-            OpenHint(hint, tuple(good[i] for i in hint.images)) for hint in hints if hint.words not in self._settled
-        ]
+        self.hints = {h.words: [good[i] for i in h.images] for h in hints if h.words not in self._settled}
         self.pass_seconds = ranking.seconds_per_pass()
         if not good:
             return ""
@@ -130,7 +118,7 @@ class YourImagesSession:
     def settle_hint(self, message: str) -> None:
         """The images are as they should be: the hint with this message does not come back."""
         self._settled.add(message)
-        self.hints = [hint for hint in self.hints if hint.hint.words not in self._settled]
+        self.hints.pop(message, None)
         self.announce("Kept.")
 
     # --- answers ------------------------------------------------------------------------------------------------------
@@ -160,14 +148,10 @@ class YourImagesSession:
             if ranked and expected > remaining:
                 break
             passes = expected / self.pass_seconds
-            share = min(expected, remaining)
+            start, end = (1 - left / ranking.BUDGET_SECONDS for left in (remaining, max(0, remaining - expected)))
+            progress = _titled(part_of(report, start, end), METHODS[method].title)
             try:
-                fitted = self._fit(
-                    method,
-                    _report_share(report, METHODS[method].title, ranking.BUDGET_SECONDS - remaining, share),
-                    rank=True,
-                    within=remaining if ranked else None,
-                )
+                fitted = self._fit(method, progress, rank=True, within=remaining if ranked else None)
             except TimeUp:
                 break
             except LabError as error:
@@ -188,12 +172,12 @@ class YourImagesSession:
         image, shown = self.uploads.images.get(name), self.answers.shown
         if not shown or image is None:
             raise LabError("Get answers first, then choose the image that is a false alarm.")
-        if image.role == Role.GOOD:
+        if image.role == GOOD:
             raise LabError(f"{name} is among the good images already.")
         method = self.answers.method
         fitted = self._fit(method, report, rank=shown.result.made, learn=name)
         self.answers.replace_all(method, fitted, UndoStep(name, image.role, dict(self.answers.fitted)))
-        image.role = Role.GOOD
+        image.role = GOOD
         return f"{name} is now one of {len(fitted.good)} good images. {self.summary()}"
 
     def undo(self) -> str:
@@ -223,10 +207,8 @@ class YourImagesSession:
         self, method: str, report: Report, rank: bool = False, within: float | None = None, learn: str = ""
     ) -> FittedMethod:
         """learn: the name of an image that is taken as good."""
-        images = [
-            replace(image, role=Role.GOOD) if image.name == learn else image for image in self.uploads.images.values()
-        ]
-        good, bad, new = ([image for image in images if image.role == role] for role in Role)
+        images = [replace(image, role=GOOD) if image.name == learn else image for image in self.uploads.images.values()]
+        good, bad, new = ([image for image in images if image.role == role] for role in (GOOD, BAD, NEW))
         return fit_and_judge(self._service, method, good, [*bad, *new], report, rank=rank, within=within)
 
     # --- what a closer look needs -------------------------------------------------------------------------------------
@@ -247,37 +229,34 @@ class YourImagesSession:
 
     # --- files --------------------------------------------------------------------------------------------------------
 
-    def offer(self, name: str, serve: Callable[[Path], str | None]) -> Path:
-        """Writes the file of the method shown, and returns the copy that `serve` made of it for the web server.
+    def write_download(self, name: str, cache: Path) -> Path:
+        """Writes a file of the method shown below the web server's `cache`, and deletes the former one.
 
-        name    "detector", "table" or "report"
+        name  "detector", "table" or "report"
 
-        The former copy is deleted. Raises LabError before there are answers, and where the file cannot be written.
+        Raises LabError before there are answers, and where the file cannot be written.
         """
         shown = self.answers.shown
         if not shown:
             raise LabError("Get answers first.")
-        path = self.uploads.folder / f"{self.answers.method}{report.SUFFIXES[name]}"
+        path = cache / secrets.token_hex(16) / f"{self.answers.method}{report.SUFFIXES[name]}"
+        self._acquire([path])
+        if former := self._downloads.pop(name, None):
+            self._files.discard(former)
+            self._served_files.release([former])
+        self._downloads[name] = path
         try:
+            path.parent.mkdir(parents=True)
             if name == "detector":
                 shown.detector.save(path)
             elif name == "table":
                 path.write_text(report.csv_table(shown.judged), encoding="utf-8")
             else:
-                hints = [hint.hint.words for hint in self.hints]
-                page = report.page(shown, self.summary(), self.answers.ranking(), hints)
+                page = report.page(shown, self.summary(), self.answers.ranking(), list(self.hints))
                 path.write_text(page, encoding="utf-8")
-            copy = Path(serve(path) or path)
-            path.unlink()
         except OSError as error:
             raise LabError(f"The file could not be written ({error.strerror}); try again later.") from None
-        former = self._offered.get(name)
-        self._offered[name] = copy
-        self._acquire([copy])
-        if former and former not in self._offered.values():
-            self._files.discard(former)
-            self._served_files.release([former])
-        return copy
+        return path
 
     def _acquire(self, paths: Iterable[Path]) -> None:
         new = set(paths) - self._files
@@ -285,10 +264,5 @@ class YourImagesSession:
         self._served_files.acquire(new)
 
 
-def _report_share(report: Report, title: str, seconds_before: float, seconds: float) -> Report:
-    """Reports of one method's fit as a share of the whole minute."""
-
-    def share(fraction: float, message: str) -> None:
-        report((seconds_before + seconds * fraction) / ranking.BUDGET_SECONDS, f"{title}: {message}")
-
-    return share
+def _titled(report: Report, title: str) -> Report:
+    return lambda fraction, message: report(fraction, f"{title}: {message}")

@@ -36,7 +36,7 @@ class YourImages:
         self.sessions = Sessions(
             lambda key: YourImagesSession(service, self.published, served_files),
             total,
-            lambda session: max(session.bytes(), total // limits.MAX_VISITS),
+            lambda session: max(session.answers.bytes(), total // limits.MAX_VISITS),
         )
         self.widgets = Widgets(self.send)
         self.handlers = Handlers(self.sessions, self.widgets)
@@ -65,7 +65,7 @@ class YourImages:
         outputs, spot = widgets.outputs, [close_up.x, close_up.y]
 
         for role, zone in given.drop_zones.items():
-            taken = bind_endpoint(zone.upload, ask.take(role), f"yours_{role}", zone, [zone, *outputs], **quiet)
+            taken = bind_endpoint(zone.upload, ask.take(role), f"yours_{role.name}", zone, [zone, *outputs], **quiet)
             taken.then(ask.check, None, outputs, **private)
         photo = given.camera.input(
             ask.take_photo, [given.camera, given.camera_role], [given.camera, *outputs], **private

@@ -10,7 +10,8 @@ from ..html.render import render
 from ..panel import payload
 from ..phrases import duration
 from . import report
-from .roles import Role
+from .fitting import JudgedImage
+from .roles import ROLES
 from .session import YourImagesSession
 
 ALL_METHODS = "all"
@@ -40,12 +41,12 @@ def fitted_choices(session: YourImagesSession) -> list[tuple[str, str]]:
 
 def images(session: YourImagesSession) -> str:
     """HTML of the images, a row a role, each a button that leaves it out; then the hints of the data check."""
-    images = session.uploads.images
-    rows = [(role.label, uploads) for role in Role if (uploads := session.uploads.with_role(role))]
+    rows = [(role.label, uploads) for role in ROLES.values() if (uploads := session.uploads.with_role(role))]
+    given = session.uploads.images.values()
     hints = [
-        (hint.words, [image for image in about if images.get(image.name) is image])
-        for hint, about in session.hints
-        if not about or any(images.get(image.name) is image for image in about)
+        (message, remaining)
+        for message, about in session.hints.items()
+        if (remaining := [image for image in about if image in given]) or not about
     ]
     return render("your_images/images.html", rows=rows, hints=hints) if rows else ""
 
@@ -77,30 +78,21 @@ def panel(session: YourImagesSession) -> dict[str, Any] | None:
     if not shown:
         return None
     judged = answers.judged_image or shown.judged[0]  # an image that it has learned from is not judged
-    number = shown.judged.index(judged)
+    number, method = shown.judged.index(judged), METHODS[answers.method]
     # methods that judge the same images share thumbnails, which the browser then fetches once
     names = [image.name for image in shown.judged]
     same = next(fitted for fitted in answers.fitted.values() if [image.name for image in fitted.judged] == names)
-    method = METHODS[answers.method]
+    pixels, heading = session.uploads.images[judged.name].pixels(), judged.role.heading.lower()
     return {
         "address": {},
         "set": {
             "key": same.key,
             "drawn": len(names),
-            "images": [
-                {
-                    "name": image.name,
-                    "nice": image.name,
-                    "slug": image.name,
-                    "kind": image.role.heading.lower(),
-                    "bad": image.role.defective,
-                }
-                for image in shown.judged
-            ],
+            "images": [_strip_image(image) for image in shown.judged],
             "source": f"{len(session.uploads.images)} images of this visit, which go with it",
         },
         "at": number,
-        "image": payload.shown_image(session.uploads.images[judged.name].pixels(), None, judged.role.heading.lower()),
+        "image": payload.shown_image(pixels, None, heading),
         "slots": [
             {
                 "key": answers.method,
@@ -114,3 +106,8 @@ def panel(session: YourImagesSession) -> dict[str, Any] | None:
             }
         ],
     }
+
+
+def _strip_image(image: JudgedImage) -> dict[str, Any]:
+    names = dict.fromkeys(("name", "nice", "slug"), image.name)
+    return {**names, "kind": image.role.heading.lower(), "bad": image.role.defective}

@@ -13,7 +13,7 @@ from ..html.render import render
 from ..panel.component import live_panel
 from . import views
 from .limits import LIMITS
-from .roles import Role
+from .roles import GOOD, ROLES, Role
 from .session import QUICKEST, YourImagesSession
 
 Updates = dict[Any, Any]
@@ -35,11 +35,10 @@ class ImageControls:
 
     def __init__(self) -> None:
         with gr.Row():
-            self.drop_zones = {role: _drop_zone(role) for role in Role}
+            self.drop_zones = {role: _drop_zone(role) for role in ROLES.values()}
         with gr.Accordion("Take images with the camera", open=False), gr.Row():
-            self.camera_role = gr.Radio(
-                [(role.label, role.name) for role in Role], value=Role.GOOD.name, label="Taken as", min_width=160
-            )
+            roles = [(role.label, role.name) for role in ROLES.values()]
+            self.camera_role = gr.Radio(roles, value=GOOD.name, label="Taken as", min_width=160)
             # image_mode None: as it came, without another copy
             self.camera = gr.Image(
                 sources=["webcam"], type="filepath", format="png", image_mode=None, label="Camera", height=260
