@@ -80,7 +80,7 @@ class DownloadControls:
         )
         self.buttons = {name: gr.Button(label, size="sm") for name, label in DOWNLOADS.items()}
         self.links = {
-            name: gr.DownloadButton(label, visible="hidden", elem_id=f"yours-{name}")
+            name: gr.DownloadButton(label, elem_classes="hidden-link", elem_id=f"yours-{name}")
             for name, label in DOWNLOADS.items()
         }
 
