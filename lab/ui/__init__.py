@@ -16,7 +16,7 @@ from .take_apart.question import Question
 from .take_apart.tab import TakeApart
 from .variant import Variant
 from .view import View
-from .your_images import tab as your_images
+from .your_images import tab, widgets
 
 START = View("samples", "washer", (Variant("patchcore"), Variant("padim")), "test/missing_tooth/006")
 START_APART = Question("samples", "washer", Variant.of("cdo", {"oom": False}), "test/missing_tooth/006")
@@ -37,8 +37,7 @@ def build(
     """
     allocator.limit_malloc_arenas()  # before the first thread
     service = service or DetectorService()
-    blocks = gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=your_images.SWEPT)
-    with blocks:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=widgets.FILE_SWEEP) as blocks:
         gr.HTML(theme.HEAD, js_on_load=theme.HEAD_JS, apply_default_css=False)
         with gr.Tabs(overflow_behavior="wrap") as tabs:
             with gr.Tab("Compare", id="compare"):
@@ -46,15 +45,15 @@ def build(
             with gr.Tab("Take apart", id="take-apart"):
                 take_apart = TakeApart(service, start_apart)
             with gr.Tab("Your images", id="yours"):
-                yours = your_images.Yours(service)
+                your_images = tab.YourImages(service)
             with gr.Tab("Papers and ours", id="papers"):
                 papers = Papers()
             with gr.Tab("The field", id="field"):
                 Field()
         blocks.load(None, None, tabs, js=TAB_OF_ADDRESS, show_progress="hidden", api_visibility="private")
         compare.load(blocks)
-        take_apart.load(blocks)
-        yours.load(blocks)
+        taken.load(blocks)
+        your_images.load(blocks)
         papers.load(blocks)
     compare.warm()
     return blocks

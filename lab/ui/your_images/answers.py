@@ -1,193 +1,117 @@
-"""What one visitor's images were answered with: methods fitted, tried, refitted, taken back. Knows no gradio."""
+"""The methods fitted in a visit, the one shown, and what undo needs, all within the visit's memory."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-
-from ...errors import LabError
-from ...inspection import nearest_patches, ranking
+from ...inspection.ranking import RankingResult
 from ...lru_cache import LRUCache
 from ...methods import METHODS
-from ...progress import Report
-from ..detector_service import DetectorService
-from . import report
-from .fitting import Fitted, Late, fitted
-from .uploads import MEMORY, ROLES, Uploads
-
-QUICK = "patchcore"
+from . import limits
+from .fitting import FittedMethod, JudgedImage
+from .roles import Role
 
 
-class Past(NamedTuple):
-    """What marking an image as a false alarm has changed."""
+class UndoStep(NamedTuple):
+    """What learning an image as good has changed: its role, and the methods fitted before."""
 
-    name: str
-    role: str
-    fitted: dict[str, Fitted]
+    image: str
+    role: Role
+    fitted: dict[str, FittedMethod]
 
 
 class Answers:
-    """Of one visit. `desk` is where the panels of all visits fetch what is heavy, by keys that nobody can guess."""
+    """The answers of one visit.
 
-    def __init__(self, service: DetectorService, desk: LRUCache[str, Any]):
-        self.service, self.desk, self.uploads = service, desk, Uploads()
-        self.fitted: dict[str, Fitted] = {}
-        self.method = ""  # of those fitted, the one shown
-        self.at = ""  # name of the image shown
-        self.past: list[Past] = []
-        self.unit = 0.0  # seconds of a pass, once measured
-        self._usual = "", np.empty(0)
+    published  where the panels of all visits fetch what is heavy, by `FittedMethod.key`
+    fitted     by method
+    method     the one shown, "" before there are answers
+    image      name of the image shown
+    """
 
-    def expected(self, method: str) -> float:
-        """Seconds its fit will take, by this machine's speed."""
-        return ranking.expected_seconds(method, len(self.uploads.of("good")), self.unit or ranking.DEFAULT_PASS_SECONDS)
+    def __init__(self, published: LRUCache[str, FittedMethod]):
+        self._published = published
+        self.fitted: dict[str, FittedMethod] = {}
+        self.method = ""
+        self.image = ""
+        self.undo_steps: list[UndoStep] = []
 
-    def answer(self, method: str, report: Report) -> str:
-        gone = self._hold(method, self._fit(method, report))
-        self.show(method)
-        return f"{self.words()} {gone}".strip()
+    @property
+    def shown(self) -> FittedMethod | None:
+        return self.fitted.get(self.method)
 
-    def answer_all(self, report: Report) -> str:
-        """Methods fitted quickest first while the minute lasts, ranked; the best is shown, the rest offered.
-
-        None is begun that would not fit in, and one that does not come to its end in time is given up.
-        """
-        left, told, passes, seconds = ranking.BUDGET_SECONDS, list[str](), 0.0, 0.0
-        self.unit = self.unit or ranking.seconds_per_pass()
-        done = [m for m, held in self.fitted.items() if held.result.auroc is not None]
-        for method in sorted(METHODS, key=self.expected):
-            if method in done:
-                continue
-            if done and self.expected(method) > left:
-                break
-
-            def now(fraction: float, words: str, method: str = method, left: float = left) -> None:
-                share = min(self.expected(method), left) * fraction
-                report(
-                    (ranking.BUDGET_SECONDS - left + share) / ranking.BUDGET_SECONDS,
-                    f"{METHODS[method].title}: {words}",
-                )
-
-            cost = self.expected(method) / self.unit
-            try:
-                made = self._fit(method, now, rank=True, within=left if done else None)
-            except Late:
-                break
-            except LabError as error:
-                told.append(str(error))
-                continue
-            left, passes, seconds = left - made.took, passes + cost, seconds + made.result.seconds
-            self.unit = seconds / passes  # what was fitted says best how quick this machine is now
-            told.append(self._hold(method, made))
-            done.append(method)
-        if not self.fitted:
-            raise LabError(told[0])
-        self.show(self.ranking()[0].method)
-        return " ".join(dict.fromkeys([self.words(), *filter(None, told)]))
-
-    def ranking(self) -> list[ranking.RankingResult]:
-        """Best first."""
-        results = [held.result for held in self.fitted.values()]
-        return sorted(results, key=lambda r: (-(r.auroc or 0), r.missed, r.seconds))
+    @property
+    def judged_image(self) -> JudgedImage | None:
+        """What the method shown says of the image shown; None of an image that it has learned from, or no answers."""
+        return next((judged for judged in self.shown.judged if judged.name == self.image), None) if self.shown else None
 
     def show(self, method: str) -> None:
-        self.method = method
-        names = [judged.name for judged in self.fitted[method].judged]
-        self.at = self.at if self.at in names else max(self.fitted[method].judged, key=lambda j: j.score).name
+        """Shows a fitted method; and where it has not judged the image shown, the image of the highest score."""
+        self.method, judged = method, self.fitted[method].judged
+        if self.judged_image is None:
+            self.image = max(judged, key=lambda image: image.score).name
 
-    def _fit(
-        self, method: str, report: Report, rank: bool = False, within: float | None = None, learn: str = ""
-    ) -> Fitted:
-        """learn: the name of an image that is taken as good."""
-        every = [replace(one, role="good") if name == learn else one for name, one in self.uploads.held.items()]
-        good, bad, new = ([one for one in every if one.role == role] for role in ("good", "bad", "new"))
-        return fitted(self.service, method, good, [*bad, *new], report, rank=rank, within=within)
+    def ranking(self) -> list[RankingResult]:
+        """How the fitted methods did, best first."""
+        results = [fitted.result for fitted in self.fitted.values()]
+        return sorted(results, key=lambda result: (-(result.auroc or 0), result.missed, result.seconds))
 
-    def _hold(self, method: str, made: Fitted) -> str:
-        """Keeps it within the visit's memory; returns a sentence on what had to go: what undo needs, then the worst."""
-        before, self.fitted[method] = self.fitted.get(method), made
-        self.desk.put(made.key, made.payload)
-        self._clear([before] if before else [])
-        gone = list[str]()
-        while self.bytes() > MEMORY * 10**6:
-            worst = [r.method for r in reversed(self.ranking()) if r.method not in (method, self.method)]
-            if self.past:
-                self._clear(self.past.pop(0).fitted.values())
-            elif worst:
-                self._clear([self.fitted.pop(worst[0])])
-                gone.append(METHODS[worst[0]].title)
+    def add(self, method: str, fitted: FittedMethod) -> str:
+        """Keeps it and makes room for it: what undo needs is discarded first, then the worst methods.
+
+        Returns a sentence on the methods discarded, "" where there are none.
+        """
+        former = self.fitted.get(method)
+        self.fitted[method] = fitted
+        self._published.put(fitted.key, fitted)
+        self._unpublish([former] if former else [])
+        discarded = list[str]()
+        while self.bytes() > limits.MAX_DETECTOR_MEGABYTES * limits.MEGABYTE:
+            others = [r.method for r in reversed(self.ranking()) if r.method not in (method, self.method)]
+            if self.undo_steps:
+                self._unpublish(self.undo_steps.pop(0).fitted.values())
+            elif others:
+                self._unpublish([self.fitted.pop(others[0])])
+                discarded.append(METHODS[others[0]].title)
             else:
                 break
-        return f"To stay within {MEMORY} MB, this visit no longer holds {', '.join(gone)}." if gone else ""
+        if not discarded:
+            return ""
+        return f"To stay within {limits.MAX_DETECTOR_MEGABYTES} MB, this visit no longer holds {', '.join(discarded)}."
+
+    def replace_all(self, method: str, fitted: FittedMethod, step: UndoStep) -> None:
+        """Keeps this method alone, and what it replaces for undo."""
+        self.undo_steps.append(step)
+        self.fitted = {}
+        self.add(method, fitted)
+        self.show(method)
+
+    def undo(self) -> UndoStep:
+        """Restores what was fitted before the last step, and returns the step."""
+        step = self.undo_steps.pop()
+        undone, self.fitted = self.fitted, dict(step.fitted)
+        self._unpublish(undone.values())
+        self.show(self.method if self.method in self.fitted else next(iter(self.fitted)))
+        return step
+
+    def clear(self) -> None:
+        held = self._held()
+        self.undo_steps, self.fitted, self.method = [], {}, ""
+        self._unpublish(held.values())
 
     def bytes(self) -> int:
-        return sum(held.bytes for held in self._every().values())
+        """Of all that is held, undo included."""
+        return sum(fitted.bytes for fitted in self._held().values())
 
-    def _every(self) -> dict[str, Fitted]:
-        """key -> what was fitted, with what undo needs."""
-        every = [*self.fitted.values(), *(held for past in self.past for held in past.fitted.values())]
-        return {held.key: held for held in every}
+    def _held(self) -> dict[str, FittedMethod]:
+        """By key, with what undo needs."""
+        steps = [fitted for step in self.undo_steps for fitted in step.fitted.values()]
+        return {fitted.key: fitted for fitted in (*self.fitted.values(), *steps)}
 
-    def _clear(self, gone: Iterable[Fitted]) -> None:
-        """Takes off the desk what nothing holds any more."""
-        held = self._every()
-        for one in gone:
-            if one.key not in held:
-                self.desk.pop(one.key)
-
-    def words(self) -> str:
-        """What the method shown says of all, in a sentence."""
-        held = self.fitted[self.method]
-        return report.summary(METHODS[self.method].title, held.judged, len(held.good))
-
-    def false_alarm(self, name: str, report: Report) -> str:
-        """An image that was called bad is sound: it joins the good ones, and the method shown is refitted."""
-        one = self.uploads.held.get(name)
-        if not self.method or one is None:
-            raise LabError("Get answers first, then choose the image that is a false alarm.")
-        if one.role == "good":
-            raise LabError(f"{name} is among the good images already.")
-        made = self._fit(self.method, report, rank=self.fitted[self.method].result.synthetic, learn=name)
-        self.past.append(Past(name, one.role, dict(self.fitted)))
-        one.role, self.fitted = "good", {self.method: made}
-        self._hold(self.method, made)
-        self.show(self.method)
-        return f"{name} is now one of {len(made.good)} good images. {self.words()}"
-
-    def undo(self) -> str:
-        """Takes the last false alarm back; what was fitted before is there at once."""
-        if not self.past:
-            return "There is nothing to undo."
-        past = self.past.pop()
-        self.uploads.held[past.name].role = past.role
-        taken, self.fitted = self.fitted, dict(past.fitted)
-        self._clear(taken.values())
-        self.method = self.method if self.method in past.fitted else next(iter(past.fitted))
-        self.show(self.method)
-        return f"{past.name} is {ROLES[past.role]} again. {self.words()}"
-
-    def bank(self, report: Report) -> Fitted:
-        """PatchCore on the good images: its memory knows where its patches came from."""
-        if QUICK not in self.fitted:
-            self._hold(QUICK, self._fit(QUICK, report))
-        return self.fitted[QUICK]
-
-    def usual(self, report: Report) -> np.ndarray:
-        """Distances of good patches to the nearest of other images, ascending, of the `bank`."""
-        bank = self.bank(report)
-        if self._usual[0] != bank.key:
-            size = bank.detector.settings.size
-            self._usual = (
-                bank.key,
-                nearest_patches.normal_distances(
-                    bank.detector, [self.uploads.held[name].at(size) for name in bank.good]
-                ),
-            )
-        return self._usual[1]
-
-    def _forget(self) -> None:
-        gone, self.past, self.fitted, self.method = self._every(), [], {}, ""
-        self._clear(gone.values())
+    def _unpublish(self, dropped: Iterable[FittedMethod]) -> None:
+        """Takes back what this visit no longer holds."""
+        held = self._held()
+        for fitted in dropped:
+            if fitted.key not in held:
+                self._published.pop(fitted.key)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from html import escape
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,81 +12,96 @@ from ...inspection.synthetic_defects import DEFECT_TYPES
 from ...methods import METHODS
 from ...progress import Report
 from ..html import image_data
+from ..html.render import render
 from ..phrases import VERDICT_LABELS
-from .answers import QUICK
-from .session import Own
+from .fitting import FittedMethod
+from .roles import GOOD
+from .session import QUICKEST, YourImagesSession
 
-NEAR = 0.18  # side of what is shown around a spot, share of the image's shorter side
+PATCH_SIDE, DEFECT_SIDE = 0.18, 0.3  # of what is shown around a spot, shares of the image's shorter side
+DEFECT_NAMES = {"scratch": "scratch", "blur": "blurred spot", "paint": "painted spot"}
 
-NAMES = {"scratch": "scratch", "blur": "blurred spot", "paint": "painted spot"}
+
+class Crop(NamedTuple):
+    """A part of an image: a data URI, what it shows, and the image's name, "" where that goes without saying."""
+
+    source: str
+    caption: str
+    name: str = ""
 
 
-def explained(own: Own, x: float, y: float, report: Report) -> str:
-    """The normal patches nearest to the spot (x, y) of the image shown, shares of width and height."""
+def explain_spot(session: YourImagesSession, x: float, y: float, report: Report) -> str:
+    """HTML of the normal patches nearest to the spot (x, y) of the image shown, shares of width and height.
+
+    Raises LabError before there are answers, and for a spot outside the image.
+    """
+    _require_answers(session)
     if not (0 <= x <= 1 and 0 <= y <= 1):
         raise LabError(f"the spot ({x:g}, {y:g}) lies outside the image; both numbers go from 0 to 1")
-    chosen = own.uploads.held[own.at]
-    fitted = own.bank(report)
-    number = fitted.good.index(chosen.name) if chosen.name in fitted.good else None
-    image = chosen.pixels()
-    near = nearest_patches.nearest_patches(fitted.detector, image, x, y, own=number)
-    usual = own.usual(report)
-    nearest, median = near[0].distance, max(float(np.median(usual)), 1e-9)
-    told = (
+    images = session.uploads.images
+    chosen = images[session.answers.image]
+    bank = session.memory_bank(report)
+    number = bank.good.index(chosen.name) if chosen.name in bank.good else None
+    pixels = chosen.pixels()
+    patches = nearest_patches.nearest_patches(bank.detector, pixels, x, y, own=number)
+    normal_distances = session.normal_distances(bank)
+    nearest, median = patches[0].distance, max(float(np.median(normal_distances)), 1e-9)
+    message = (
         f"The nearest normal patch of another image is {nearest / median:.1f} times the usual distance away: "
-        f"{nearest_patches.describe_distance(nearest, usual)}."
+        f"{nearest_patches.describe_distance(nearest, normal_distances)}."
     )
-    if own.method != QUICK:
-        told += f" Looked up in {METHODS[QUICK].title}'s memory; {METHODS[own.method].title} judges by other means."
-    cells = [_cell(_around(image, x, y), "this spot", chosen.name)]
-    for one in near:
-        other = own.uploads.held[fitted.good[one.image]]
-        cells.append(_cell(_around(other.pixels(), one.x, one.y), f"{one.distance / median:.1f} × usual", other.name))
-    return _row(told, cells)
+    if session.answers.method != QUICKEST:
+        title = METHODS[session.answers.method].title
+        message += f" Looked up in {METHODS[QUICKEST].title}'s memory; {title} judges by other means."
+    crops = [Crop(_around(pixels, x, y, PATCH_SIDE), "this spot", chosen.name)]
+    for patch in patches:
+        image = images[bank.good[patch.image]]
+        source = _around(image.pixels(), patch.x, patch.y, PATCH_SIDE)
+        crops.append(Crop(source, f"{patch.distance / median:.1f} × usual", image.name))
+    return render("your_images/close_up.html", message=message, crops=crops)
 
 
-def tried(own: Own, kind: str, x: float, y: float, report: Report) -> str:
-    """A growing mark at a spot of the image shown, or of the first good one where that is not good."""
-    if kind not in DEFECT_TYPES:
-        raise LabError(f"there is no mark {kind!r}; choose one of {', '.join(DEFECT_TYPES)}")
-    chosen = own.uploads.held[own.at]
-    chosen = chosen if chosen.role == "good" else own.uploads.of("good")[0]
-    image = chosen.pixels()
-    found = ranking.try_sizes(own.fitted[own.method].detector, image, kind, x, y, report)
-    least, shorter = ranking.smallest_found(found), min(image.shape[:2])
-    title, what = METHODS[own.method].title, NAMES[kind]
-    if least is None:
-        told = f"{title} does not find a {what} here, even one of {found[-1].size:.0f} pixels."
+def try_defect(session: YourImagesSession, defect_type: str, x: float, y: float, report: Report) -> str:
+    """HTML of a growing synthetic defect at a spot of the image shown, or of the first good one where that is not good.
+
+    Raises LabError before there are answers, and for an unknown type of defect.
+    """
+    shown = _require_answers(session)
+    if defect_type not in KINDS:
+        raise LabError(f"there is no mark {defect_type!r}; choose one of {', '.join(KINDS)}")
+    chosen = session.uploads.images[session.answers.image]
+    chosen = chosen if chosen.role == GOOD else session.good()[0]
+    pixels = chosen.pixels()
+    trials = ranking.try_sizes(shown.detector, pixels, defect_type, x, y, report)
+    smallest = ranking.smallest_found(trials)
+    title, defect = METHODS[session.answers.method].title, DEFECT_NAMES[defect_type]
+    if smallest is None:
+        message = f"{title} does not find a {defect} here, even one of {trials[-1].size:.0f} pixels."
     else:
-        smallest = ", the smallest tried," if least == found[0].size else ""
-        size = f"{least:.0f} pixels ({least / shorter:.0%} of the shorter side)"
-        told = (
-            f"On {chosen.name}, {title} finds a {what} from {size}{smallest} on: every larger one tried is called bad."
+        size = f"{smallest:.0f} pixels ({smallest / min(pixels.shape[:2]):.0%} of the shorter side)"
+        note = ", the smallest tried," if smallest == trials[0].size else ""
+        message = (
+            f"On {chosen.name}, {title} finds a {defect} from {size}{note} on: every larger one tried is called bad."
         )
-    cells = [
-        _cell(_around(one.image, x, y, 0.3), f"{one.size:.0f} px: {VERDICT_LABELS[one.verdict]}, {one.score:.1f} σ", "")
-        for one in found
+    crops = [
+        Crop(
+            _around(trial.image, x, y, DEFECT_SIDE),
+            f"{trial.size:.0f} px: {VERDICT_LABELS[trial.verdict]}, {trial.score:.1f} σ",
+        )
+        for trial in trials
     ]
-    return _row(told, cells)
+    return render("your_images/close_up.html", message=message, crops=crops)
 
 
-def _around(image: np.ndarray, x: float, y: float, share: float = NEAR) -> np.ndarray:
-    """The square around a spot, moved inside where it would leave the image."""
+def _require_answers(session: YourImagesSession) -> FittedMethod:
+    if not session.answers.shown:
+        raise LabError("Get answers first.")
+    return session.answers.shown
+
+
+def _around(image: np.ndarray, x: float, y: float, share: float) -> str:
+    """Data URI of the square around a spot, moved inside where it would leave the image."""
     height, width = image.shape[:2]
     side = max(8, round(share * min(height, width)))
-    top, left = (int(np.clip(at * many - side / 2, 0, many - side)) for at, many in ((y, height), (x, width)))
-    return image[top : top + side, left : left + side]
-
-
-def _cell(pixels: np.ndarray, told: str, name: str) -> str:
-    words = f"{told}{', ' if name else ''}{name}"
-    caption = f"<b>{escape(told)}</b>" + (f"<br>{escape(name)}" if name else "")
-    return (
-        f'<figure><img src="{image_data.data_uri(pixels)}" alt="{escape(words)}"><figcaption>{caption}</figcaption>'
-        "</figure>"
-    )
-
-
-def _row(told: str, cells: Sequence[str]) -> str:
-    images = f'<div class="near" tabindex="0" role="group" aria-label="images">{"".join(cells)}</div>'
-    return f'<p role="status">{escape(told)}</p>{images}'
+    left, top = (int(np.clip(at * length - side / 2, 0, length - side)) for at, length in ((x, width), (y, height)))
+    return image_data.data_uri(image[top : top + side, left : left + side])

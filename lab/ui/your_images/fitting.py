@@ -1,4 +1,4 @@
-"""A method fitted to a visitor's good images, and what it says of all of them. Knows no gradio."""
+"""Fits a method to a visitor's good images and judges all of them. Knows no gradio and no visit."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ... import plots
+from ...calibration import Calibration
 from ...detector import Detector, Finding
 from ...inspection import ranking
 from ...methods import METHODS
@@ -19,89 +20,109 @@ from ..detector_service import DetectorService, learned_bytes
 from ..html import image_data
 from ..panel import payload
 from ..panel.payload import Truth
-from ..variant import Variant
-from .report import Judged
-from .uploads import ROLES, Upload
-
-TRUTH = {"bad": True, "new": None, "good": False}
+from .roles import BAD, GOOD, ROLES, Role
+from .uploads import Upload
 
 
-class Late(Exception):
-    """What was being fitted has used up its time."""
+class TimeUp(Exception):
+    """A fit has used up its time."""
+
+
+class JudgedImage(NamedTuple):
+    """One image and what a detector says of it."""
+
+    name: str
+    role: Role
+    score: float  # σ
+    verdict: str  # good, look or bad
+    marked: float  # share of the surface that is marked, in [0, 1]
+    place: str  # where its anomaly map is greatest, in words
+    peak: tuple[float, float]  # the same as shares of width and height
+    overlay: str  # data URI of the image with its anomaly map
+    thumbnail: str  # data URI
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A detector fitted to the images `good`, and what it says of `judged`, in the order shown.
-
-    key    by which a panel fetches the payload: nobody can guess it
-    took   seconds of computing, without waiting for others
-    """
+class FittedMethod:
+    """A detector fitted to the good images, and what it says of all."""
 
     detector: Detector
-    good: tuple[str, ...]
-    judged: tuple[Judged, ...]
-    payload: dict[str, Any]
-    key: str
-    result: ranking.RankingResult
-    took: float
+    good: tuple[str, ...]  # names of the images that it has learned from
+    judged: tuple[JudgedImage, ...]  # in the order shown
+    payload: dict[str, Any]  # of the panel, for the images judged
+    key: str  # by which a panel fetches the payload: nobody can guess it
+    result: ranking.RankingResult  # for its place in the ranking
+    seconds: float  # of computing, without waiting for others
 
     @functools.cached_property
     def bytes(self) -> int:
-        texts = [j.overlay for j in self.judged] + [image["anomaly_map"] for image in self.payload["images"]]
+        texts = [image.overlay for image in self.judged] + [image["heat"] for image in self.payload["images"]]
         return learned_bytes(self.detector) + sum(map(len, texts))
 
+    @property
+    def calibration(self) -> Calibration:
+        assert self.detector.calibration is not None
+        return self.detector.calibration
 
-def fitted(
-    service: DetectorService, method: str, good: Sequence[Upload], others: Sequence[Upload], report: Report,
-    *, rank: bool = False, within: float | None = None,
-) -> Fitted:  # fmt: skip
-    """rank: without bad images among the others, made marks take their place in the result.
 
-    Waits for its turn, raises what `report` raises, and Late after `within` seconds of computing.
+def fit_and_judge(
+    service: DetectorService,
+    method: str,
+    good: Sequence[Upload],
+    others: Sequence[Upload],
+    report: Report,
+    *,
+    rank: bool = False,
+    within: float | None = None,
+) -> FittedMethod:
+    """Fits `method` to the good images and judges the others, then the good ones by what was not learned from them.
+
+    rank    without bad images among the others, synthetic defects take their place in the result
+
+    Waits for its turn on the machine. Raises what `report` raises, and TimeUp after `within` seconds of computing.
     """
     detector = Detector(method, **service.settings(Variant(method)).as_dict())
     size = detector.settings.size
-    with service.queue.turn(report):
-        began = time.monotonic()
-        service.queue.running = f"{METHODS[method].title} on a visitor's images"
+    with service.line.turn(report):
+        start = time.monotonic()
+        service.line.running = f"{METHODS[method].title} on a visitor's images"
 
-        def told(fraction: float, words: str) -> None:
-            if within is not None and time.monotonic() - began > within:
-                raise Late
-            report(fraction, words)
+        def report_in_time(fraction: float, message: str) -> None:
+            if within is not None and time.monotonic() - start > within:
+                raise TimeUp
+            report(fraction, message)
 
-        told(0.0, "reading the images")
-        images = [one.at(size) for one in good]
-        detector = gpu.fit(detector, images, service.seed, part_of(told, 0, 0.6))
+        report_in_time(0.0, "reading the images")
+        images = [upload.resized(size) for upload in good]
+        detector = gpu.fit(detector, images, service.seed, part_of(report_in_time, 0, 0.6))
         judged: list[tuple[Upload, Finding]] = []
-        for number, one in enumerate(others):
-            told(0.6 + 0.1 * number / len(others), f"judging {number + 1} of {len(others)} images")
-            judged.append((one, detector.finding(detector.raw(one.at(size)), (size, size))))
-        held = ranking.held_out_findings(detector, images, part_of(told, 0.7, 0.8))
-        judged += [(good[i], held[i]) for i in sorted(held)]
-        seconds = time.monotonic() - began
-        scores = {role: [f.score for one, f in judged if one.role == role] for role in ROLES}
-        result = ranking.evaluate(detector, scores["good"], scores["bad"], seconds)
-        if rank and not scores["bad"]:
-            result = ranking.evaluate_on_synthetic_defects(detector, images, seconds, part_of(told, 0.8, 1))
-        took = time.monotonic() - began
+        for number, upload in enumerate(others):
+            report_in_time(0.6 + 0.1 * number / len(others), f"judging {number + 1} of {len(others)} images")
+            judged.append((upload, detector.finding(detector.raw(upload.resized(size)), (size, size))))
+        held_out = ranking.held_out_findings(detector, images, part_of(report_in_time, 0.7, 0.8))
+        judged += [(good[number], held_out[number]) for number in sorted(held_out)]
+        seconds = time.monotonic() - start
+        scores = {role: [finding.score for upload, finding in judged if upload.role == role] for role in ROLES.values()}
+        result = ranking.evaluate(detector, scores[GOOD], scores[BAD], seconds)
+        if rank and not scores[BAD]:
+            result = ranking.evaluate_on_synthetic_defects(detector, images, seconds, part_of(report_in_time, 0.8, 1))
+        seconds = time.monotonic() - start
     c = detector.calibration
     assert c is not None
-    low, high = c.color_span
-    rows = tuple(
-        Judged(
-            one.name, one.role, found.score, found.verdict, float(found.mask.mean()), plots.peak_location(found.anomaly_map),
-            image_data.data_uri(plots.overlay(one.at(size), found.anomaly_map, low=low, high=high)), _hottest(found),
-        )
-        for one, found in judged
-    )  # fmt: skip
-    sent = payload.judged_payload(c, [found for _, found in judged], [Truth(TRUTH[one.role]) for one, _ in judged])
+    rows = tuple(_judged_image(upload, finding, size, c.span) for upload, finding in judged)
+    truths = [Truth(upload.role.defective) for upload, _ in judged]
+    panel_payload = payload.judged_payload(c, [finding for _, finding in judged], truths)
     report(1.0, "done")  # the last moment to be cancelled: the images may have changed meanwhile
-    return Fitted(detector, tuple(one.name for one in good), rows, sent, secrets.token_hex(16), result, took)
+    names = tuple(upload.name for upload in good)
+    return FittedMethod(detector, names, rows, panel_payload, secrets.token_hex(16), result, seconds)
 
 
-def _hottest(found: Finding) -> tuple[float, float]:
-    """Where the heat is greatest, as shares of width and height."""
-    row, column = divmod(int(found.anomaly_map.argmax()), found.anomaly_map.shape[1])
-    return round((column + 0.5) / found.anomaly_map.shape[1], 3), round((row + 0.5) / found.anomaly_map.shape[0], 3)
+def _judged_image(upload: Upload, finding: Finding, size: int, span: tuple[float, float]) -> JudgedImage:
+    anomaly_map, (height, width) = finding.anomaly_map, finding.anomaly_map.shape
+    row, column = divmod(int(anomaly_map.argmax()), width)
+    peak = round((column + 0.5) / width, 3), round((row + 0.5) / height, 3)
+    overlay = image_data.data_uri(plots.overlay(upload.resized(size), anomaly_map, low=span[0], high=span[1]))
+    place, marked = plots.peak_location(anomaly_map), float(finding.mask.mean())
+    return JudgedImage(
+        upload.name, upload.role, finding.score, finding.verdict, marked, place, peak, overlay, upload.thumbnail
+    )

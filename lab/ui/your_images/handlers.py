@@ -1,4 +1,4 @@
-"""What the controls of *Your images* ask for: thin over `own.py` and `closer.py`. `yours.py` names the endpoints."""
+"""What the controls of *Your images* ask of a visit. `tab.py` names the endpoints."""
 
 from __future__ import annotations
 
@@ -12,25 +12,31 @@ import gradio as gr
 from ... import image_files
 from ...errors import LabError
 from ...progress import Report
+from ..session import Sessions
 from . import close_up, views
-from .session import Own
-from .visits import ALL, Parts, Visits
+from .roles import ROLES, Role
+from .session import YourImagesSession
+from .widgets import DOWNLOADS, Updates, Widgets
+
+Job = Callable[[YourImagesSession, Report], str]
 
 
-class Asked(Visits):
-    """Handlers. What follows an event of the page (`snap`, `act`, `pick`, `spot`, `false_alarm`) is the page's alone;
-    all others are endpoints, whose docstrings are written for programs."""
+class Handlers:
+    """Handlers of events. Those that follow an event of the page alone say so; all others are endpoints, whose
+    docstrings are written for programs."""
 
-    why: gr.HTML
-    sizes: gr.HTML
+    def __init__(self, sessions: Sessions[YourImagesSession], widgets: Widgets):
+        self.sessions, self.widgets = sessions, widgets
 
     # --- steps one and two --------------------------------------------------------------------------------------------
 
-    def _taker(self, role: str) -> Callable[..., list[Any]]:
-        def take(files: list[str], request: gr.Request) -> list[Any]:
-            return [None, *self._taken(files or [], role, request)]
+    def take(self, role: Role) -> Callable[..., Updates]:
+        """The handler of one drop zone."""
 
-        take.__doc__ = f"""Takes images in as {views.HEADS[role].lower()} ones.
+        def take(files: list[str], request: gr.Request) -> Updates:
+            return {self.widgets.given.drop_zones[role]: None} | self._take(files or [], role, request)
+
+        take.__doc__ = f"""Takes images in as {role.label.lower()} ones.
 
         Args:
             files: images ({image_files.FORMATS}) or zips of them.
@@ -40,33 +46,35 @@ class Asked(Visits):
         """
         return take
 
-    def snap(self, image: str | None, role: str, request: gr.Request) -> list[Any]:
-        return [None, *self._taken([image] if image else [], role, request)]
+    def take_photo(self, image: str | None, role: str, request: gr.Request) -> Updates:
+        """Of the page alone: the camera's image."""
+        return {self.widgets.given.camera: None} | self._take([image] if image else [], ROLES[role], request)
 
-    def _taken(self, files: list[str], role: str, request: gr.Request) -> list[Any]:
-        own, paths = self.own(request), [str(path) for path in files]
-        own.sent = own.sent | set(map(Path, paths))
-        return self._all(own, own.take(paths, role))
+    def _take(self, files: list[str], role: Role, request: gr.Request) -> Updates:
+        session = self.sessions.of(request)
+        session.add(list(map(str, files)), role)
+        return self.widgets.updates(session)
 
-    def check(self, request: gr.Request) -> Iterator[Parts]:
+    def check(self, request: gr.Request) -> Iterator[Updates]:
         """The data check of the good images.
 
         Returns:
             Its progress, then what it found as HTML.
         """
-        own = self.own(request)
-        if own.uploads.of("good") and own.uploads.of("good", "bad", "new") != own.checked:
-            yield from self._follow(own, own.look)
+        session = self.sessions.of(request)
+        if session.needs_check():
+            yield from self._follow(request, YourImagesSession.check)
         else:
-            yield self._state(own)
+            yield self.widgets.job_updates(session)
 
-    def act(self, event: gr.EventData, request: gr.Request) -> list[Any]:
-        """A button among what was given."""
-        own, told = self.own(request), event._data
-        if told.get("act") == "keep":
-            own.keep(str(told.get("words")))
-            return self._all(own, "Kept.")
-        return self._all(own, self._left_out(own, [str(name) for name in json.loads(told["names"])]))
+    def press_image_button(self, event: gr.EventData, request: gr.Request) -> Updates:
+        """Of the page alone: a button among the images given and the hints."""
+        session, button = self.sessions.of(request), event._data
+        if button.get("action") == "keep":
+            session.settle_hint(str(button.get("hint")))
+        else:
+            session.leave_out([str(name) for name in json.loads(button["names"])])
+        return self.widgets.updates(session)
 
     def leave_out(self, name: str, request: gr.Request) -> str:
         """Leaves an image out.
@@ -77,48 +85,45 @@ class Asked(Visits):
         Returns:
             What came of it, in words.
         """
-        return self._left_out(self.own(request), [name])
-
-    def _left_out(self, own: Own, names: list[str]) -> str:
-        own.leave_out(names)
-        return f"Left out: {', '.join(names)}."
+        session = self.sessions.of(request)
+        session.leave_out([name])
+        return session.runner.status.message
 
     # --- step three ---------------------------------------------------------------------------------------------------
 
-    def answer(self, method: str, request: gr.Request) -> Iterator[Parts]:
-        """Fits a method to the good images and judges all of them.
+    def answer(self, method: str, request: gr.Request) -> Iterator[Updates]:
+        """Fits a method to the good images and judges all of them; `yours_detector`, `yours_table` and `yours_report`
+        then give the answer as files.
 
         Args:
             method: its name, or "all": those that fit within a minute, ranked.
 
         Returns:
-            Progress and what came of it in words, the panel's state, the table of methods, and three files: detector,
-            CSV and report.
+            Progress and what came of it in words, the panel's state, and the table of methods.
         """
-        own = self.own(request)
-        job = own.answer_all if method == ALL else lambda report: own.answer(method, report)
-        yield from self._follow(own, job)
+        one: Job = lambda session, report: session.answer(method, report)
+        yield from self._follow(request, YourImagesSession.answer_all if method == views.ALL_METHODS else one)
 
-    def stop(self, request: gr.Request) -> Any:
+    def cancel(self, request: gr.Request) -> Any:
         """Cancels what runs."""
-        self.own(request).work.stop.set()
+        self.sessions.of(request).runner.cancel()
         return gr.update(interactive=False)
 
-    def choose(self, method: str, request: gr.Request) -> list[Any]:
+    def choose_method(self, method: str, request: gr.Request) -> Updates:
         """Shows another of the methods that were fitted.
 
         Args:
             method: its name.
         """
-        own = self.own(request)
-        if method in own.fitted:
-            own.show(method)
-        return self._all(own, own.words() if own.method else "")
+        session = self.sessions.of(request)
+        session.choose_method(method)
+        return self.widgets.updates(session)
 
-    def pick(self, event: gr.EventData, request: gr.Request) -> tuple[Any, float, float]:
-        own = self.own(request)
-        own.pick(str(event._data["name"]))
-        return own.panel(), *own.hottest()
+    def choose_image(self, event: gr.EventData, request: gr.Request) -> Updates:
+        """Of the page alone: an image was chosen in the panel."""
+        session = self.sessions.of(request)
+        session.choose_image(str(event._data["name"]))
+        return {self.widgets.answers.panel: views.panel(session)} | self.widgets.spot_updates(session)
 
     def show_image(self, name: str, request: gr.Request) -> str:
         """Chooses the image that `yours_why`, `yours_try` and the panel are about.
@@ -129,14 +134,13 @@ class Asked(Visits):
         Returns:
             The name of the image now shown.
         """
-        own = self.own(request)
-        own.pick(name)
-        return own.at
+        session = self.sessions.of(request)
+        session.choose_image(name)
+        return session.answers.image
 
-    def false_alarm(self, request: gr.Request) -> Iterator[Parts]:
-        """The image shown joins the good ones, and the method shown is refitted."""
-        own = self.own(request)
-        yield from self._follow(own, lambda report: own.false_alarm(own.at, report))
+    def learn_shown_as_good(self, request: gr.Request) -> Iterator[Updates]:
+        """Of the page alone: the image shown was a false alarm."""
+        yield from self._follow(request, lambda session, report: session.learn_as_good(session.answers.image, report))
 
     def learn_as_good(self, name: str, request: gr.Request) -> str:
         """An image was a false alarm: it joins the good ones, and the method shown is refitted; `yours_undo` undoes.
@@ -147,19 +151,18 @@ class Asked(Visits):
         Returns:
             What came of it, in words.
         """
-        own = self.own(request)
-        for _ in self._news(own, lambda report: own.false_alarm(name, report)):
+        session = self.sessions.of(request)
+        for _ in self._progress(session, request, lambda session, report: session.learn_as_good(name, report)):
             pass
-        return own.work.told[1]
+        return session.runner.status.message
 
-    def take_back(self, request: gr.Request) -> Iterator[Parts]:
+    def undo(self, request: gr.Request) -> Iterator[Updates]:
         """Takes the last false alarm back.
 
         Returns:
             What came of it in words, and the parts of the page.
         """
-        own = self.own(request)
-        yield from self._follow(own, lambda report: own.undo())
+        yield from self._follow(request, lambda session, report: session.undo())
 
     def scores(self, request: gr.Request) -> list[dict]:
         """What the method shown says of all images.
@@ -167,16 +170,36 @@ class Asked(Visits):
         Returns:
             A list of objects: name, role (good, bad or new), score in σ, verdict, marked (share of the surface).
         """
-        own = self.own(request)
-        judged = own.fitted[own.method].judged if own.method else ()
-        return [dict(name=j.name, role=j.role, score=j.score, verdict=j.verdict, marked=j.marked) for j in judged]
+        shown = self.sessions.of(request).answers.shown
+        return [
+            {"name": i.name, "role": i.role.name, "score": i.score, "verdict": i.verdict, "marked": i.marked}
+            for i in (shown.judged if shown else ())
+        ]
+
+    def download(self, name: str) -> Callable[..., str]:
+        """The handler that writes one of the files of DOWNLOADS."""
+
+        def download(request: gr.Request) -> str:
+            cache = Path(self.widgets.answers.downloads.links[name].GRADIO_CACHE)
+            try:
+                return str(self.sessions.of(request).write_download(name, cache))
+            except LabError as error:
+                raise gr.Error(str(error)) from None
+
+        download.__doc__ = f"""Writes what the method shown has to take along: {DOWNLOADS[name]}.
+
+        Returns:
+            The file.
+        """
+        return download
 
     # --- a closer look ------------------------------------------------------------------------------------------------
 
-    def spot(self, event: gr.EventData) -> tuple[float, float]:
+    def choose_spot(self, event: gr.EventData) -> tuple[float, float]:
+        """Of the page alone: a spot of the image was clicked."""
         return round(float(event._data["x"]), 3), round(float(event._data["y"]), 3)
 
-    def explain(self, x: float, y: float, request: gr.Request) -> Iterator[Parts]:
+    def explain(self, x: float, y: float, request: gr.Request) -> Iterator[Updates]:
         """Why a spot of the image shown is hot or not: the nearest normal patches.
 
         Args:
@@ -186,32 +209,48 @@ class Asked(Visits):
         Returns:
             HTML: how far and how unusual in words, and the patches with their images' names.
         """
-        yield from self._closer(request, self.why, lambda own, report: close_up.explained(own, x, y, report))
+        part = self.widgets.answers.close_up.explanation
+        yield from self._draw(part, request, lambda session, report: close_up.explain_spot(session, x, y, report))
 
-    def try_mark(self, kind: str, x: float, y: float, request: gr.Request) -> Iterator[Parts]:
-        """From what size on a made defect is found.
+    def try_defect(self, defect_type: str, x: float, y: float, request: gr.Request) -> Iterator[Updates]:
+        """From what size on a synthetic defect is found.
 
         Args:
-            kind: "scratch", "blur" or "paint".
+            defect_type: "scratch", "blur" or "paint".
             x: share of the image's width, from the left.
             y: share of its height, from the top.
 
         Returns:
-            HTML: the size in words, and the tried marks with their verdicts.
+            HTML: the size in words, and the tried defects with their verdicts.
         """
-        yield from self._closer(request, self.sizes, lambda own, report: close_up.tried(own, kind, x, y, report))
+        part = self.widgets.answers.close_up.trials
+        draw: Job = lambda session, report: close_up.try_defect(session, defect_type, x, y, report)
+        yield from self._draw(part, request, draw)
 
-    def _closer(self, request: gr.Request, part: gr.HTML, look: Callable[[Own, Report], str]) -> Iterator[Parts]:
-        own, made = self.own(request), list[str]()
+    # --- jobs ---------------------------------------------------------------------------------------------------------
 
-        def job(report: Report) -> str:
-            if not own.method:
-                raise LabError("Get answers first.")
-            made.append(look(own, report))
-            return own.words()
+    def _draw(self, part: gr.HTML, request: gr.Request, draw: Job) -> Iterator[Updates]:
+        """Runs a job that returns the HTML of one part; the rest of the page does not change."""
+        drawn = list[str]()
 
-        for _ in self._news(own, job):
-            if own.work.running:
-                yield self._state(own)
-        if not own.work.running:
-            yield self._state(own) | ({part: made[0]} if made else {})
+        def job(session: YourImagesSession, report: Report) -> str:
+            drawn.append(draw(session, report))
+            return session.summary()
+
+        session = self.sessions.of(request)
+        yield from self._progress(session, request, job)
+        if not session.runner.running:
+            yield self.widgets.job_updates(session) | ({part: drawn[0]} if drawn else {})
+
+    def _follow(self, request: gr.Request, job: Job) -> Iterator[Updates]:
+        """Runs a job; its end comes all at once, so that no part of it overtakes what follows on a visitor's click."""
+        session = self.sessions.of(request)
+        yield from self._progress(session, request, job)
+        if not session.runner.running:
+            yield self.widgets.updates(session)
+
+    def _progress(self, session: YourImagesSession, request: gr.Request, job: Job) -> Iterator[Updates]:
+        """Runs a job in the visit, which is then in use and holds more and more."""
+        for _ in session.runner.run(lambda report: job(session, report), lambda: self.sessions.refresh(request)):
+            if session.runner.running:
+                yield self.widgets.job_updates(session)

@@ -1,150 +1,268 @@
-"""One visitor's own images: what was given, what was fitted to it, what is shown. Knows no gradio."""
+"""One visit to *Your images*: its images, the data check, its answers, its jobs and its files. Knows no gradio."""
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from ...calibration import MIN_IMAGES
 from ...checks import data_check
-from ...inspection import ranking
+from ...errors import LabError
+from ...inspection import nearest_patches, ranking
 from ...lru_cache import LRUCache
 from ...methods import METHODS
-from ...progress import Report
+from ...progress import Report, part_of
 from ..detector_service import DetectorService
-from ..jobs import Work
-from ..panel import payload
-from . import report
-from .answers import Answers
-from .fitting import TRUTH
-from .uploads import MINUTES, ROLES, Upload
+from ..jobs import JobRunner, JobStatus
+from . import limits, report
+from .answers import Answers, UndoStep
+from .fitting import FittedMethod, TimeUp, fit_and_judge
+from .roles import BAD, GOOD, NEW, Role
+from .served_files import ServedFiles
+from .uploads import Upload, Uploads
 
-KIND = {"bad": "given as bad", "new": "to judge", "good": "given as good"}
+QUICKEST = "patchcore"  # also the method whose memory bank answers *Why?*
 
 
-class Own(Answers):
-    """A visit: its images, the data check, and what its panel and its downloads hold."""
+class YourImagesSession:
+    """A visit. `close` cancels its job and gives up everything: images, detectors, files.
 
-    def __init__(self, service: DetectorService, desk: LRUCache[str, Any], key: str = ""):
-        super().__init__(service, desk)
-        self.key = key  # by which it is known among the visits
-        self.work = Work(MINUTES, self._gone)
-        self.hints: list[data_check.Hint] = []
-        self.kept: set[str] = set()  # words of hints that were settled
-        self.checked: list[Upload] = []  # what the data check has seen
-        self.sent: set[Path] = set()  # files of a web server: in which images came, and what is offered
-        self.offered: set[Path] = set()  # of those, what may be taken along now
-        self._thumbs: tuple[str, tuple[str, ...]] = ("", ())
+    uploads   the images given
+    hints     of the data check, but for those settled: message -> the images that are better left out
+    answers   the methods fitted and the one shown
+    runner    of the visit's jobs; the methods that take `report` are jobs and return a message
+    """
+
+    def __init__(
+        self, service: DetectorService, published: LRUCache[str, FittedMethod], served_files: ServedFiles | None = None
+    ):
+        self._service = service
+        self._served_files = served_files or ServedFiles()
+        self._files: set[Path] = set()  # of the web server: in which images came, and those offered
+        self._downloads: dict[str, Path] = {}  # of those, the ones offered, by name
+        self.uploads = Uploads()
+        self.hints: dict[str, list[Upload]] = {}
+        self._checked: list[Upload] = []
+        self._settled: set[str] = set()  # messages of hints
+        self.answers = Answers(published)
+        self.pass_seconds = 0.0  # of one image through the embedded backbone, once measured
+        self._normal_distances: tuple[str, np.ndarray] = "", np.empty(0)
+        self.runner = JobRunner(limits.MAX_MINUTES, self._give_up)
 
     def close(self) -> None:
-        self.work.close()
+        self.runner.close()
+        self._served_files.release(self._files)
+        self._files, self._downloads = set(), {}
 
-    def _gone(self) -> None:
-        self._forget()
-        self.desk.pop(self._thumbs[0])
+    def _give_up(self) -> None:
+        self.answers.clear()
         self.uploads.close()
 
-    # --- what was given -----------------------------------------------------------------------------------------------
+    def announce(self, message: str) -> None:
+        """Puts the message of what was done at once, without a job, in the status."""
+        self.runner.status = JobStatus(None, message)
 
-    def take(self, paths: list[str], role: str) -> str:
-        """Takes files in; returns what came of it, in words."""
-        before = len(self.uploads.held)
+    # --- images and the data check ------------------------------------------------------------------------------------
+
+    def add(self, paths: list[str], role: Role) -> None:
+        """Takes files and zips of the web server in, and announces what was taken and what was refused."""
+        self._acquire(map(Path, paths))
+        before = len(self.uploads.images)
         refused = self.uploads.take(paths, role)
-        self._changed()
-        came = len(self.uploads.held) - before
-        told = f"{came} {'image' if came == 1 else 'images'} taken ({ROLES[role]})."
+        self._images_changed()
+        count = len(self.uploads.images) - before
+        message = f"{count} {'image' if count == 1 else 'images'} taken ({role.label.lower()})."
         if refused:
             more = f"; and {len(refused) - 3} more" if refused[3:] else ""
-            told += f" Not taken: {'; '.join(refused[:3])}{more}."
-        return told
+            message += f" Not taken: {'; '.join(refused[:3])}{more}."
+        self.announce(message)
 
     def leave_out(self, names: list[str]) -> None:
         for name in names:
             self.uploads.drop(name)
-        self._changed()
+        self._images_changed()
+        self.announce(f"Left out: {', '.join(names)}.")
 
-    def keep(self, words: str) -> None:
-        """A hint is settled: the images are as they should be."""
-        self.kept.add(words)
-        self.hints = [hint for hint in self.hints if hint.message not in self.kept]
+    def _images_changed(self) -> None:
+        """What was fitted no longer speaks of the images."""
+        self.runner.cancel()
+        self.answers.clear()
 
-    def look(self, report: Report) -> str:
+    def good(self) -> list[Upload]:
+        return self.uploads.with_role(GOOD)
+
+    def is_ready(self) -> bool:
+        """Whether there are enough good images to fit a method."""
+        return len(self.good()) >= MIN_IMAGES
+
+    def needs_check(self) -> bool:
+        """Whether there are good images, and the data check has not seen these very images."""
+        return bool(self.good()) and self.uploads.with_role(GOOD, BAD, NEW) != self._checked
+
+    def check(self, report: Report) -> str:
         """The data check; fills `hints`."""
-        good, others = self.uploads.of("good"), self.uploads.of("bad", "new")
-        found = data_check.check_images([one.look for one in good], [one.look for one in others], report)
-        self.hints = []  # never with images that they do not speak of
-        self.checked = [*good, *others]
-        self.hints = [hint for hint in found if hint.message not in self.kept]
-        self.unit = ranking.seconds_per_pass()
+        good, others = self.good(), self.uploads.with_role(BAD, NEW)
+        hints = data_check.check_images([i.summary for i in good], [i.summary for i in others], report)
+        self._checked = [*good, *others]
+        self.hints = {h.words: [good[i] for i in h.images] for h in hints if h.words not in self._settled}
+        self.pass_seconds = ranking.seconds_per_pass()
         if not good:
             return ""
-        told = f"{len(self.hints)} to look at, above." if self.hints else "nothing odd found."
-        return f"Data check of {len(good)} good images: {told}"
+        outcome = f"{len(self.hints)} to look at, above." if self.hints else "nothing odd found."
+        return f"Data check of {len(good)} good images: {outcome}"
 
-    def _changed(self) -> None:
-        """Images have come or gone: what was fitted no longer speaks of them."""
-        self.work.stop.set()
-        self._forget()
+    def settle_hint(self, message: str) -> None:
+        """The images are as they should be: the hint with this message does not come back."""
+        self._settled.add(message)
+        self.hints.pop(message, None)
+        self.announce("Kept.")
 
-    # --- what is shown ------------------------------------------------------------------------------------------------
+    # --- answers ------------------------------------------------------------------------------------------------------
 
-    def pick(self, name: str) -> None:
-        if name in self.uploads.held:
-            self.at = name
+    def expected_seconds(self, method: str) -> float:
+        """Of its fit, by this machine's speed."""
+        return ranking.expected_seconds(method, len(self.good()), self.pass_seconds or ranking.DEFAULT_PASS_SECONDS)
 
-    def hottest(self) -> tuple[float, float]:
-        """Where the heat of the image shown is greatest, shares of width and height."""
-        judged = self.fitted[self.method].judged if self.method else ()
-        return next((j.hottest for j in judged if j.name == self.at), (0.5, 0.5))
+    def answer(self, method: str, report: Report) -> str:
+        """Fits a method, judges all images with it and shows it."""
+        discarded = self.answers.add(method, self._fit(method, report))
+        self.answers.show(method)
+        return f"{self.summary()} {discarded}".strip()
 
-    def panel(self) -> dict[str, Any] | None:
-        """The state of the live panel; see `panel/component.py`. None before there are answers."""
-        if not self.method:
-            return None
-        held = self.fitted[self.method]
-        names = [judged.name for judged in held.judged]
-        at = names.index(self.at) if self.at in names else 0  # one it has learned from is not judged
-        chosen = self.uploads.held[names[at]]
-        thumbs = tuple(self.uploads.held[name].thumb for name in names)
-        if self._thumbs[1] != thumbs:
-            self.desk.pop(self._thumbs[0])
-            self._thumbs = secrets.token_hex(16), thumbs
-            self.desk.put(*self._thumbs)
-        calibration = held.detector.calibration
-        assert calibration is not None
-        kind, count = METHODS[self.method], len(self.uploads.held)
-        return {
-            "address": {},
-            "set": {
-                "key": self._thumbs[0],
-                "drawn": len(thumbs),
-                "images": [
-                    dict(name=j.name, label=j.name, slug=j.name, group=KIND[j.role], bad=TRUTH[j.role])
-                    for j in held.judged
-                ],
-                "source": f"{count} images of this visit, which go with it",
-            },
-            "chosen": at,
-            "image": payload.shown_image(chosen.pixels(), None, KIND[chosen.role]),
-            "slots": [{
-                "key": self.method, "title": kind.title, "paper": kind.paper, "status": "", "judged": None,
-                "scale": payload.scale_payload(calibration), "finding": held.payload["images"][at],
-                "payload_key": held.key,
-            }],
-        }  # fmt: skip
+    def answer_all(self, report: Report) -> str:
+        """Fits methods, quickest first, while the minute lasts, and shows the best.
 
-    def ready(self) -> bool:
-        return len(self.uploads.of("good")) >= MIN_IMAGES
+        Skips a method that is not expected to end in time, and gives up one that does not.
+        """
+        remaining, messages, total_passes, total_seconds = ranking.BUDGET_SECONDS, list[str](), 0.0, 0.0
+        self.pass_seconds = self.pass_seconds or ranking.seconds_per_pass()
+        ranked = [method for method, fitted in self.answers.fitted.items() if fitted.result.auroc is not None]
+        for method in sorted(METHODS, key=self.expected_seconds):
+            expected = self.expected_seconds(method)
+            if method in ranked:
+                continue
+            if ranked and expected > remaining:
+                break
+            passes = expected / self.pass_seconds
+            start, end = (1 - left / ranking.BUDGET_SECONDS for left in (remaining, max(0, remaining - expected)))
+            progress = _titled(part_of(report, start, end), METHODS[method].title)
+            try:
+                fitted = self._fit(method, progress, rank=True, within=remaining if ranked else None)
+            except TimeUp:
+                break
+            except LabError as error:
+                messages.append(str(error))
+                continue
+            remaining -= fitted.seconds
+            total_passes, total_seconds = total_passes + passes, total_seconds + fitted.result.seconds
+            self.pass_seconds = total_seconds / total_passes  # the fits say best how quick this machine is now
+            messages.append(self.answers.add(method, fitted))
+            ranked.append(method)
+        if not self.answers.fitted:
+            raise LabError(messages[0])
+        self.answers.show(self.answers.ranking()[0].method)
+        return " ".join(dict.fromkeys([self.summary(), *filter(None, messages)]))
 
-    def files(self) -> list[str]:
-        """Detector, table and report of the method shown, written anew."""
-        held = self.fitted[self.method]
-        folder = Path(self.uploads.folder)
-        paths = [folder / f"{self.method}{ending}" for ending in (".safetensors", ".csv", ".html")]
-        held.detector.save(paths[0])
-        paths[1].write_text(report.table(held.judged), encoding="utf-8")
-        paths[2].write_text(
-            report.page(held.detector, held.judged, self.words(), self.ranking(), self.hints), encoding="utf-8"
-        )
-        return list(map(str, paths))
+    def learn_as_good(self, name: str, report: Report) -> str:
+        """An image was a false alarm: it joins the good ones, and the method shown is refitted."""
+        image, shown = self.uploads.images.get(name), self.answers.shown
+        if not shown or image is None:
+            raise LabError("Get answers first, then choose the image that is a false alarm.")
+        if image.role == GOOD:
+            raise LabError(f"{name} is among the good images already.")
+        method = self.answers.method
+        fitted = self._fit(method, report, rank=shown.result.made, learn=name)
+        self.answers.replace_all(method, fitted, UndoStep(name, image.role, dict(self.answers.fitted)))
+        image.role = GOOD
+        return f"{name} is now one of {len(fitted.good)} good images. {self.summary()}"
+
+    def undo(self) -> str:
+        """Takes the last false alarm back; what was fitted before is there at once."""
+        if not self.answers.undo_steps:
+            return "There is nothing to undo."
+        step = self.answers.undo()
+        self.uploads.images[step.image].role = step.role
+        return f"{step.image} is {step.role.label.lower()} again. {self.summary()}"
+
+    def choose_method(self, method: str) -> None:
+        """Shows another fitted method; leaves the page as it is where it is not fitted."""
+        if method in self.answers.fitted:
+            self.answers.show(method)
+        self.announce(self.summary())
+
+    def choose_image(self, name: str) -> None:
+        if name in self.uploads.images:
+            self.answers.image = name
+
+    def summary(self) -> str:
+        """What the method shown says of all images, in a sentence; "" before there are answers."""
+        shown = self.answers.shown
+        return report.summary(METHODS[self.answers.method].title, shown.judged, len(shown.good)) if shown else ""
+
+    def _fit(
+        self, method: str, report: Report, rank: bool = False, within: float | None = None, learn: str = ""
+    ) -> FittedMethod:
+        """learn: the name of an image that is taken as good."""
+        images = [replace(image, role=GOOD) if image.name == learn else image for image in self.uploads.images.values()]
+        good, bad, new = ([image for image in images if image.role == role] for role in (GOOD, BAD, NEW))
+        return fit_and_judge(self._service, method, good, [*bad, *new], report, rank=rank, within=within)
+
+    # --- what a closer look needs -------------------------------------------------------------------------------------
+
+    def memory_bank(self, report: Report) -> FittedMethod:
+        """PatchCore on the good images: its memory knows where its patches came from."""
+        if QUICKEST not in self.answers.fitted:
+            self.answers.add(QUICKEST, self._fit(QUICKEST, report))
+        return self.answers.fitted[QUICKEST]
+
+    def normal_distances(self, bank: FittedMethod) -> np.ndarray:
+        """Distances of good patches to the nearest of other images, ascending."""
+        if self._normal_distances[0] != bank.key:
+            size = bank.detector.settings.size
+            images = [self.uploads.images[name].resized(size) for name in bank.good]
+            self._normal_distances = bank.key, nearest_patches.normal_distances(bank.detector, images)
+        return self._normal_distances[1]
+
+    # --- files --------------------------------------------------------------------------------------------------------
+
+    def write_download(self, name: str, cache: Path) -> Path:
+        """Writes a file of the method shown below the web server's `cache`, and deletes the former one.
+
+        name  "detector", "table" or "report"
+
+        Raises LabError before there are answers, and where the file cannot be written.
+        """
+        shown = self.answers.shown
+        if not shown:
+            raise LabError("Get answers first.")
+        path = cache / secrets.token_hex(16) / f"{self.answers.method}{report.SUFFIXES[name]}"
+        self._acquire([path])
+        if former := self._downloads.pop(name, None):
+            self._files.discard(former)
+            self._served_files.release([former])
+        self._downloads[name] = path
+        try:
+            path.parent.mkdir(parents=True)
+            if name == "detector":
+                shown.detector.save(path)
+            elif name == "table":
+                path.write_text(report.csv_table(shown.judged), encoding="utf-8")
+            else:
+                page = report.page(shown, self.summary(), self.answers.ranking(), list(self.hints))
+                path.write_text(page, encoding="utf-8")
+        except OSError as error:
+            raise LabError(f"The file could not be written ({error.strerror}); try again later.") from None
+        return path
+
+    def _acquire(self, paths: Iterable[Path]) -> None:
+        new = set(paths) - self._files
+        self._files |= new
+        self._served_files.acquire(new)
+
+
+def _titled(report: Report, title: str) -> Report:
+    return lambda fraction, message: report(fraction, f"{title}: {message}")

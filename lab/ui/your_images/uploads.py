@@ -1,4 +1,4 @@
-"""What a visitor gives: files and zips taken in, one at a time, into a folder of the visit that goes with it."""
+"""What a visitor gives: files and zips taken in, one at a time, into a folder of the visit that is deleted with it."""
 
 from __future__ import annotations
 
@@ -15,103 +15,101 @@ from ...checks import data_check
 from ...errors import LabError
 from ..html import image_data
 from ..phrases import error_message
-
-IMAGES = 200  # of one visit
-MEGAPIXELS = 24  # of one image
-MEGABYTES = 400  # of one visit's files
-MINUTES = 20  # of one visit's computing
-MEMORY = 400  # MB of one visit's detectors and what they say
-VISITS = 40  # at a time
-TOGETHER = 4000  # MB of all visits' detectors: a machine of 16 GB has more to hold
-LIMITS = (
-    f"A visit may have {IMAGES} images of up to {MEGAPIXELS} megapixels, {MEGABYTES} MB of files, {MEMORY} MB of "
-    f"detectors and {MINUTES} minutes of computing. {image_files.FORMATS}, or zips of them. With more than {VISITS} visits, "
-    f"or {TOGETHER} MB of detectors among them, the one unused for longest ends."
-)
-ROLES = {"good": "good", "bad": "bad", "new": "to judge"}
+from . import limits
+from .roles import Role
 
 
 @dataclass(eq=False)  # an image is itself, not its pixels
 class Upload:
-    """One image of a visit. role: good, bad, or new: nobody has said."""
+    """One image of a visit. summary: for the data check; thumbnail: a data URI."""
 
     name: str
     path: Path
-    role: str
-    look: data_check.ImageSummary
-    thumb: str  # data URI
+    role: Role
+    summary: data_check.ImageSummary
+    thumbnail: str
 
     def pixels(self) -> np.ndarray:
         """uint8 (H, W, 3), as it came."""
         return image_files.read(self.path, self.name)
 
-    def at(self, size: int) -> np.ndarray:
-        """uint8 (size, size, 3), as a detector would make it."""
-        return self.look.small if size == data_check.SIZE else image_files.resize(self.pixels(), size)
+    def resized(self, size: int) -> np.ndarray:
+        """uint8 (size, size, 3), as a detector would resize it."""
+        return self.summary.small if size == data_check.SIZE else image_files.resize(self.pixels(), size)
 
 
 class Uploads:
-    """The images of one visit, in the order given. Their files are gone with `close`, or with this object."""
+    """The images of one visit by name, in the order given. `close` deletes their files; so does losing this object."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="anomaly-lab-visit-")
         self.folder = Path(self._folder.name)
-        self.held: dict[str, Upload] = {}
+        self.images: dict[str, Upload] = {}
         self.bytes = 0
 
     def close(self) -> None:
-        self.held = {}
+        self.images = {}
         self._folder.cleanup()
 
-    def of(self, *roles: str) -> list[Upload]:
-        """Those of these roles, role by role."""
-        return [one for role in roles for one in self.held.values() if one.role == role]
+    def with_role(self, *roles: Role) -> list[Upload]:
+        """The images of these roles, role by role."""
+        return [image for role in roles for image in self.images.values() if image.role == role]
 
-    def take(self, paths: Sequence[str], role: str) -> list[str]:
-        """Takes files and zips in; returns a sentence for each that was not taken, the others are there."""
+    def take(self, paths: Sequence[str], role: Role) -> list[str]:
+        """Takes files and zips in; returns a sentence for each image that was refused."""
         refused = list[str]()
-        for name, data in _opened(paths, refused):
+        for name, content in _opened(paths, refused):
             try:
-                self._take(name, data, role)
+                self._add(name, content, role)
             except LabError as error:
                 refused.append(error_message(error))
         return refused
 
     def drop(self, name: str) -> None:
-        if one := self.held.pop(name, None):
-            self.bytes -= one.path.stat().st_size
-            one.path.unlink()
+        if image := self.images.pop(name, None):
+            self.bytes -= image.path.stat().st_size
+            image.path.unlink()
 
-    def _take(self, name: str, data: bytes, role: str) -> None:
-        if len(self.held) >= IMAGES:
-            raise LabError(f"{name}: a visit may hold {IMAGES} images, leave others out first")
-        if self.bytes + len(data) > MEGABYTES * 10**6:
-            raise LabError(f"{name}: a visit may hold {MEGABYTES} MB of files, make the images smaller")
-        pixels = image_files.read(data, name)
-        if pixels.shape[0] * pixels.shape[1] > MEGAPIXELS * 10**6:
-            size = pixels.shape[0] * pixels.shape[1] / 10**6
-            raise LabError(f"{name}: {size:.0f} megapixels are more than {MEGAPIXELS}, make it smaller")
-        name, stem, number = PurePosixPath(name).name, PurePosixPath(name).name, 1
-        while name in self.held:
-            number += 1
-            name = f"{stem} ({number})"
-        path = self.folder / (secrets.token_hex(8) + image_files.suffix(data))
+    def _add(self, name: str, content: bytes, role: Role) -> None:
+        if len(self.images) >= limits.MAX_IMAGES:
+            raise LabError(f"{name}: a visit may hold {limits.MAX_IMAGES} images, leave others out first")
+        if self.bytes + len(content) > limits.MAX_UPLOAD_MEGABYTES * limits.MEGABYTE:
+            raise LabError(
+                f"{name}: a visit may hold {limits.MAX_UPLOAD_MEGABYTES} MB of files, make the images smaller"
+            )
+        pixels = image_files.read(content, name)
+        megapixels = pixels.shape[0] * pixels.shape[1] / 10**6
+        if megapixels > limits.MAX_MEGAPIXELS:
+            raise LabError(
+                f"{name}: {megapixels:.0f} megapixels are more than {limits.MAX_MEGAPIXELS}, make it smaller"
+            )
+        name = self._unused(PurePosixPath(name).name)
+        path = self.folder / (secrets.token_hex(8) + image_files.suffix(content))
         try:
-            path.write_bytes(data)
+            path.write_bytes(content)
         except OSError as error:  # a full disk, or a connection lost so long that the visit was over
-            told = f"{name}: could not be kept ({error.strerror}); reload the page and give it again"
-            raise LabError(told) from None
-        self.bytes += len(data)
-        self.held[name] = Upload(name, path, role, data_check.summarize(name, pixels), image_data.thumb(pixels))
+            message = f"{name}: could not be kept ({error.strerror}); reload the page and give it again"
+            raise LabError(message) from None
+        self.bytes += len(content)
+        summary = data_check.summarize(name, pixels)
+        self.images[name] = Upload(name, path, role, summary, image_data.thumb(pixels))
+
+    def _unused(self, name: str) -> str:
+        """The name, with a number behind it where an image has it already."""
+        numbered, number = name, 1
+        while numbered in self.images:
+            number += 1
+            numbered = f"{name} ({number})"
+        return numbered
 
 
 def _opened(paths: Sequence[str], refused: list[str]) -> Iterator[tuple[str, bytes]]:
-    """(name, bytes) of every file, those of a zip one by one; sentences on what cannot be opened go to `refused`."""
+    """(name, content) of every file, those of a zip one by one; `refused` gets a sentence on what cannot be opened."""
     for path in map(Path, paths):
         try:
             with open(path, "rb") as file:
-                zipped = file.read(4) == b"PK\x03\x04"
-            if zipped:
+                is_zip = file.read(4) == b"PK\x03\x04"
+            if is_zip:
                 yield from image_files.read_zip(path, path.name)
             elif path.stat().st_size > image_files.MAX_BYTES:
                 refused.append(f"{path.name}: over {image_files.MAX_BYTES >> 20} MiB")

@@ -1,67 +1,113 @@
-"""HTML of what a visitor has given: the images, what the data check says of them, and the methods tried on them."""
+"""What the page shows of a visit: state in, HTML and values out. Nothing here writes, fits or changes anything."""
 
 from __future__ import annotations
 
-import json
-from html import escape
+from typing import Any
 
+from ...calibration import MIN_IMAGES
 from ...methods import METHODS
+from ..html.render import render
+from ..panel import payload
 from ..phrases import duration
 from . import report
-from .session import Own
+from .fitting import JudgedImage
+from .roles import ROLES
+from .session import YourImagesSession
 
-HEADS = {"good": "Good", "bad": "Bad", "new": "To judge"}
-
-
-def given(own: Own) -> str:
-    """The images, a row a role, each a button that leaves it out; then the data check."""
-    rows = []
-    for role, head in HEADS.items():
-        if those := own.uploads.of(role):
-            pile = "".join(
-                f'<button type="button" data-act="drop" data-names="{_packed([one.name])}" '
-                f'title="leave {escape(one.name)} out" aria-label="leave {escape(one.name)} out">'
-                f'<img src="{one.thumb}" alt=""><b aria-hidden="true">×</b></button>'
-                for one in those
-            )
-            rows.append(f'<div><span>{head} <em>{len(those)}</em></span><div class="pile">{pile}</div></div>')
-    return f'<div class="given">{"".join(rows)}</div>{_hints(own)}' if rows else ""
+ALL_METHODS = "all"
 
 
-def _hints(own: Own) -> str:
-    items = []
-    for hint in own.hints:
-        those = [one for one in (own.checked[i] for i in hint.images) if own.uploads.held.get(one.name) is one]
-        if hint.images and not those:
-            continue
-        faces = "".join(f'<img src="{one.thumb}" alt="">' for one in those[:3])
-        them, names = "it" if len(those) == 1 else "them", _packed([one.name for one in those])
-        keep = f'<button type="button" data-act="keep" data-words="{escape(hint.message)}">'
-        buttons = f"{keep}Seen</button>"
-        if those:
-            drop = f'<button type="button" data-act="drop" data-names="{names}">Leave {them} out</button>'
-            buttons = f"{drop}{keep}Keep {them}</button>"
-        items.append(f"<li>{faces}<span>{escape(hint.message)}</span>{buttons}</li>")
-    return f'<ul class="hints" aria-label="data check">{"".join(items)}</ul>' if items else ""
+def status(session: YourImagesSession) -> str:
+    """HTML of how far the job is, or what came of it, and what step 3 still needs."""
+    status = session.runner.status
+    if status.fraction is None and session.uploads.images and not session.is_ready():
+        need = f" Step 3 needs {MIN_IMAGES} good images; there are {len(session.good())}."
+        status = status._replace(message=status.message + need)
+    return status.html()
 
 
-def ranking(own: Own) -> str:
-    """The methods tried, best first, then what the others would take; "" before a second one is tried."""
-    results = own.ranking()
+def method_choices(session: YourImagesSession | None) -> list[tuple[str, str]]:
+    """(label, method) of each method, with the seconds it takes where that is known, and of all together."""
+    ready = session if session and session.is_ready() else None
+    labels = {m: f": about {duration(ready.expected_seconds(m))}" if ready else "" for m in METHODS}
+    choices = [(METHODS[m].title + labels[m], m) for m in METHODS]
+    return [*choices, ("Try them all: what fits within a minute", ALL_METHODS)]
+
+
+def fitted_choices(session: YourImagesSession) -> list[tuple[str, str]]:
+    """(title, method) of the fitted methods, best first."""
+    return [(METHODS[result.method].title, result.method) for result in session.answers.ranking()]
+
+
+def images(session: YourImagesSession) -> str:
+    """HTML of the images, a row a role, each a button that leaves it out; then the hints of the data check."""
+    rows = [(role.label, uploads) for role in ROLES.values() if (uploads := session.uploads.with_role(role))]
+    given = session.uploads.images.values()
+    hints = [
+        (message, remaining)
+        for message, about in session.hints.items()
+        if (remaining := [image for image in about if image in given]) or not about
+    ]
+    return render("your_images/images.html", rows=rows, hints=hints) if rows else ""
+
+
+def ranking(session: YourImagesSession) -> str:
+    """HTML of the methods tried, best first, then what the others would take; "" before a second one is tried."""
+    results = session.answers.ranking()
     if len(results) < 2:
         return ""
-    head, rows = report.ranking_table(results)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    for method, kind in METHODS.items():
-        if method not in own.fitted:
-            takes = f"not tried: takes about {duration(own.expected(method))}; choose it above"
-            body += f'<tr class="offered"><td>{kind.title}</td><td colspan="4">{takes}</td></tr>'
-    heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
-    return (
-        f'<h3>Methods tried</h3><p class="quiet">{escape(report.ranked_by(results))}</p>'
-        f'<div class="ranked" tabindex="0"><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
+    untried = [m for m in METHODS if m not in session.answers.fitted]
+    return render(
+        "your_images/ranking.html",
+        basis=report.ranking_basis(results),
+        head=report.RANKING_HEAD,
+        rows=report.ranking_rows(results),
+        untried=[(METHODS[m].title, duration(session.expected_seconds(m))) for m in untried],
     )
 
 
-def _packed(names: list[str]) -> str:
-    return escape(json.dumps(names), quote=True)
+def spot(session: YourImagesSession) -> tuple[float, float]:
+    """Where the anomaly map of the image shown is greatest, shares of width and height."""
+    judged = session.answers.judged_image
+    return judged.peak if judged else (0.5, 0.5)
+
+
+def panel(session: YourImagesSession) -> dict[str, Any] | None:
+    """The state of the live panel as `panel.component` describes it; None before there are answers."""
+    answers, shown = session.answers, session.answers.shown
+    if not shown:
+        return None
+    judged = answers.judged_image or shown.judged[0]  # an image that it has learned from is not judged
+    number, method = shown.judged.index(judged), METHODS[answers.method]
+    # methods that judge the same images share thumbnails, which the browser then fetches once
+    names = [image.name for image in shown.judged]
+    same = next(fitted for fitted in answers.fitted.values() if [image.name for image in fitted.judged] == names)
+    pixels, heading = session.uploads.images[judged.name].pixels(), judged.role.heading.lower()
+    return {
+        "address": {},
+        "set": {
+            "key": same.key,
+            "drawn": len(names),
+            "images": [_strip_image(image) for image in shown.judged],
+            "source": f"{len(session.uploads.images)} images of this visit, which go with it",
+        },
+        "at": number,
+        "image": payload.shown_image(pixels, None, heading),
+        "slots": [
+            {
+                "key": answers.method,
+                "title": method.title,
+                "paper": method.paper,
+                "why": "",
+                "judged": None,
+                "scale": payload.scale_payload(shown.calibration),
+                "heat": shown.payload["images"][number],
+                "survey": shown.key,
+            }
+        ],
+    }
+
+
+def _strip_image(image: JudgedImage) -> dict[str, Any]:
+    names = dict.fromkeys(("name", "nice", "slug"), image.name)
+    return {**names, "kind": image.role.heading.lower(), "bad": image.role.defective}

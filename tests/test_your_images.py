@@ -6,8 +6,10 @@ import csv
 import dataclasses
 import html
 import io
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import zipfile
@@ -35,10 +37,14 @@ from lab.parts import features
 from lab.progress import Report, no_report
 from lab.ui import jobs, phrases
 from lab.ui.detector_service import DetectorService
-from lab.ui.jobs import JobQueue
-from lab.ui.your_images import answers, close_up, session, uploads, views, visits
-from lab.ui.your_images import tab as your_images_tab
-from lab.ui.your_images.fitting import Fitted, Late
+from lab.ui.jobs import JobQueue, JobRunner, JobStatus
+from lab.ui.your_images import close_up, limits, uploads, views, widgets
+from lab.ui.your_images import session as session_module
+from lab.ui.your_images.fitting import FittedMethod, TimeUp
+from lab.ui.your_images.roles import BAD, GOOD, NEW, ROLES, Role
+from lab.ui.your_images.served_files import ServedFiles
+from lab.ui.your_images.session import YourImagesSession
+from lab.ui.your_images.tab import YourImages
 
 
 def looks(images: list[np.ndarray]) -> list[data_check.ImageSummary]:
@@ -160,11 +166,13 @@ class Small(DetectorService):
         return super().settings(method) | {"size": 64}
 
 
-def visit(folder: Path) -> session.Own:
-    made = session.Own(Small(folder=folder / "cache", backbone=None), LRUCache(100))
-    for role in ("good", "bad", "new"):
-        made.take(sorted(map(str, folder.glob(f"{role}-*.png"))), role)
-    return made
+def visit(folder: Path, published: LRUCache[str, FittedMethod] | None = None) -> YourImagesSession:
+    service = Small(folder=folder / "cache", backbone=None)
+    session = YourImagesSession(service, LRUCache(100) if published is None else published)
+    sent = Path(tempfile.mkdtemp(dir=folder))  # to the web server: deleted with the visit
+    for name, role in ROLES.items():
+        session.add([shutil.copy(path, sent) for path in sorted(folder.glob(f"{name}-*.png"))], role)
+    return session
 
 
 def test_zips_and_bad_files_and_caps(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,84 +180,88 @@ def test_zips_and_bad_files_and_caps(folder: Path, monkeypatch: pytest.MonkeyPat
     with zipfile.ZipFile(packed, "w") as archive:
         archive.write(folder / "good-0.png", "inside/good-0.png")
         archive.writestr("inside/notes.txt", "not an image")
-    held = uploads.Uploads()
-    refused = held.take([str(folder / "good-0.png"), str(packed)], "good")
-    assert list(held.held) == ["good-0.png", "good-0.png (2)"] and len(refused) == 1 and "notes.txt" in refused[0]
-    monkeypatch.setattr(uploads, "IMAGES", 2)
-    assert "may hold 2 images" in held.take([str(folder / "good-1.png")], "good")[0]
-    monkeypatch.setattr(uploads, "IMAGES", 200)
-    monkeypatch.setattr(uploads, "MEGAPIXELS", 0.005)
-    assert "megapixels" in held.take([str(folder / "good-1.png")], "good")[0]
-    monkeypatch.setattr(uploads, "MEGAPIXELS", 24)
-    monkeypatch.setattr(uploads, "MEGABYTES", held.bytes / 10**6)
-    assert "MB of files" in held.take([str(folder / "good-1.png")], "good")[0]
-    place = held.folder
-    assert len(list(place.iterdir())) == 2
-    held.drop("good-0.png")
-    assert len(list(place.iterdir())) == 1
-    held.close()
-    assert not place.exists()
-    monkeypatch.setattr(uploads, "MEGABYTES", 400)
-    (told,) = held.take([str(folder / "good-1.png")], "good")
-    assert told.startswith("good-1.png: could not be kept (No such file") and not held.held
+    given = uploads.Uploads()
+    refused = given.take([str(folder / "good-0.png"), str(packed)], GOOD)
+    assert list(given.images) == ["good-0.png", "good-0.png (2)"] and len(refused) == 1 and "notes.txt" in refused[0]
+    monkeypatch.setattr(limits, "MAX_IMAGES", 2)
+    assert "may hold 2 images" in given.take([str(folder / "good-1.png")], GOOD)[0]
+    monkeypatch.setattr(limits, "MAX_IMAGES", 200)
+    monkeypatch.setattr(limits, "MAX_MEGAPIXELS", 0.005)
+    assert "megapixels" in given.take([str(folder / "good-1.png")], GOOD)[0]
+    monkeypatch.setattr(limits, "MAX_MEGAPIXELS", 24)
+    monkeypatch.setattr(limits, "MAX_UPLOAD_MEGABYTES", given.bytes / 10**6)
+    assert "MB of files" in given.take([str(folder / "good-1.png")], GOOD)[0]
+    assert len(list(given.folder.iterdir())) == 2
+    given.drop("good-0.png")
+    assert len(list(given.folder.iterdir())) == 1
+    given.close()
+    assert not given.folder.exists()
+    monkeypatch.setattr(limits, "MAX_UPLOAD_MEGABYTES", 400)
+    (message,) = given.take([str(folder / "good-1.png")], GOOD)
+    assert message.startswith("good-1.png: could not be kept (No such file") and not given.images
 
 
 def test_a_false_alarm_is_learned_and_taken_back(folder: Path) -> None:
-    made = visit(folder)
-    made.answer("padim", no_report)
-    before = made.fitted["padim"]
-    assert [j.role for j in before.judged] == ["bad"] * 3 + ["new"] + ["good"] * 12
+    published: LRUCache[str, FittedMethod] = LRUCache(100)
+    session = visit(folder, published)
+    session.answer("padim", no_report)
+    before = session.answers.fitted["padim"]
+    assert [image.role for image in before.judged] == [BAD] * 3 + [NEW] + [GOOD] * 12
     assert before.result.auroc == 1.0 and before.result.interval is not None
-    words = made.false_alarm("new-0.png", no_report)
-    assert "one of 13 good images" in words and made.fitted["padim"].detector.n_images == 13
-    assert "new-0.png is to judge again" in made.undo() and made.fitted["padim"] is before
+    message = session.learn_as_good("new-0.png", no_report)
+    assert "one of 13 good images" in message and session.answers.fitted["padim"].detector.count == 13
+    assert "new-0.png is to judge again" in session.undo() and session.answers.fitted["padim"] is before
     with pytest.raises(LabError, match="among the good images already"):
-        made.false_alarm("good-1.png", no_report)
+        session.learn_as_good("good-1.png", no_report)
 
-    def leave(fraction: float, words: str) -> None:
+    def cancel(fraction: float, message: str) -> None:
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        made.false_alarm("new-0.png", leave)
-    assert made.fitted["padim"] is before and len(made.uploads.of("good")) == 12
-    key, place = before.key, made.uploads.folder
-    assert made.desk.get(key) and made.panel() is not None
-    made.close()
-    assert made.desk.get(key) is None and not place.exists()
+        session.learn_as_good("new-0.png", cancel)
+    assert session.answers.fitted["padim"] is before and len(session.good()) == 12
+    assert published.get(before.key) and views.panel(session) is not None
+    session.close()
+    assert published.get(before.key) is None and not session.uploads.folder.exists()
 
 
 def test_methods_are_ranked_and_the_rest_offered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = visit(folder)
-    monkeypatch.setattr(answers, "METHODS", {m: METHODS[m] for m in ("padim", "patchcore")})
-    made.answer_all(no_report)
-    assert len(made.ranking()) == 2 and made.method == made.ranking()[0].method
-    table = views.ranking(made)
+    session = visit(folder)
+    monkeypatch.setattr(session_module, "METHODS", {m: METHODS[m] for m in ("padim", "patchcore")})
+    session.answer_all(no_report)
+    assert len(session.answers.ranking()) == 2 and session.answers.method == session.answers.ranking()[0].method
+    table = views.ranking(session)
     assert "Local OCC" in table and "not tried: takes about" in table and "1.00 (" in table
-    told = close_up.explained(made, 0.5, 0.5, no_report)
-    assert "times the usual distance" in told and told.count("<figure>") == 5
-    assert close_up.tried(made, "paint", 0.5, 0.5, no_report).count("<figure>") == len(ranking.TRIAL_SIZES)
+    explanation = close_up.explain_spot(session, 0.5, 0.5, no_report)
+    assert "times the usual distance" in explanation and explanation.count("<figure>") == 5
+    assert close_up.try_defect(session, "paint", 0.5, 0.5, no_report).count("<figure>") == len(ranking.TRIAL_SIZES)
     with pytest.raises(LabError, match="no mark"):
-        close_up.tried(made, "magic", 0.5, 0.5, no_report)
-    report = Path(made.files()[2]).read_text()
-    assert report.count("<figure") == 16 and "http" not in report and "Methods tried" in report
-    made.close()
+        close_up.try_defect(session, "magic", 0.5, 0.5, no_report)
+    page = session.write_download("report", folder).read_text()
+    assert page.count("<figure") == 16 and "http" not in page and "Methods tried" in page
+    session.close()
 
 
-def stand_in(monkeypatch: pytest.MonkeyPatch, made: session.Own, slower: float) -> list[tuple[str, float | None]]:
-    """Fits that take `slower` times what is expected at first, by a clock of their own; who was begun, within what."""
-    first = made._fit("padim", no_report)
-    expected, begun = {m: made.expected(m) for m in METHODS}, list[tuple[str, float | None]]()
+def stand_in(
+    monkeypatch: pytest.MonkeyPatch, session: YourImagesSession, slower: float
+) -> list[tuple[str, float | None]]:
+    """Replaces fits by ones that take `slower` times what is expected at first, by a clock of their own.
 
-    def fit(method: str, report: Any, rank: bool = False, within: float | None = None) -> Fitted:
+    Returns the list of (method, within) that fills up as they begin.
+    """
+    first = session._fit("padim", no_report)
+    expected, begun = {m: session.expected_seconds(m) for m in METHODS}, list[tuple[str, float | None]]()
+
+    def fit(method: str, report: Any, rank: bool = False, within: float | None = None) -> FittedMethod:
         begun.append((method, within))
         report(0.5, "half of it")
-        if within is not None and slower * expected[method] > within:
-            raise Late
-        took = slower * expected[method]
-        result = first.result._replace(method=method, seconds=took)
-        return dataclasses.replace(first, key=method, result=result, took=took)
+        seconds = slower * expected[method]
+        if within is not None and seconds > within:
+            raise TimeUp
+        result = first.result._replace(method=method, seconds=seconds)
+        return dataclasses.replace(first, key=method, result=result, seconds=seconds)
 
-    monkeypatch.setattr(made, "_fit", fit)
+    monkeypatch.setattr(session, "_fit", fit)
     return begun
 
 
@@ -257,116 +269,134 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, made: session.Own, slower: float) 
 def test_what_fits_within_a_minute_is_tried_quickest_first(
     folder: Path, monkeypatch: pytest.MonkeyPatch, slower: float
 ) -> None:
-    made = visit(folder)
-    made.unit = 0.03
-    begun, told = stand_in(monkeypatch, made, slower), list[float]()
-    made.answer_all(lambda fraction, words: told.append(fraction))
-    took = [held.took for held in made.fitted.values()]
-    assert 2 <= len(took) < len(METHODS) and took == sorted(took) and sum(took) <= ranking.BUDGET_SECONDS
+    session = visit(folder)
+    session.pass_seconds = 0.03
+    begun, fractions = stand_in(monkeypatch, session, slower), list[float]()
+    session.answer_all(lambda fraction, message: fractions.append(fraction))
+    fitted = session.answers.fitted
+    seconds = [method.seconds for method in fitted.values()]
+    assert 2 <= len(seconds) < len(METHODS) and seconds == sorted(seconds) and sum(seconds) <= ranking.BUDGET_SECONDS
     assert begun[0][1] is None and all(within is not None for _, within in begun[1:])
-    assert made.unit == pytest.approx(slower * 0.03)  # and so the rest is offered at this machine's speed
-    assert all(made.expected(m) > ranking.BUDGET_SECONDS - sum(took) for m in METHODS if m not in made.fitted)
-    assert told == sorted(told) and 0 <= told[0] <= told[-1] <= 1
-    assert len(made.answer_all(no_report)) and list(made.fitted)[: len(took)] == [m for m, _ in begun[: len(took)]]
-    made.close()
+    assert session.pass_seconds == pytest.approx(slower * 0.03)  # and so the rest is offered at this machine's speed
+    remaining = ranking.BUDGET_SECONDS - sum(seconds)
+    assert all(session.expected_seconds(m) > remaining for m in METHODS if m not in fitted)
+    assert fractions == sorted(fractions) and 0 <= fractions[0] <= fractions[-1] <= 1
+    assert len(session.answer_all(no_report))
+    assert list(session.answers.fitted)[: len(seconds)] == [m for m, _ in begun[: len(seconds)]]
+    session.close()
 
 
 def test_one_that_does_not_end_in_time_is_given_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = visit(folder)
-    made.unit = 0.03
-    stand_in(monkeypatch, made, 1.0)
-    monkeypatch.setattr(made, "expected", lambda method: 0.001 * len(method))  # far too hopeful
-    made.answer_all(no_report)
-    assert sum(held.took for held in made.fitted.values()) <= ranking.BUDGET_SECONDS and len(made.fitted) < len(METHODS)
-    made.close()
+    session = visit(folder)
+    session.pass_seconds = 0.03
+    stand_in(monkeypatch, session, 1.0)
+    monkeypatch.setattr(session, "expected_seconds", lambda method: 0.001 * len(method))  # far too hopeful
+    session.answer_all(no_report)
+    fitted = session.answers.fitted
+    assert sum(method.seconds for method in fitted.values()) <= ranking.BUDGET_SECONDS and len(fitted) < len(METHODS)
+    session.close()
     late = visit(folder)
-    with pytest.raises(Late):
+    with pytest.raises(TimeUp):
         late._fit("padim", no_report, within=0.0)
     late.close()
 
 
-def test_a_visit_holds_so_much_and_says_what_went(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = visit(folder)
-    made.answer("padim", no_report)
-    monkeypatch.setattr(answers, "MEMORY", 1.5 * made.bytes() / 10**6)
-    made.false_alarm("new-0.png", no_report)  # two of them do not fit in: undo is given up
-    assert not made.past and "nothing to undo" in made.undo()
-    assert made.desk.all() == [made.fitted["padim"].payload]  # what undo needed is gone
-    key = made.fitted["padim"].key
-    assert "no longer holds" not in made.answer("padim", no_report) and made.desk.get(key) is None
-    monkeypatch.setattr(answers, "MEMORY", made.bytes() / 10**6)
-    made.method = "patchcore"
-    words, key = made.answer("patchcore", no_report), made.fitted["patchcore"].key
-    assert words.endswith(f"To stay within {answers.MEMORY} MB, this visit no longer holds PaDiM.")
-    assert list(made.fitted) == ["patchcore"] and made.desk.get(key)
-    made.close()
+def test_a_visit_holds_so_much_and_says_what_was_discarded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    published: LRUCache[str, FittedMethod] = LRUCache(100)
+    session = visit(folder, published)
+    held = session.answers
+    session.answer("padim", no_report)
+    monkeypatch.setattr(limits, "MAX_DETECTOR_MEGABYTES", 1.5 * session.answers.bytes() / 10**6)
+    session.learn_as_good("new-0.png", no_report)  # two of them do not fit in: undo is given up
+    assert not held.undo_steps and "nothing to undo" in session.undo()
+    assert published.values() == [held.fitted["padim"]]  # what undo needed is gone
+    key = held.fitted["padim"].key
+    assert "no longer holds" not in session.answer("padim", no_report) and published.get(key) is None
+    monkeypatch.setattr(limits, "MAX_DETECTOR_MEGABYTES", session.answers.bytes() / 10**6)
+    held.method = "patchcore"
+    message, key = session.answer("patchcore", no_report), held.fitted["patchcore"].key
+    assert message.endswith(f"To stay within {limits.MAX_DETECTOR_MEGABYTES} MB, this visit no longer holds PaDiM.")
+    assert list(held.fitted) == ["patchcore"] and published.get(key)
+    session.close()
 
 
 def test_nothing_computed_of_a_visitors_images_outlasts_the_visit(folder: Path) -> None:
-    made, held = visit(folder), features.CACHE.held
-    before = len(held)
-    list(made.work.run(lambda report: made.answer("padim", report)))
-    mine = [key for key in held if key[0] == made.work.owner]
-    assert len(mine) == len(held) - before >= 12 and len(made.desk.all()) == 1
-    held_answer, images = made.fitted["padim"], [one.pixels() for one in made.uploads.of("good")]
+    published: LRUCache[str, FittedMethod] = LRUCache(100)
+    session, computed = visit(folder, published), lambda: list(features.CACHE.held)
+    before = len(computed())
+    list(session.runner.run(lambda report: session.answer("padim", report)))
+    mine = [key for key in computed() if key[0] == session.runner.owner]
+    assert len(mine) == len(computed()) - before >= 12 and len(published.values()) == 1
+    fitted, images = session.answers.fitted["padim"], [image.pixels() for image in session.good()]
     late, begun = threading.Event(), threading.Event()
 
     def job(report: Report) -> str:
         begun.set()
         late.wait(60)
         Detector("padim", size=64).fit(images)
-        return made._hold("padim", held_answer)
+        return session.answers.add("padim", fitted)
 
-    news = made.work.run(job)
-    next(news)
+    running = session.runner.run(job)
+    next(running)
     assert begun.wait(60)
-    made.close()
-    assert not made.desk.all() and len(held) == before
+    session.close()
+    assert not published.values() and len(computed()) == before
     late.set()  # a job that notices the end too late
     until = time.monotonic() + 60
-    while any(thread.name == made.work.owner for thread in threading.enumerate()):
+    while any(thread.name == session.runner.owner for thread in threading.enumerate()):
         assert time.monotonic() < until
         time.sleep(0.05)
-    assert not made.desk.all() and len(held) == before and not made.fitted
-    list(made.work.run(lambda report: "ran on"))
-    assert made.work.told[1] == jobs.ENDED
+    assert not published.values() and len(computed()) == before and not session.answers.fitted
+    list(session.runner.run(lambda report: "ran on"))
+    assert session.runner.status.message == jobs.ENDED
+
+
+def test_a_file_of_the_web_server_is_deleted_when_no_visit_needs_it(folder: Path) -> None:
+    files, shared_file, own = ServedFiles(), folder / "good-0.png", folder / "good-1.png"
+    files.acquire([shared_file, own])
+    files.acquire([shared_file])
+    files.release([shared_file, own])
+    assert shared_file.exists() and not own.exists()
+    files.release([shared_file])
+    assert not shared_file.exists()
 
 
 def test_a_hint_is_about_the_images_that_were_checked(folder: Path) -> None:
-    made = visit(folder)
-    made.take([str(folder / "good-3.png")], "good")
-    made.look(no_report)
-    (hint,) = [hint for hint in made.hints if hint.code == "twice"]
-    made.hints = [hint]
-    made.leave_out(["good-0.png"])  # all numbers move by one
-    assert '["good-3.png (2)"]' in html.unescape(views.given(made))
-    made.leave_out(["good-3.png (2)"])
-    assert "hints" not in views.given(made)
-    made.close()
+    session = visit(folder)
+    session.add([str(folder / "good-3.png")], GOOD)
+    session.check(no_report)
+    (hint,) = [message for message in session.hints if "there twice" in message]
+    session.hints = {hint: session.hints[hint]}
+    session.leave_out(["good-0.png"])  # all numbers move by one
+    assert '["good-3.png (2)"]' in html.unescape(views.images(session))
+    session.leave_out(["good-3.png (2)"])
+    assert "hints" not in views.images(session)
+    session.close()
 
 
 def test_a_image_that_was_learned_can_be_picked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny(monkeypatch)
-    made = visit(folder)
-    made.answer("cdo", no_report)  # it trains: of the good ones it judges but those held out
-    names = [judged.name for judged in made.fitted["cdo"].judged]
-    learned = next(one.name for one in made.uploads.of("good") if one.name not in names)
-    made.pick(learned)
-    state = made.panel()
-    assert state and state["set"]["images"][state["chosen"]]["name"] == names[0] and "nothing to undo" in made.undo()
-    made.close()
+    session = visit(folder)
+    session.answer("cdo", no_report)  # it trains: of the good ones it judges but those held out
+    names = [image.name for image in session.answers.fitted["cdo"].judged]
+    learned = next(image.name for image in session.good() if image.name not in names)
+    session.choose_image(learned)
+    state = views.panel(session)
+    assert state and state["set"]["images"][state["at"]]["name"] == names[0] and "nothing to undo" in session.undo()
+    session.close()
 
 
 def test_while_a_false_alarm_is_learned_the_image_is_still_to_judge(folder: Path) -> None:
-    made, roles = visit(folder), set[str]()
-    made.answer("padim", no_report)
-    made.false_alarm("new-0.png", lambda fraction, words: roles.add(made.uploads.held["new-0.png"].role))
-    assert roles == {"new"} and made.uploads.held["new-0.png"].role == "good"
-    made.close()
+    session, roles = visit(folder), set[Role]()
+    session.answer("padim", no_report)
+    image = session.uploads.images["new-0.png"]
+    session.learn_as_good("new-0.png", lambda fraction, message: roles.add(image.role))
+    assert roles == {NEW} and image.role == GOOD
+    session.close()
 
 
 def test_a_newer_job_begins_when_the_stopped_one_has_ended() -> None:
-    made, inside, leave, order = jobs.Work(1), threading.Event(), threading.Event(), list[str]()
+    runner, inside, leave, order = JobRunner(1), threading.Event(), threading.Event(), list[str]()
 
     def first(report: Report) -> str:
         inside.set()
@@ -378,134 +408,166 @@ def test_a_newer_job_begins_when_the_stopped_one_has_ended() -> None:
     def other(name: str) -> Any:
         return lambda report: order.append(name) or name
 
-    old = made.run(first)
+    old = runner.run(first)
     next(old)
     assert inside.wait(5)
-    given_up, newest = made.run(other("second")), made.run(other("third"))
+    given_up, newest = runner.run(other("second")), runner.run(other("third"))
     next(given_up)
     next(newest)
-    assert not order and made.running
+    assert not order and runner.running
     leave.set()
     for follower in (old, given_up, newest):
         list(follower)
-    assert order == ["first", "third"] and made.told == (None, "third", "")
+    assert order == ["first", "third"] and runner.status == JobStatus(None, "third")
 
 
-def told(steps: Iterator[Any]) -> dict[Any, Any]:
-    (*_, last) = steps
-    return dict(last)
+def last(updates: Iterator[widgets.Updates]) -> widgets.Updates:
+    (*_, end) = updates
+    return end
 
 
 @pytest.fixture
-def tab(folder: Path, monkeypatch: pytest.MonkeyPatch) -> your_images_tab.Yours:
+def tab(folder: Path, monkeypatch: pytest.MonkeyPatch) -> YourImages:
     """Outside of any page; what gradio keeps goes into a folder of the test."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder / "served"))
     with gr.Blocks(analytics_enabled=False):
-        return your_images_tab.Yours(Small(folder=folder / "cache", backbone=None))
+        return YourImages(Small(folder=folder / "cache", backbone=None))
 
 
-def test_no_copy_of_what_was_made_outlasts_the_visit(tab: your_images_tab.Yours, folder: Path) -> None:
+def give(tab: YourImages, folder: Path, request: gr.Request, pattern: str = "good-*.png") -> widgets.Updates:
+    return tab.handlers.take(GOOD)(sorted(map(str, folder.glob(pattern))), request)
+
+
+def test_no_copy_of_what_was_made_outlasts_the_visit(tab: YourImages, folder: Path) -> None:
     request, kept = gr.Request(session_hash="a"), lambda: {path for path in (folder / "served").rglob("*.*")}
-    tab._taken(sorted(map(str, folder.glob("good-*.png"))), "good", request)
-    first = told(tab.answer("padim", request))
-    assert {Path(first[button]["value"]) for button in tab.files} == kept() and len(kept()) == 3
-    second = told(tab.answer("patchcore", request))
-    assert {Path(second[button]["value"]) for button in tab.files} == kept() and len(kept()) == 3
-    for button in tab.files:  # gradio, which hands it out, makes no other
-        assert button.move_resource_to_block_cache(second[button]["value"]) == second[button]["value"]
-    tab.leave(request)
+    give(tab, folder, request)
+    for method in ("padim", "patchcore"):
+        last(tab.handlers.answer(method, request))
+        copies = {name: tab.handlers.download(name)(request) for name in widgets.DOWNLOADS}
+        assert set(map(Path, copies.values())) == kept() and len(kept()) == 3
+    for name, copy in copies.items():  # gradio, which hands it out, makes no other
+        assert tab.widgets.answers.downloads.links[name].move_resource_to_block_cache(copy) == copy
+    tab.sessions.leave(request)
     assert not kept()
-    assert sum(your_images_tab.SWEPT) <= 2 * 3600 and "within two hours" in your_images_tab.KEPT
+    assert sum(widgets.FILE_SWEEP) <= 2 * 3600 and "within two hours" in widgets.RETENTION
+
+
+def test_drawing_writes_no_file(tab: YourImages, folder: Path) -> None:
+    """Answering a hint, choosing an image or a method: what can be taken along is written when it is asked for."""
+    request, session = gr.Request(session_hash="a"), tab.sessions.of(gr.Request(session_hash="a"))
+    give(tab, folder, request, "*.png")
+    last(tab.handlers.check(request))
+    last(tab.handlers.answer("padim", request))
+    files = lambda: (
+        {path: path.stat().st_mtime_ns for path in folder.rglob("*.*")}
+        | {path: path.stat().st_mtime_ns for path in session.uploads.folder.iterdir()}
+    )
+    before = files()
+    assert not [path for path in before if path.suffix in (".safetensors", ".csv", ".html")]
+    message = next(iter(session.hints))
+    keep = gr.EventData(None, {"action": "keep", "hint": message})
+    assert tab.handlers.press_image_button(keep, request)[tab.widgets.answers.panel]
+    chosen = tab.handlers.choose_image(gr.EventData(None, {"name": "bad-1.png"}), request)
+    assert session.answers.image == "bad-1.png" and chosen[tab.widgets.answers.panel]
+    tab.handlers.choose_method("padim", request)
+    assert files() == before
+    page = Path(tab.handlers.download("report")(request))
+    assert files().keys() - before.keys() == {page}
+    text = html.unescape(page.read_text())
+    assert message not in text and all(hint in text for hint in session.hints)  # that one was settled
+    tab.sessions.leave(request)
+    with pytest.raises(gr.Error, match="Get answers first"):
+        tab.handlers.download("table")(request)
+    tab.sessions.leave(request)
 
 
 def test_all_visits_together_hold_so_much(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = visit(folder)
     alone.answer("padim", no_report)
-    monkeypatch.setattr(visits, "TOGETHER", 1.5 * alone.bytes() / 10**6)
+    monkeypatch.setattr(limits, "MAX_TOTAL_MEGABYTES", 1.5 * alone.answers.bytes() / 10**6)
     alone.close()
     with gr.Blocks(analytics_enabled=False):
-        tab = your_images_tab.Yours(Small(folder=folder / "cache", backbone=None))
+        tab = YourImages(Small(folder=folder / "cache", backbone=None))
     mine, other = gr.Request(session_hash="a"), gr.Request(session_hash="b")
     for request in (mine, other):
-        tab._taken(sorted(map(str, folder.glob("good-*.png"))), "good", request)
-        assert len(tab.visits.values()) == (1 if request is mine else 2)
-        told(tab.answer("padim", request))
-    (left,) = tab.visits.values()  # the one unused for longest has ended
-    assert left is tab.own(other) and left.fitted
-    tab.leave(other)
+        give(tab, folder, request)
+        assert len(tab.sessions.all()) == (1 if request is mine else 2)
+        last(tab.handlers.answer("padim", request))
+    (left,) = tab.sessions.all()  # the one unused for longest has ended
+    assert left is tab.sessions.of(other) and left.answers.fitted
+    tab.sessions.leave(other)
 
 
-def test_undo_waits_for_the_job_that_runs(tab: your_images_tab.Yours, folder: Path) -> None:
+def test_undo_waits_for_the_job_that_runs(tab: YourImages, folder: Path) -> None:
     request = gr.Request(session_hash="a")
-    made, inside, leave = tab.own(request), threading.Event(), threading.Event()
-    made.take(sorted(map(str, folder.glob("*.png"))), "good")
+    session, inside, leave = tab.sessions.of(request), threading.Event(), threading.Event()
+    session.add(sorted(map(str, folder.glob("*.png"))), GOOD)
 
     def job(report: Report) -> str:
         inside.set()
         leave.wait(30)
         return ""
 
-    next(made.work.run(job))
+    next(session.runner.run(job))
     assert inside.wait(5)
-    taken = tab.take_back(request)
-    next(taken)
-    words = made.work.told[1]
-    assert made.work.running and "undo" not in words
+    undoing = tab.handlers.undo(request)
+    next(undoing)
+    assert session.runner.running and "undo" not in session.runner.status.message
     leave.set()
-    assert "There is nothing to undo." in told(taken)[tab.status]
-    tab.leave(request)
+    assert "There is nothing to undo." in last(undoing)[tab.widgets.status]
+    tab.sessions.leave(request)
 
 
 def test_a_settled_hint_does_not_come_back(folder: Path) -> None:
-    made = visit(folder)
-    made.take([str(folder / "good-3.png")], "good")
-    made.look(no_report)
-    (hint,) = [hint for hint in made.hints if hint.code == "twice"]
-    assert hint.images == (12,) and "Leave it out" in views.given(made)
-    made.keep(hint.message)
-    made.look(no_report)
-    assert "twice" not in [hint.code for hint in made.hints]
-    made.leave_out(["good-3.png (2)"])
-    assert len(made.uploads.of("good")) == 12 and made.checked != made.uploads.of("good", "bad", "new")
-    made.close()
+    session = visit(folder)
+    session.add([str(folder / "good-3.png")], GOOD)
+    session.check(no_report)
+    (hint,) = [message for message in session.hints if "there twice" in message]
+    assert session.hints[hint] == [session.good()[12]] and "Leave it out" in views.images(session)
+    session.settle_hint(hint)
+    session.check(no_report)
+    assert hint not in session.hints
+    session.leave_out(["good-3.png (2)"])
+    assert len(session.good()) == 12 and session.needs_check()
+    session.close()
 
 
 def test_a_job_tells_what_it_still_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, told = [0.0], list[str]()
+    clock, times_left, runner = [0.0], list[str](), JobRunner(1)
     monkeypatch.setattr(jobs.time, "monotonic", lambda: clock[0])
-    made = jobs.Work(1)
 
     def job(report: Any) -> str:
         for seconds, fraction in ((30, 0.0), (31, 0.1), (40, 0.25), (55, 0.9)):  # thirty seconds in the queue
             clock[0] = seconds
             report(fraction, "learning")
-            told.append(made.told[2])
+            times_left.append(runner.status.time_left)
         return "learned"
 
-    list(made.run(job))
-    assert told == ["", "", "about 30 s left", "about 3 s left"] and made.told == (None, "learned", "")
+    list(runner.run(job))
+    assert times_left == ["", "", "about 30 s left", "about 3 s left"]
+    assert runner.status == JobStatus(None, "learned")
     assert phrases.time_left("epoch 3 of 9, loss 0.1, 14 s left", 40, 0.25) == ""  # it says so itself
 
 
-def test_waiting_in_the_line_is_not_computing(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, line, made, told = [0.0], JobQueue(), jobs.Work(1), list[str]()
+def test_waiting_in_the_queue_is_not_computing(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, queue, runner, times_left = [0.0], JobQueue(), JobRunner(1), list[str]()
     monkeypatch.setattr(jobs.time, "monotonic", lambda: clock[0])
     inside, leave = threading.Event(), threading.Event()
 
     def other() -> None:
-        with line.turn(no_report):
+        with queue.turn(no_report):
             inside.set()
             leave.wait(30)
 
     def job(report: Report) -> str:
-        def told_of(fraction: float, words: str) -> None:
-            clock[0] += 50  # another minute in the line, about
-            report(0.5, words)
-            told.append(made.told[2])
-            if len(told) == 3:
+        def wait(fraction: float, message: str) -> None:
+            clock[0] += 50  # another minute in the queue, about
+            report(0.5, message)
+            times_left.append(runner.status.time_left)
+            if len(times_left) == 3:
                 leave.set()
 
-        with line.turn(told_of):
+        with queue.turn(wait):
             clock[0] += 10
             report(0.75, "learning")
         return "learned"
@@ -513,17 +575,17 @@ def test_waiting_in_the_line_is_not_computing(monkeypatch: pytest.MonkeyPatch) -
     thread = threading.Thread(target=other)
     thread.start()
     assert inside.wait(5)
-    list(made.run(job))
+    list(runner.run(job))
     thread.join()
-    assert made.told[1] == "learned" and made.spent == 10
+    assert runner.status.message == "learned" and runner.seconds_used == 10
 
 
 def test_the_minutes_of_a_visit_end(folder: Path) -> None:
-    made = visit(folder)
-    made.work.minutes = 0
-    list(made.work.run(lambda report: made.answer("padim", report)))
-    assert "minutes of computing are used up" in made.work.told[1] and not made.fitted
-    made.close()
+    session = visit(folder)
+    session.runner.minutes = 0
+    list(session.runner.run(lambda report: session.answer("padim", report)))
+    assert "minutes of computing are used up" in session.runner.status.message and not session.answers.fitted
+    session.close()
 
 
 # --- in a browser -----------------------------------------------------------------------------------------------------
@@ -532,14 +594,14 @@ def test_the_minutes_of_a_visit_end(folder: Path) -> None:
 class Served(NamedTuple):
     address: str
     blocks: gr.Blocks
-    tab: your_images_tab.Yours
+    tab: YourImages
 
 
 @pytest.fixture(scope="module")
 def served(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with gr.Blocks(analytics_enabled=False, delete_cache=(60, 600)) as blocks:
         with gr.Tabs(), gr.Tab("Your images", id="yours"):
-            tab = your_images_tab.Yours(Small(folder=tmp_path_factory.mktemp("cache"), backbone=None))
+            tab = YourImages(Small(folder=tmp_path_factory.mktemp("cache"), backbone=None))
         tab.load(blocks)
     with serve(blocks) as address:
         yield Served(address, blocks, tab)
@@ -565,7 +627,7 @@ def test_twenty_good_five_bad_verdicts_and_a_detector(browser: Any, served: Serv
         image_files.write_png(tmp_path / f"{item.defect}-{item.name[-3:]}.png", item.image())
     seen = Visit(browser, address, viewport={"width": 390, "height": 800}, accept_downloads=True)
     page = seen.page
-    page.get_by_text(uploads.LIMITS).wait_for()
+    page.get_by_text(limits.LIMITS).wait_for()
     seen.give(0, tmp_path.glob("good-*.png"))
     seen.give(1, tmp_path.glob("[!g]*-*.png"))
     seen.told("Data check of 20")
@@ -578,7 +640,7 @@ def test_twenty_good_five_bad_verdicts_and_a_detector(browser: Any, served: Serv
     kept = {}
     for name in ("Detector (safetensors)", "Table (CSV)"):
         with page.expect_download() as got:
-            page.get_by_role("link", name=name).or_(page.get_by_role("button", name=name)).first.click()
+            page.get_by_role("button", name=name).click()  # one: the link behind it is not seen
         kept[name] = tmp_path / got.value.suggested_filename
         got.value.save_as(kept[name])
     files, out = sorted(tmp_path.glob("[!g]*-*.png")), tmp_path / "out"
@@ -603,15 +665,15 @@ def test_twenty_good_five_bad_verdicts_and_a_detector(browser: Any, served: Serv
     seen.told("has learned from 20 good images")
     assert not seen.abroad(address)
     assert not seen.complaints
-    (visited,) = tab.visits.values()
-    held = [visited.uploads.folder, *visited.sent]  # 25 images, and three files to take along
-    assert len(held) == 29 and all(path.exists() for path in held)
+    (session,) = tab.sessions.all()
+    held = [session.uploads.folder, *session._files]  # 25 images, and two files to take along
+    assert len(held) == 28 and all(path.exists() for path in held)
     page.close()  # and with it the visit ends
     patience = time.monotonic() + 60
     while any(path.exists() for path in held):
         assert time.monotonic() < patience, "what was uploaded is still there"
         time.sleep(0.2)
-    assert not tab.visits.values()
+    assert not tab.sessions.all()
 
 
 def test_cancelling_a_training_leaves_the_tab_usable(
