@@ -90,7 +90,14 @@ def measured(method: str, figures: tuple[str, ...] = ("pixel_auroc", "margin", "
     """What switching components off changed on real sets (full minus altered, three seeds), beside the paper: the
     committed measurements of `lab/papers`."""
     rows = [
-        [studies_readme.place_title(study, d.place), d.component, d.figure, format_claim(d.claim), format_ours(d), d.mark]
+        [
+            studies_readme.place_title(study, d.place),
+            d.component,
+            d.figure,
+            format_claim(d.claim),
+            format_ours(d),
+            d.mark,
+        ]
         for study in study_files.read_studies()
         if study["method"] == method
         for d in paper_comparison.compare(study)

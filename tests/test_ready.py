@@ -67,7 +67,7 @@ def test_every_method_that_trains_is_ready_with_each_component_that_it_has_on_of
             ablations = method_class.ablations(live)
             assert [p.settings for p in plans] == [live, *(ablations[row] for row in ablations if row.endswith(" off"))]
     assert all(any(p.method == m and not p.off for p in PLANS.values()) for m, c in METHODS.items() if c.trains)
-    assert all(any(p.method == m and p.off for p in PLANS.values()) for m in variant.taken())
+    assert all(any(p.method == m and p.off for p in PLANS.values()) for m in methods_with_components())
     assert PLANS["cloth/rb_ae_rbam_off"].settings == METHODS["rb_ae"].Settings(rbam=False)
 
 
@@ -120,11 +120,11 @@ def test_taken_apart_without_a_fit(category: str, method: str, tmp_path: Path, m
     """Chosen on the page, with a component off: both maps are there before anybody pressed Run."""
     off = next((p.off for p in PLANS.values() if (p.category, p.method) == (category, method) and p.off), "")
     monkeypatch.setattr(Method, "fit", lambda *_, **__: pytest.fail("it was fitted"))
-    question = Question.of("samples", category, method, {off: False} if off else {})
-    page = Apart(DetectorService(folder=tmp_path), question)
-    for _ in page.look(question):
-        if len(page.shown.heats) == len(question.methods):
-            page.cancel()  # what follows is the judging of the test images
+    question = Question("samples", category, Variant.of(method, {off: False} if off else {}))
+    page = TakeApartSession(DetectorService(folder=tmp_path), question)
+    for _ in page.comparison.run(question.view, fit=False):
+        if len(page.comparison.shown.maps) == len(question.view.variants):
+            page.runner.cancel()  # what follows is the judging of the test images
     maps = [slot["finding"]["anomaly_map"] for slot in page.panel()["slots"]]
     assert len(set(maps)) == len(maps) == (2 if off else 1)
     assert len(page.curves()) == len(maps) and all(page.curves().values())

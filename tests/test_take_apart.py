@@ -137,7 +137,9 @@ def test_what_only_scores_needs_no_new_fit(service: DetectorService, monkeypatch
     question = asking("cdo", oom=False, resize=False, image_score="top1")
     ran(page, question, fit=False)  # goes on, as nothing has to be fitted
     slots = page.panel()["slots"]
-    assert slots[1]["title"].startswith("CDO without OOM, without resize") and all(slot["survey"] for slot in slots)
+    assert slots[1]["title"].startswith("CDO without OOM, without resize") and all(
+        slot["payload_key"] for slot in slots
+    )
     before, after = service.detector(PLACE, CDO_OFF), service.detector(PLACE, question.variant)
     assert before.calibration != after.calibration and after.method.history == before.method.history
     with pytest.raises(LabError, match="oom"):
@@ -170,7 +172,7 @@ def test_every_component_changes_the_map(service: DetectorService, method: str) 
     for settings in list(METHODS[method].ablations(base).values())[1:]:
         ran(page, asking(method, **{name: getattr(settings, name) for name in variant.controls(method)}))
         full, off = page.panel()["slots"]
-        assert full["heat"]["heat"] != off["heat"]["heat"], off["title"]
+        assert full["finding"]["anomaly_map"] != off["finding"]["anomaly_map"], off["title"]
         assert page.deltas() and "<img" in inner_views(page.views(), "blot")
 
 

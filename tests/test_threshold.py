@@ -22,6 +22,7 @@ from lab.ui.detector_service import ordered_test_items
 from lab.ui.jobs import JobRunner
 from lab.ui.panel import component
 from lab.ui.panel.payload import Truth, judged_payload, level_at, scale_payload, shown_image, top
+from lab.ui.variant import Variant
 from lab.ui.view import View
 
 METHODS = ("padim", "patchcore")
@@ -45,7 +46,9 @@ def unpacked(text: str) -> np.ndarray:
 
 def test_a_threshold_on_images_names_one_on_heat() -> None:
     """Four good images with scores 0 2 4 8 and hottest pixels 1 2 3 7; a raw step is 2 σ of pixels, 1 σ of scores."""
-    c = Calibration("", Scale(0.0, 1.0), Scale(0.0, 2.0), (0.0, 2.0, 4.0, 8.0), (1.0, 2.0, 3.0, 7.0), 4.0, 8.0, 7.0, 0.5)
+    c = Calibration(
+        "", Scale(0.0, 1.0), Scale(0.0, 2.0), (0.0, 2.0, 4.0, 8.0), (1.0, 2.0, 3.0, 7.0), 4.0, 8.0, 7.0, 0.5
+    )
     known = {0: 1, 1: 1.5, 4: 3, 6: 5, 8: 7, 9: 9, 10.5: 12, -1: -1}
     assert {score: c.pixel_threshold_at(score) for score in known} == pytest.approx(known)
     ties = Calibration("", Scale(0.0, 1.0), Scale(0.0, 1.0), (1.0, 1.0, 2.0), (3.0, 5.0, 6.0), 1.0, 2.0, 6.0, 0.5)
@@ -165,8 +168,8 @@ def served(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
     with serve(blocks) as address:
         yield Lab(
             address, detectors, {m: [f.anomaly_map for f in fs] for m, fs in found.items()},
-            {m: [f.score for f in fs] for m, fs in found.items()}, [s["label"] for s in page.panel()["set"]["images"]],
-            [item.bad for item in items], page.panel()["chosen"],
+            {m: [f.score for f in fs] for m, fs in found.items()}, [s["label"] for s in state["set"]["images"]],
+            [item.bad for item in items], state["chosen"],
         )  # fmt: skip
 
 

@@ -56,19 +56,19 @@ def test_a_run_fills_the_page_and_tells_detectors_apart(service: DetectorService
     assert parts == {STATUS, PANEL} and not page.runner.running
     state = page.panel(page.view.address)
     slot, survey = state["slots"][0], page.shown.surveys[PADIM]
-    payload = service.send({"survey": slot["survey"]})
+    payload = service.send({"payload": slot["payload_key"]})
     scores = [image["score"] for image in payload["images"]]
-    assert [image["bad"] for image in told["set"]["images"]] == [True] * 3 + [False] * 3 and survey.scores == scores
+    assert [image["bad"] for image in state["set"]["images"]] == [True] * 3 + [False] * 3 and survey.scores == scores
     assert payload["numbers"]["auroc"] == 1.0 and min(scores[:3]) > max(scores[3:])
     assert survey.rates is not None and (survey.rates.bads, survey.rates.goods) == (3, 3)
     assert state["at"] == 1 and state["set"]["drawn"] == 6 and "made for this test" in state["set"]["source"]
     assert len(service.send({"thumbs": list(PLACE), "from": 4})) == 2
     finding = service.detector(PLACE, PADIM).detect(item(61, "blot").image())
-    assert slot["heat"]["score"] == pytest.approx(finding.score)
+    assert slot["finding"]["score"] == pytest.approx(finding.score)
 
 
 def test_a_page_can_fetch_nothing_but_surveys_and_thumbnails(service: DetectorService) -> None:
-    for request in (None, [], "x", {"survey": "x"}, {"survey": ["x"]}, {"thumbs": ["/etc", "x"], "from": 0}):
+    for request in (None, [], "x", {"payload": "x"}, {"payload": ["x"]}, {"thumbs": ["/etc", "x"], "from": 0}):
         assert not service.send(request)
 
 

@@ -128,8 +128,10 @@ def evaluate_on_synthetic_defects(
     assert c is not None
     normal = [detector.raw(good[i]) for i in out]
     defective = [detector.raw(image) for i in out for image in with_synthetic_defects(good[i], i)]
-    scores = [[c.score_scale.normalize(float(raw.image_score[0])) for raw in side] for side in (normal, defective)]
-    return evaluate(detector, *scores, seconds, synthetic=True)
+    good_scores, bad_scores = (
+        [c.score_scale.normalize(float(raw.image_score[0])) for raw in side] for side in (normal, defective)
+    )
+    return evaluate(detector, good_scores, bad_scores, seconds, synthetic=True)
 
 
 def with_synthetic_defects(image: np.ndarray, seed: int) -> list[np.ndarray]:

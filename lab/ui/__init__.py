@@ -43,7 +43,7 @@ def build(
             with gr.Tab("Compare", id="compare"):
                 compare = Compare(service, start)
             with gr.Tab("Take apart", id="take-apart"):
-                take_apart = TakeApart(service, start_apart)
+                taken = TakeApart(service, start_apart)
             with gr.Tab("Your images", id="yours"):
                 your_images = tab.YourImages(service)
             with gr.Tab("Papers and ours", id="papers"):
@@ -72,7 +72,7 @@ def launch(blocks: gr.Blocks, port: int | None, **options: Any) -> tuple[Any, st
     launched: tuple[Any, str, str] = blocks.queue(max_size=64, api_open=False).launch(
         server_port=port,
         theme=theme.THEME,
-        css=theme.CSS + component.style() + your_images.style(),
+        css=theme.CSS + component.style() + tab.style(),
         footer_links=[],
         run_history=False,
         ssr_mode=False,

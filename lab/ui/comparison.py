@@ -160,16 +160,16 @@ class Comparison:
                 "images": [
                     {
                         "name": item.name,
-                        "nice": phrases.readable_name(item.name),
+                        "label": phrases.readable_name(item.name),
                         "slug": phrases.slug(item.name),
-                        "kind": item.defect.replace("_", " "),
+                        "group": item.defect.replace("_", " "),
                         "bad": item.bad,
                     }
                     for item in shown.items
                 ],
                 "source": f"{dataset.name}, {dataset.category} · {dataset.licence}" if dataset else "",
             },
-            "at": at,
+            "chosen": at,
             "image": image,
             "slots": [self._slot(variant, maps.get(variant)) for variant in self.view.variants],
         }
@@ -177,16 +177,16 @@ class Comparison:
     def _slot(self, variant: Variant, anomaly_map: dict[str, Any] | None) -> dict[str, Any]:
         shown, survey = self.shown, self.shown.surveys.get(variant)
         complete = survey is not None and survey.payload is not None
-        partial = {"scores": list(survey.scores), "places": list(survey.places)} if survey and not complete else None
+        partial = {"scores": list(survey.scores), "peaks": list(survey.places)} if survey and not complete else None
         return {
             "key": variant.text,
             "title": self.title(variant),
             "paper": variant.method_class.paper,
-            "why": shown.reasons.get(variant) or ("" if anomaly_map else "waiting"),
+            "status": shown.reasons.get(variant) or ("" if anomaly_map else "waiting"),
             "scale": shown.scales.get(variant) if anomaly_map else None,
-            "heat": anomaly_map,
+            "finding": anomaly_map,
             "judged": partial,
-            "survey": survey.key if survey and complete else "",
+            "payload_key": survey.key if survey and complete else "",
         }
 
     def scores(self, variant: Variant) -> dict[str, Any] | None:

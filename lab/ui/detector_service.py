@@ -105,7 +105,7 @@ class DetectorService:
         """What the detector is known by in memory, on disk and among the ready ones: see `ready_detectors.key`."""
         if place not in self._fingerprints:
             self._fingerprints[place] = ready_detectors.training_fingerprint(self.dataset(place), report)
-        return ready_detectors.key(variant.method, self.settings(variant), self._fingerprints[place], self.seed)
+        return ready_detectors.request_key(variant.method, self.settings(variant), self._fingerprints[place], self.seed)
 
     def ready(self, place: Place, variant: Variant, report: Report = no_report) -> Detector | None:
         """The detector when it needs no fit: from memory, else from its file, fitted here or made ready beforehand."""
@@ -155,7 +155,7 @@ class DetectorService:
                     self.fitting[key] = detector
                     detector = gpu.fit(detector, good_images(), self.seed, fit_report)
                     detector.origin = dataset.origin
-                detector.key = key
+                detector.request_key = key
                 self._store(detector)
                 return self.detectors.put(key, detector)
             finally:
@@ -168,7 +168,7 @@ class DetectorService:
         """Writes the file, then drops the least recently used ones past the limit; a full disk stops nothing."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            detector.save(self._path(detector.key))
+            detector.save(self._path(detector.request_key))
             files = sorted(self.folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime)
             while len(files) > 1 and sum(path.stat().st_size for path in files) > self.disk:
                 files.pop(0).unlink(missing_ok=True)
@@ -206,9 +206,9 @@ class DetectorService:
         return self.surveys.put(key, survey)
 
     def send(self, request: Any) -> Any:
-        """What a page fetches by itself: {"survey": key}, {"thumbs": [set, category], "from": n}; None if not there."""
+        """What a page fetches by itself: {"payload": key}, {"thumbs": [set, category], "from": n}; None if not there."""
         match request:
-            case {"survey": str(key)}:
+            case {"payload": str(key)}:
                 survey = self.surveys.get(key)
                 return survey.payload if survey else None
             case {"thumbs": [str(source), str(category)], "from": int(start)}:
@@ -244,4 +244,4 @@ def learned_bytes(detector: Detector) -> int:
 
 
 def _payload_length(survey: JudgedTestSet) -> int:
-    return sum(len(image["heat"]) for image in survey.payload["images"]) if survey.payload else 0
+    return sum(len(image["anomaly_map"]) for image in survey.payload["images"]) if survey.payload else 0

@@ -85,4 +85,4 @@ class ShownCategory:
         self.scales[variant] = payload.scale_payload(detector.calibration)
         size = detector.settings.size
         finding = detector.finding(detector.raw(self.items[at].image()), (size, size))
-        return payload.image(detector.calibration, finding)
+        return payload.finding_payload(detector.calibration, finding)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ... import data
-from ...data import pull as hub_sets
+from ...data import pulled_sets
 from ...data.download_sources import Offer
 from ...data.downloadable_sets import DOWNLOADABLE
 from ...errors import Cancelled, LabError
@@ -67,7 +67,7 @@ class Downloadable:
             raise Cancelled  # before the first byte
 
         try:
-            hub_sets.pull(self.source, self.name, announce=announce, report=report)
+            pulled_sets.pull(self.source, self.name, announce=announce, report=report)
         except Cancelled:
             if not offers:
                 raise
@@ -77,14 +77,14 @@ class Downloadable:
     def fetch(self, report: Report = no_report) -> None:
         """Downloads it, continuing what broke off. Raises LabError in one sentence, and Cancelled by `report`."""
         if self.source:
-            hub_sets.pull(self.source, self.name, report=report)
+            pulled_sets.pull(self.source, self.name, report=report)
         else:
             pretrained_weights.fetch(self.name, report=report)
 
 
 def missing(view: View) -> Downloadable | None:
     """The first thing of a view that is not here but could be fetched."""
-    known = KNOWN.get(view.source)
+    known = DOWNLOADABLE.get(view.source)
     if known and view.category in known.counts and view.category not in categories_here(view.source):
         return Downloadable(view.source, view.category, known.licence)
     return Downloadable("", view.backbone) if view.backbone and not features.at_hand(view.backbone) else None
@@ -99,11 +99,11 @@ def categories_here(source: str) -> list[str]:
 
 
 def sets() -> list[Choice]:
-    return _choices(list(data.sets()), KNOWN)
+    return _choices(list(data.sets()), DOWNLOADABLE)
 
 
 def categories(source: str) -> list[Choice]:
-    return _choices(categories_here(source), KNOWN[source].counts if source in KNOWN else ())
+    return _choices(categories_here(source), DOWNLOADABLE[source].counts if source in DOWNLOADABLE else ())
 
 
 def backbones(default: str) -> list[Choice]:

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import metrics
-from ...data import folders, samples
-from ...data.known_sets import KNOWN
+from ...data import samples
+from ...data.downloadable_sets import DOWNLOADABLE
+from ...data.licences import LICENCES
 from ...methods import METHODS
 from ...papers import survey
 from ..html.tables import Download, Table
@@ -81,18 +82,17 @@ def sets() -> Table:
 
 
 def official_size(known_set: str) -> str:
-    """What the official archive holds, by its name in KNOWN; "" without one."""
+    """What the official archive holds, by its name in DOWNLOADABLE; "" without one."""
     if not known_set:
         return ""
-    counts = [sum(count) for count in KNOWN[known_set].counts.values()]
+    counts = [sum(count) for count in DOWNLOADABLE[known_set].counts.values()]
     return f"{sum(counts):,} in {len(counts)} categories"
 
 
 def licence(name: str) -> str:
     """The licence of one of the survey's sets, without the set's name before it."""
     known_set = survey.SETS[name].pulled
-    layouts = {layout.name: layout.licence for layout in folders.LAYOUTS}
-    return (KNOWN[known_set].licence if known_set else layouts[name]).partition(": ")[2]
+    return (DOWNLOADABLE[known_set].licence if known_set else LICENCES[name]).partition(": ")[2]
 
 
 def licences() -> list[tuple[str, str]]:

@@ -69,7 +69,7 @@ def scale_payload(calibration: Calibration) -> dict[str, Any]:
     promises     for each of MARKED_RATES: rate, threshold (None: too few images), and how many images it needs
     bend, lowest, highest   the axis of scores, asinh(σ / bend); its end is where the scale of the anomaly maps ends
     """
-    low, high = calibration.span
+    low, high = calibration.color_span
     (scores, pixels), maximum = calibration.knots, top(calibration)
     return {
         "top": maximum,
@@ -79,7 +79,7 @@ def scale_payload(calibration: Calibration) -> dict[str, Any]:
         "bad": calibration.bad,
         "bad_rate": BAD_RATE,
         "good_scores": list(calibration.scores),
-        "held_out": calibration.how,
+        "held_out": calibration.hold_out,
         "knots": [scores, pixels],
         "promises": [
             {"rate": rate, "threshold": conformal_threshold(calibration.scores, rate), "needs": images_needed(rate)}
@@ -113,7 +113,7 @@ def shown_image(pixels: NDArray[np.uint8], mask: NDArray[np.bool_] | None, truth
 
 def top(calibration: Calibration) -> float:
     """The value in σ at level 255. The detector's own pixel threshold begins a level, so that its mask is exact."""
-    high, threshold = calibration.span[1], calibration.pixel_bad
+    high, threshold = calibration.color_span[1], calibration.pixel_bad
     level = min(PIXEL_BAD_LEVEL, int(255 * threshold / high))
     return 255 * threshold / level if level > 0 else high
 

@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ...bench import ablation, study_page
-from ...bench.ablation import Direction, Study
+from ...bench import studies_readme, study_files
+from ...bench.paper_comparison import Comparison, compare, format_claim, format_ours, paired_deltas
+from ...bench.study_files import Study
 from ...papers import paper_tables
 from ..html.tables import Cell, Download, Facts, Origins, Table, origin_number
 
@@ -18,8 +19,8 @@ FIGURE_TITLES = dict(
     image_auroc="image AUROC", pixel_auroc="pixel AUROC", aupro="AU-PRO", pixel_ap="pixel AP", margin="margin",
     overlap="overlap",
 )  # fmt: skip
-Claimed = tuple[Study, Direction]
-"""a direction that a table of the paper claims, and the study that measured it"""
+Claimed = tuple[Study, Comparison]
+"""a comparison_of_claim that a table of the paper claims, and the study that measured it"""
 
 
 class Measured(NamedTuple):
@@ -43,27 +44,27 @@ def ablation_tables(paper: str) -> list[str]:
 
 def measured(paper: str, number: str, studies: Sequence[Study], origins: Origins) -> Measured:
     """`origins` gets the provenance that the cells name."""
-    directions = [(study, ablation.directions(study)) for study in studies if study["method"] == paper]
-    claimed = [(study, d) for study, every in directions for d in every if claims(d, paper, number)]
-    tables = [study_table(study, every, origins) for study, every in directions]
+    comparisons = [(study, compare(study)) for study in studies if study["method"] == paper]
+    claimed = [(study, d) for study, every in comparisons for d in every if claims(d, paper, number)]
+    tables = [study_table(study, every, origins) for study, every in comparisons]
     if not claimed:
         return Measured("", None, tables)
     return Measured(summary([d for _, d in claimed]), comparison(paper, number, claimed, origins), tables)
 
 
-def claims(direction: Direction, paper: str, number: str) -> bool:
-    """Whether this table makes the direction's claim; what the paper's text says goes with every ablation table."""
-    if not direction.claim:
+def claims(comparison_of_claim: Comparison, paper: str, number: str) -> bool:
+    """Whether this table makes the comparison_of_claim's claim; what the paper's text says goes with every ablation table."""
+    if not comparison_of_claim.claim:
         return False
-    where = direction.claim.where
+    where = comparison_of_claim.claim.where
     return where.startswith(f"Table {number},") or (not where.startswith("Table ") and number in ablation_tables(paper))
 
 
-def summary(directions: Sequence[Direction]) -> str:
+def summary(comparisons: Sequence[Comparison]) -> str:
     """How the claims fare, in one sentence; means over categories are not counted again."""
-    counts = Counter(d.mark for d in directions if "/" in d.place)
+    counts = Counter(d.mark for d in comparisons if "/" in d.place)
     marks = ", ".join(f"{counts[mark]} {SHAPES[mark]} {mark}" for mark in SHAPES if counts[mark])
-    return f"Of {counts.total()} measured directions that the paper names: {marks}."
+    return f"Of {counts.total()} measured comparisons that the paper names: {marks}."
 
 
 def comparison(paper: str, number: str, claimed: Sequence[Claimed], origins: Origins) -> Table:
@@ -79,28 +80,28 @@ def comparison(paper: str, number: str, claimed: Sequence[Claimed], origins: Ori
     )
 
 
-def _compared_cells(study: Study, d: Direction, origins: Origins) -> list[str | Cell]:
+def _compared_cells(study: Study, d: Comparison, origins: Origins) -> list[str | Cell]:
     assert d.claim
     origin = origin_number(origins, provenance(study, d.place))
     paper = ("paper", claimed_figures(d.claim, d.component))
     facts = (paper, *seeds(study, d.place, d.component, d.figure))
     mark = Cell(f"{SHAPES[d.mark]} {d.mark}", facts, origin, f"mark {d.mark.partition(' ')[0]}")
     return [
-        study_page.where(study, d.place), d.component, FIGURE_TITLES[d.figure], mark,
-        Cell(ablation.ours(d), facts, origin), Cell(ablation.theirs(d.claim), (paper,)), str(d.seeds), d.claim.where,
+        studies_readme.place_title(study, d.place), d.component, FIGURE_TITLES[d.figure], mark,
+        Cell(format_ours(d), facts, origin), Cell(format_claim(d.claim), (paper,)), str(d.seeds), d.claim.where,
     ]  # fmt: skip
 
 
-def _compared_values(study: Study, d: Direction) -> list[Any]:
+def _compared_values(study: Study, d: Comparison) -> list[Any]:
     assert d.claim
     claim = [d.claim.full, d.claim.off, d.claim.delta, d.claim.where]
     facts = [text for _, text in provenance(study, d.place)]
     return [d.place, d.component, d.figure, d.mark, d.mean, d.sd, d.seeds, *claim, *facts]
 
 
-def study_table(study: Study, directions: list[Direction], origins: Origins) -> Table:
+def study_table(study: Study, comparisons: list[Comparison], origins: Origins) -> Table:
     """All figures of a study: the full setting of each place as it is, then what each component off changes."""
-    head, rows = study_page.everything(study, directions)
+    head, rows = studies_readme.figure_rows(study, comparisons)
     return Table(
         f"{plain_settings(study)}: full as it is, the others as full minus altered.",
         [*head[:3], *(FIGURE_TITLES[figure] for figure in head[3:])],
@@ -111,7 +112,7 @@ def study_table(study: Study, directions: list[Direction], origins: Origins) -> 
 
 def _study_cells(study: Study, row: Sequence[str], origin: int) -> list[str | Cell]:
     place, component, count, *values = row
-    figures = zip(ablation.FIGURES, values, strict=True)
+    figures = zip(study_files.FIGURES, values, strict=True)
     cells = [Cell(value, seeds(study, place, component, figure), origin) for figure, value in figures]
     return [place, component, count, *cells]
 
@@ -134,7 +135,7 @@ def provenance(study: Study, place: str) -> Facts:
 
 def plain_settings(study: Study) -> str:
     """The study's settings without the marks of Markdown."""
-    return study_page.settings(study).replace("`", "")
+    return studies_readme.settings_title(study).replace("`", "")
 
 
 def seeds(study: Study, place: str, component: str, figure: str) -> Facts:
@@ -142,7 +143,7 @@ def seeds(study: Study, place: str, component: str, figure: str) -> Facts:
     components = study["figures"].get(place)
     if components is None:
         members = [p for p in study["figures"] if p.startswith(f"{place.partition(',')[0]}/")]
-        deltas = [ablation.paired(study["figures"][p], component, figure) for p in members]
+        deltas = [paired_deltas(study["figures"][p], component, figure) for p in members]
         means = {
             seed: statistics.fmean(d[seed] for d in deltas) for seed in deltas[0] if all(seed in d for d in deltas)
         }
@@ -154,7 +155,7 @@ def seeds(study: Study, place: str, component: str, figure: str) -> Facts:
     altered = components[component]
     return tuple(
         (f"seed {seed}", f"{full[seed]:.4f} full, {altered[seed][figure]:.4f} with {component}: {delta:+.4f}")
-        for seed, delta in ablation.paired(components, component, figure).items()
+        for seed, delta in paired_deltas(components, component, figure).items()
     )
 
 

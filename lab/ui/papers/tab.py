@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from ...bench import ablation, study_page
+from ...bench import paper_comparison, study_files
 from ...errors import LabError
 from ...methods import METHODS
 from ...papers import paper_tables
@@ -88,7 +88,7 @@ def show(table: str) -> str:
     origins: Origins = {as_printed.facts: 0}
     ours, error = None, ""
     try:
-        ours = measured(paper, number, study_page.read(), origins)
+        ours = measured(paper, number, study_files.read_studies(), origins)
     except LabError as refused:
         error = error_message(refused)
     part = render(
@@ -101,6 +101,6 @@ def show(table: str) -> str:
         measured=ours,
         error=error,
         beside=" and ".join(map(table_title, ablation_tables(paper))),
-        rule=(inspect.getdoc(ablation.mark) or "").partition("\n\n")[2],
+        rule=(inspect.getdoc(paper_comparison.mark) or "").partition("\n\n")[2],
     )
     return board([part], origins, f"tab=papers&table={table}")

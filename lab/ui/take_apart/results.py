@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from markupsafe import Markup
-
 from ...bench import ablation
+from ...bench.paper_comparison import format_claim
+from ...bench.study_files import FIGURES
 from ...method import BaseSettings
 from ...papers import paper_tables
 from ...papers.paper_tables import Claim
 from ..detector_service import Place
 from ..html.render import render
-from ..html.tables import HINT, Cell, Facts, board, csv_link, sortable_table
-from ..papers.measured import FIGURES
+from ..html.tables import HINT, Cell, Download, Facts, Table, board
+from ..papers.measured import FIGURE_TITLES
 
 Figures = Mapping[str, float | None]
 
@@ -47,7 +47,7 @@ class Delta(NamedTuple):
 def deltas(
     method: str, settings: tuple[BaseSettings, BaseSettings], figures: tuple[Figures, Figures], place: Place
 ) -> list[Delta]:
-    """Rows in the order of `ablation.FIGURES`; settings and figures are of the published method, then the altered."""
+    """Rows in the order of `FIGURES`; settings and figures are of the published method, then the altered."""
     (published, altered), (of_published, of_altered), (source, category) = settings, figures, place
     plan, base = ablation.plan(method, published), published.as_dict()
     component = next((name for name, row in plan.items() if row == altered), "")  # as the paper's tables call it
@@ -57,7 +57,7 @@ def deltas(
             return None
         return paper_tables.claim(method, component, figure, base=base, dataset=source, category=category)
 
-    return [Delta(f, of_published[f], of_altered[f], claim(f)) for f in ablation.FIGURES]
+    return [Delta(f, of_published[f], of_altered[f], claim(f)) for f in FIGURES]
 
 
 def results_table(rows: Sequence[Delta], titles: Sequence[str], facts: Facts, method: str) -> str:
@@ -66,21 +66,21 @@ def results_table(rows: Sequence[Delta], titles: Sequence[str], facts: Facts, me
         return board([])
     head = ["figure", *titles, "difference", "the paper's", "beside the paper's"]
     csv_rows = [[r.figure, r.published, r.altered, r.difference, r.claim and r.claim.delta] for r in rows]
-    link = csv_link(f"{method}-taken-apart", ["figure", *titles, "delta", "paper delta"], csv_rows)
+    download = Download(f"{method}-taken-apart", ["figure", *titles, "delta", "paper delta"], csv_rows)
     sources = paper_tables.load_tables()["ablations"].get(method, {}).get("sources", [])
     table = f"{method}/{sources[0]['table']}" if sources else ""
     about = render("take_apart/results.html", address=f"?tab=papers&table={table}" if table else "?tab=papers")
     caption = f"Published minus altered. {HINT}"
-    return board([about, sortable_table(caption, head, list(map(_cells, rows)), download=link)], {facts: 0})
+    return board([about, Table(caption, head, list(map(_cells, rows)), download)], {facts: 0})
 
 
 def _cells(row: Delta) -> list[str | Cell]:
     claim = row.claim
-    of_paper: str | Cell = ablation.theirs(claim)
+    of_paper: str | Cell = format_claim(claim)
     if claim:
         printed = "" if claim.full is None else f"{claim.full:.4f} published, {claim.off:.4f} altered; "
-        of_paper = Cell(ablation.theirs(claim), (("paper", printed + claim.where),), 0)
-    figures = [FIGURES[row.figure], _number(row.published), _number(row.altered)]
+        of_paper = Cell(format_claim(claim), (("paper", printed + claim.where),), 0)
+    figures = [FIGURE_TITLES[row.figure], _number(row.published), _number(row.altered)]
     return [*figures, Cell(_number(row.difference, "+"), (), 0), of_paper, row.agreement]
 
 

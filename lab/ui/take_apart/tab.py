@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from ... import data
-from ...bench import paper_comparison
+from ...bench.paper_comparison import format_claim
 from ...errors import LabError
 from .. import assets, phrases
 from ..api import Handler, add_endpoint, bind_endpoint
@@ -181,7 +181,7 @@ class TakeApart:
                 "as_published": row.published,
                 "altered": row.altered,
                 "difference": row.difference,
-                "paper": ablation.theirs(row.claim) if row.claim else None,
+                "paper": format_claim(row.claim) if row.claim else None,
             }
             for row in self.sessions.of(request).deltas()
         ]

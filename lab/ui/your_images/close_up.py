@@ -67,8 +67,8 @@ def try_defect(session: YourImagesSession, defect_type: str, x: float, y: float,
     Raises LabError before there are answers, and for an unknown type of defect.
     """
     shown = _require_answers(session)
-    if defect_type not in KINDS:
-        raise LabError(f"there is no mark {defect_type!r}; choose one of {', '.join(KINDS)}")
+    if defect_type not in DEFECT_TYPES:
+        raise LabError(f"there is no mark {defect_type!r}; choose one of {', '.join(DEFECT_TYPES)}")
     chosen = session.uploads.images[session.answers.image]
     chosen = chosen if chosen.role == GOOD else session.good()[0]
     pixels = chosen.pixels()

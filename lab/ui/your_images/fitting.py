@@ -20,6 +20,7 @@ from ..detector_service import DetectorService, learned_bytes
 from ..html import image_data
 from ..panel import payload
 from ..panel.payload import Truth
+from ..variant import Variant
 from .roles import BAD, GOOD, ROLES, Role
 from .uploads import Upload
 
@@ -56,7 +57,7 @@ class FittedMethod:
 
     @functools.cached_property
     def bytes(self) -> int:
-        texts = [image.overlay for image in self.judged] + [image["heat"] for image in self.payload["images"]]
+        texts = [image.overlay for image in self.judged] + [image["anomaly_map"] for image in self.payload["images"]]
         return learned_bytes(self.detector) + sum(map(len, texts))
 
     @property
@@ -83,9 +84,9 @@ def fit_and_judge(
     """
     detector = Detector(method, **service.settings(Variant(method)).as_dict())
     size = detector.settings.size
-    with service.line.turn(report):
+    with service.queue.turn(report):
         start = time.monotonic()
-        service.line.running = f"{METHODS[method].title} on a visitor's images"
+        service.queue.running = f"{METHODS[method].title} on a visitor's images"
 
         def report_in_time(fraction: float, message: str) -> None:
             if within is not None and time.monotonic() - start > within:
@@ -109,7 +110,7 @@ def fit_and_judge(
         seconds = time.monotonic() - start
     c = detector.calibration
     assert c is not None
-    rows = tuple(_judged_image(upload, finding, size, c.span) for upload, finding in judged)
+    rows = tuple(_judged_image(upload, finding, size, c.color_span) for upload, finding in judged)
     truths = [Truth(upload.role.defective) for upload, _ in judged]
     panel_payload = payload.judged_payload(c, [finding for _, finding in judged], truths)
     report(1.0, "done")  # the last moment to be cancelled: the images may have changed meanwhile

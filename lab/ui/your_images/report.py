@@ -58,8 +58,8 @@ def ranking_rows(results: Sequence[RankingResult]) -> list[list[str]]:
         auroc = "–" if result.auroc is None else f"{result.auroc:.2f}"
         if result.auroc is not None and result.interval:
             auroc += f" ({result.interval[0]:.2f}–{result.interval[1]:.2f})"
-        missed = f"{result.missed} of {result.bad}" if result.bad else "–"
-        false_alarms = f"{result.false_alarms} of {result.good}"
+        missed = f"{result.missed} of {result.n_bad}" if result.n_bad else "–"
+        false_alarms = f"{result.false_alarms} of {result.n_good}"
         rows.append([METHODS[result.method].title, auroc, missed, false_alarms, duration(result.seconds)])
     return rows
 
@@ -68,7 +68,7 @@ def ranking_basis(results: Sequence[RankingResult]) -> str:
     """What the ranking rests on, and what it is worth."""
     if not any(result.auroc is not None for result in results):
         return ""
-    if any(result.made for result in results):
+    if any(result.synthetic for result in results):
         return (
             "You gave no bad images, so methods are ranked by how well each tells good images it has not seen from "
             "the same with a scratch, a blurred or a painted spot, which no method was trained on. Real defects may "

@@ -108,7 +108,7 @@ class YourImagesSession:
         good, others = self.good(), self.uploads.with_role(BAD, NEW)
         hints = data_check.check_images([i.summary for i in good], [i.summary for i in others], report)
         self._checked = [*good, *others]
-        self.hints = {h.words: [good[i] for i in h.images] for h in hints if h.words not in self._settled}
+        self.hints = {h.message: [good[i] for i in h.images] for h in hints if h.message not in self._settled}
         self.pass_seconds = ranking.seconds_per_pass()
         if not good:
             return ""
@@ -175,7 +175,7 @@ class YourImagesSession:
         if image.role == GOOD:
             raise LabError(f"{name} is among the good images already.")
         method = self.answers.method
-        fitted = self._fit(method, report, rank=shown.result.made, learn=name)
+        fitted = self._fit(method, report, rank=shown.result.synthetic, learn=name)
         self.answers.replace_all(method, fitted, UndoStep(name, image.role, dict(self.answers.fitted)))
         image.role = GOOD
         return f"{name} is now one of {len(fitted.good)} good images. {self.summary()}"

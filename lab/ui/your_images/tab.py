@@ -48,7 +48,7 @@ class YourImages:
     def send(self, request: Any) -> Any:
         """What a panel fetches by itself; None if not there."""
         match request:
-            case {"survey": str(key)}:
+            case {"payload": str(key)}:
                 fitted = self.published.get(key)
                 return fitted.payload if fitted else None
             case {"thumbs": str(key), "from": int(start)}:

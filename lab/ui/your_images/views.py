@@ -91,23 +91,23 @@ def panel(session: YourImagesSession) -> dict[str, Any] | None:
             "images": [_strip_image(image) for image in shown.judged],
             "source": f"{len(session.uploads.images)} images of this visit, which go with it",
         },
-        "at": number,
+        "chosen": number,
         "image": payload.shown_image(pixels, None, heading),
         "slots": [
             {
                 "key": answers.method,
                 "title": method.title,
                 "paper": method.paper,
-                "why": "",
+                "status": "",
                 "judged": None,
                 "scale": payload.scale_payload(shown.calibration),
-                "heat": shown.payload["images"][number],
-                "survey": shown.key,
+                "finding": shown.payload["images"][number],
+                "payload_key": shown.key,
             }
         ],
     }
 
 
 def _strip_image(image: JudgedImage) -> dict[str, Any]:
-    names = dict.fromkeys(("name", "nice", "slug"), image.name)
-    return {**names, "kind": image.role.heading.lower(), "bad": image.role.defective}
+    names = dict.fromkeys(("name", "label", "slug"), image.name)
+    return {**names, "group": image.role.heading.lower(), "bad": image.role.defective}

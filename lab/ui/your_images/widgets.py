@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from ...inspection.synthetic_defects import KINDS
+from ...inspection.synthetic_defects import DEFECT_TYPES
 from .. import assets
 from ..html.render import render
 from ..panel.component import live_panel
@@ -66,7 +66,7 @@ class CloseUpControls:
             "from what size on is it found?",
         )
         with gr.Row(elem_classes="fields"):
-            self.defect_type = gr.Radio(list(KINDS), value=KINDS[0], label="Mark", min_width=200)
+            self.defect_type = gr.Radio(list(DEFECT_TYPES), value=DEFECT_TYPES[0], label="Mark", min_width=200)
             self.try_defect = gr.Button("Try it", size="sm", min_width=120, scale=0)
         self.trials = gr.HTML("", apply_default_css=False)
 
