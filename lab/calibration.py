@@ -1,20 +1,32 @@
-"""Thresholds and false-alarm statements from good images alone, and the scale on which heat means something."""
+"""What the scores of held-out good images say: the unit of an anomaly map, thresholds and their false-alarm rates."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from torch import Tensor
 
-LOOK_RATE, BAD_RATE = (
-    0.10,
-    0.01,
-)  # false-alarm rates the two thresholds aim at; too few images can only promise larger ones
-MIN_IMAGES = 6  # good images below which nothing honest can be said
-MARKED_RATES = (0.10, 0.05, 0.01)  # false-alarm rates whose thresholds are marked where a visitor moves his own
+LOOK_RATE = 0.10  # false-alarm rate that the threshold of the verdict "look" aims at; few images only promise more
+BAD_RATE = 0.01  # the same of the verdict "bad"
+MIN_IMAGES = 6  # with fewer good images no calibration is attempted
+MARKED_RATES = (0.10, 0.05, 0.01)  # false-alarm rates that are marked on the slider of the threshold
+
+Values = TypeVar("Values", float, np.ndarray, Tensor)
+
+
+class Scale(NamedTuple):
+    """Zero and unit, σ, of raw numbers: median and robust deviation on good images."""
+
+    median: float
+    unit: float
+
+    def normalize(self, raw: Values) -> Values:
+        """Raw numbers -> σ; the same type and shape."""
+        return (raw - self.median) / self.unit
 
 
 def conformal_threshold(scores: Sequence[float], alpha: float) -> float | None:
@@ -29,36 +41,37 @@ def conformal_threshold(scores: Sequence[float], alpha: float) -> float | None:
 
 
 def images_needed(alpha: float) -> int:
-    """The held-out good images without which `conformal` can promise nothing at alpha."""
+    """The smallest number of held-out good images with which `conformal_threshold` can promise alpha."""
     return math.ceil(round(1 / alpha, 9)) - 1
 
 
-def robust_scale(values: np.ndarray) -> tuple[float, float]:
-    """(median, 1.4826 MAD): the standard deviation of a normal distribution, unmoved by a few outliers.
+def robust_scale(values: np.ndarray) -> Scale:
+    """Median and 1.4826 MAD, which is the standard deviation of a normal distribution and ignores a few outliers.
 
     Where more than half of the values are equal, the plain deviation; where all are, a millionth of their size.
     """
     median = float(np.median(values))
     spread = 1.4826 * float(np.median(np.abs(values - median))) or float(np.std(values))
-    return median, max(spread, 1e-6 * abs(median), 1e-12)
+    return Scale(median, max(spread, 1e-6 * abs(median), 1e-12))
 
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
     """What held-out good images say of a fitted method's raw numbers.
 
-    how           how they were held out, in words
-    pixel, score  (median, robust deviation) of raw pixel values and of raw image scores: the zero and unit, σ
-    scores        their image scores in σ, ascending
-    peaks         the hottest pixel of each, in σ, ascending
-    look, bad     thresholds on the image's score in σ; a score above is an alarm
-    pixel_bad     threshold on heat in σ, for the mask
-    pixel_95      heat below which 95 % of sound surface lies: maps are transparent up to it
+    hold_out      how they were kept out of the fit, as text
+    pixel_scale   zero and unit of raw pixel values: raw -> σ
+    score_scale   zero and unit of raw image scores: raw -> σ
+    scores        the image scores, σ, ascending
+    peaks         the largest pixel of each image, σ, ascending
+    look, bad     thresholds on an image's score, σ; a score above is an alarm
+    pixel_bad     threshold on the anomaly map, σ, of the mask
+    pixel_95      95 % quantile of good pixels, σ: maps are transparent up to it
     """
 
-    how: str
-    pixel: tuple[float, float]
-    score: tuple[float, float]
+    hold_out: str
+    pixel_scale: Scale
+    score_scale: Scale
     scores: tuple[float, ...]
     peaks: tuple[float, ...]
     look: float
@@ -67,48 +80,55 @@ class Calibration:
     pixel_95: float
 
     @classmethod
-    def of(cls, pixels: np.ndarray, scores: np.ndarray, peaks: np.ndarray, how: str) -> Calibration:
+    def of(cls, pixels: np.ndarray, scores: np.ndarray, peaks: np.ndarray, hold_out: str) -> Calibration:
         """From raw values: a sample of pixels (any shape), image scores (n,), the images' largest pixels (n,)."""
-        pixel, score = robust_scale(pixels), robust_scale(scores)
-        own = np.sort((scores.astype(float) - score[0]) / score[1]).tolist()
-        hot = np.sort((peaks.astype(float) - pixel[0]) / pixel[1]).tolist()
-        bad = conformal_threshold(own, max(BAD_RATE, 1 / (len(own) + 1)))
-        look = conformal_threshold(own, max(LOOK_RATE, 2 / (len(own) + 1)))
-        mask = conformal_threshold(hot, max(BAD_RATE, 1 / (len(hot) + 1)))
-        assert look is not None and bad is not None and mask is not None
-        sound = float(np.quantile((pixels - pixel[0]) / pixel[1], 0.95))
-        return cls(how, pixel, score, tuple(own), tuple(hot), look, bad, mask, sound)
+        pixel_scale, score_scale = robust_scale(pixels), robust_scale(scores)
+        score_sigmas = np.sort(score_scale.normalize(scores.astype(float))).tolist()
+        peak_sigmas = np.sort(pixel_scale.normalize(peaks.astype(float))).tolist()
+        n = len(score_sigmas)
+        bad = conformal_threshold(score_sigmas, max(BAD_RATE, 1 / (n + 1)))
+        look = conformal_threshold(score_sigmas, max(LOOK_RATE, 2 / (n + 1)))
+        pixel_bad = conformal_threshold(peak_sigmas, max(BAD_RATE, 1 / (n + 1)))
+        assert look is not None and bad is not None and pixel_bad is not None
+        pixel_95 = float(np.quantile(pixel_scale.normalize(pixels), 0.95))
+        return cls(
+            hold_out, pixel_scale, score_scale, tuple(score_sigmas), tuple(peak_sigmas), look, bad, pixel_bad, pixel_95
+        )
 
     @classmethod
-    def from_dict(cls, told: dict[str, Any]) -> Calibration:
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()}
-        return cls(**values)
+    def from_dict(cls, values: dict[str, Any]) -> Calibration:
+        """The inverse of `as_dict`, also after JSON made lists of its tuples."""
+        scales = {name: Scale(*values[name]) for name in ("pixel_scale", "score_scale")}
+        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()} | scales)
 
-    def as_dict(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
         return dataclasses.asdict(self)
 
     @property
-    def span(self) -> tuple[float, float]:
-        """The heat, in σ, at which colour begins and at which it is full: one scale for all maps of a detector."""
+    def color_span(self) -> tuple[float, float]:
+        """Pixel values, σ, at which colour begins and at which it is full: the same for all maps of a detector."""
         return self.pixel_95, max(2 * self.pixel_bad, self.pixel_95 + 1)
 
     @property
     def knots(self) -> tuple[list[float], list[float]]:
-        """Thresholds on an image's score and the thresholds on heat that go with them, σ, both ascending.
+        """Thresholds on an image's score and the pixel thresholds that go with them, σ, both ascending.
 
-        Between them lines; see `heat_at`. The first and the last stand a thousand deviations outside.
+        `pixel_threshold_at` interpolates linearly between them. The first and the last lie a thousand σ outside.
         """
-        at = dict(zip(self.scores, self.peaks, strict=True))  # of equal scores the hottest peak
-        far, slope = 1000.0, self.score[1] / self.pixel[1]  # beyond the images: the same step in raw numbers
-        low, high = min(at), max(at)
-        at = {low - far: at[low] - far * slope} | at | {high + far: at[high] + far * slope}
-        return list(at), list(at.values())
+        pixel_of = dict(zip(self.scores, self.peaks, strict=True))  # of equal scores the largest peak
+        far = 1000.0
+        slope = self.score_scale.unit / self.pixel_scale.unit  # outside: the same step in raw numbers
+        low, high = min(pixel_of), max(pixel_of)
+        below, above = {low - far: pixel_of[low] - far * slope}, {high + far: pixel_of[high] + far * slope}
+        pixel_of = below | pixel_of | above
+        return list(pixel_of), list(pixel_of.values())
 
     def pixel_threshold_at(self, threshold: float) -> float:
-        """The heat, σ, above which pixels are marked when images that score above `threshold`, σ, are alarms.
+        """The pixel threshold, σ, that goes with a `threshold`, σ, on an image's score.
 
-        Held-out good images tell: as many of them show a pixel above the one as score above the other. So
-        `heat_at(bad)` is `pixel_bad`, and where an image's score is its hottest pixel, an alarm has a mark.
+        As many held-out good images have a pixel above the one as have a score above the other. So
+        `pixel_threshold_at(bad)` is `pixel_bad`, and where an image's score is its largest pixel, an alarm has a mark.
         """
         return float(np.interp(threshold, *self.knots))
 
@@ -118,14 +138,15 @@ class Calibration:
         return 1 - at_or_below / (n + 1) if at_or_below else None
 
     def verdict(self, score: float) -> str:
+        """ "good", "look" or "bad" for an image's score in σ."""
         return "bad" if score > self.bad else "look" if score > self.look else "good"
 
-    def words(self) -> str:
-        """What the thresholds promise and what n images cannot promise, for a person."""
+    def statement(self) -> str:
+        """What the thresholds promise and what n images cannot promise, as one line for a person."""
         n = len(self.scores)
         bad, look = self.promise(self.bad), self.promise(self.look)
         return (
-            f"Calibrated on {n} good images ({self.how}): of new good images like them, at most {bad:.1%} are "
+            f"Calibrated on {n} good images ({self.hold_out}): of new good images like them, at most {bad:.1%} are "
             f"called bad and {look:.1%} bad or look. With {n} images no rate below 1/{n + 1} = {1 / (n + 1):.1%} "
             "can be promised."
         )

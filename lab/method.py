@@ -109,7 +109,7 @@ class Method(nn.Module):
     family: ClassVar[str] = ""  # of the survey: reconstruction, normalizing flow, representation, data augmentation
     Settings: ClassVar[type[BaseSettings]] = BaseSettings
     algorithm_version: ClassVar[int] = (
-        1  # raised when equal settings, images and seed give other scores: see `ready.key`
+        1  # raised when equal settings, images and seed give other scores: see `ready_detectors.request_key`
     )
     trains: ClassVar[bool] = False  # True: gradient descent, slow to fit, and calibrated on images held out of it
 
@@ -168,8 +168,8 @@ class Method(nn.Module):
         """The learned tensors, on the CPU; everything but the frozen backbone."""
         return {k: v.detach().cpu() for k, v in self.state_dict().items() if not k.startswith("backbone.")}
 
-    def near(self) -> dict[str, Tensor]:
-        """Of the tensors in `state` those that learning moves but little, as they were before it: on the CPU."""
+    def initial_tensors(self) -> dict[str, Tensor]:
+        """Those tensors of `state` that training moves only a little, before training, on the CPU; {} by default."""
         return {}
 
     def restore(self, state: Mapping[str, Tensor]) -> Self:

@@ -1,26 +1,30 @@
-"""Rewrites what version 0.1 has written in the words of 0.2: studies, rows and the ready detectors.
+"""Rewrites files of version 0.1 as version 0.2 names things: studies, rows and the ready detectors.
 
     python -m lab.migration FILE.json ...            studies (ablation.json) and rows (rows.json)
-    python -m lab.migration FILE.safetensors ...     ready detectors
+    python -m lab.migration FILE.safetensors ...     ready detectors, format 3 -> 4
 
-No figure and no tensor changes. Settings and command-line flags get their new names, what is computed from them is
-computed again, and texts say image. What is in the new words already stays as it is. Detectors of visitors are not
-migrated: they are fitted again.
+No figure and no tensor changes. Settings, command-line flags and keys get their new names, keys computed from them are
+computed again, and texts say image. Files of 0.2 stay as they are. Detectors of visitors are not migrated: they are
+fitted again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
-import safetensors
+import numpy as np
 import safetensors.torch
+import torch
+from torch import Tensor
 
-from . import ready_detectors
+from . import quantized_safetensors, ready_detectors
 from .atomic_write import atomic_write
 from .detector import FILE_FORMAT
 from .errors import LabError
@@ -41,12 +45,20 @@ SETTINGS = {
 }
 """Names of settings in version 0.1 -> names in 0.2."""
 
+METADATA = {"bits": "quantization_bits", "packed": "quantized_shapes", "count": "n_images", "key": "request_key"}
+CALIBRATION = {"how": "hold_out", "pixel": "pixel_scale", "score": "score_scale"}
+"""Keys of a detector's file, format 3 -> format 4."""
+
 _FLAG = re.compile(r"--(no-)?([a-z_0-9-]+)")
 
 
 def migrate_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """The same settings under their names of 0.2."""
-    return {SETTINGS.get(name, name): value for name, value in settings.items()}
+    return _renamed(settings, SETTINGS)
+
+
+def _renamed(values: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    return {names.get(name, name): value for name, value in values.items()}
 
 
 def migrate_command(command: str) -> str:
@@ -60,14 +72,14 @@ def migrate_command(command: str) -> str:
 
 
 def migrate_texts(value: Any) -> Any:
-    """Notes in the new words, however deep they lie."""
+    """Texts that say image instead of picture, in nested lists and dicts too."""
     if isinstance(value, str):
         value = re.sub(r"\b([Aa]) (?=[Pp]icture)", r"\1n ", value)
         return value.replace("picture", "image").replace("Picture", "Image")
     if isinstance(value, list):
-        return [migrate_texts(one) for one in value]
+        return [migrate_texts(item) for item in value]
     if isinstance(value, dict):
-        return {name: migrate_texts(one) for name, one in value.items()}
+        return {name: migrate_texts(item) for name, item in value.items()}
     return value
 
 
@@ -106,17 +118,40 @@ def migrate_json(path: Path) -> None:
 
 
 def migrate_detector(path: Path) -> None:
-    """Rewrites the metadata of a ready detector, "weights/washer/cdo.safetensors", in place; the tensors stay."""
+    """Rewrites a ready detector of format 3, "weights/washer/cdo.safetensors", in place; its values stay.
+
+    LabError where it is not the detector that `ready_detectors.plans` asks for.
+    """
+    metadata, tensors = quantized_safetensors.read(path)
+    if metadata["format"] == FILE_FORMAT:
+        return
     plan = ready_detectors.plans()[f"{path.parent.name}/{path.stem}"]
-    with safetensors.safe_open(path, "pt") as file:
-        metadata = json.loads(file.metadata()["lab"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
-    metadata |= {"settings": migrate_settings(metadata["settings"]), "notes": migrate_texts(metadata["notes"])}
-    metadata |= {"format": FILE_FORMAT, "version": __version__, "key": plan.key}
+    metadata = _renamed(metadata, METADATA)
+    metadata |= {"format": FILE_FORMAT, "version": __version__, "request_key": plan.request_key}
+    metadata["settings"] = migrate_settings(metadata["settings"])
+    metadata["calibration"] = _renamed(metadata["calibration"], CALIBRATION)
+    metadata["notes"] = migrate_texts(metadata["notes"])
+    if note := metadata["notes"].pop("stored", ""):
+        note = re.sub(
+            r", which moves scores by (\S+) of their range at most",
+            r"; scores change by at most \1 of their range",
+            note,
+        )
+        metadata["notes"][ready_detectors.QUANTIZATION_NOTE] = note
     if metadata["settings"] != plan.settings.as_dict():
         raise LabError(f"{path}: its settings are not those of {plan.name}; make it again")
+    for name, shape in metadata["quantized_shapes"].items():
+        tensors[name] = quantized_safetensors.compress(_inflate(tensors[name], math.prod(shape)))
     with atomic_write(path) as part:
         safetensors.torch.save_file(tensors, part, {"lab": json.dumps(metadata, sort_keys=True)})
+
+
+def _inflate(data: Tensor, count: int) -> Tensor:
+    """The whole numbers of format 3: deflated planes of low, middle and high bytes, with the sign as the last bit."""
+    planes = np.zeros((4, count), np.uint8)
+    planes[:3] = np.frombuffer(zlib.decompress(data.numpy().tobytes()), np.uint8).reshape(3, count)
+    folded = np.ascontiguousarray(planes.T).view("<u4").ravel()
+    return torch.from_numpy((folded >> 1).astype(np.int32) ^ -(folded & 1).astype(np.int32))
 
 
 def main(paths: list[str]) -> None:

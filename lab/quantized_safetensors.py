@@ -1,17 +1,18 @@
-"""Learned tensors and what is told of them, as one safetensors file with a sorted JSON string in its head.
+"""A detector's file: learned tensors as safetensors, with metadata as sorted JSON in the header.
 
-Values may be kept in fewer bits than float32 has: those of a row of a matrix (an output of a convolution, a patch of a
-bank) then share one exponent, x = q 2^e with whole |q| < 2^(bits - 1), and the q are deflated. Of a tensor that
-learning has moved little only the difference to where it began is kept. Vectors and integers stay as they are. How many
-bits is told of each part, by which a tensor's name begins: {"matcher": 12, "N_M": 11}.
+Matrices may be quantized: the values of a row (an output of a convolution, a patch of a bank) become whole numbers q
+and one exponent e, x = q 2^e with |q| < 2^(bits - 1); the q are compressed. Where training moves a tensor only a little
+from its initial values, q and e encode the difference from them. Vectors and integers are kept as they are. `Bits`
+states how many bits the values of each part get; a part is all tensors whose names share the first component:
+{"matcher": 12, "N_M": 11}.
 """
 
 from __future__ import annotations
 
 import collections
 import json
+import lzma
 import math
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,150 +26,145 @@ from torch import Tensor
 from .atomic_write import atomic_write
 from .errors import LabError
 
-MAX_VALUES = 2**28  # values of a packed tensor: what a file says of itself is not believed beyond it
-FEWER_BITS = (
-    4  # fewer bits for a difference: an error of its network's small change weighs less than one of a whole value
-)
-EXPONENTS = ":exponents"  # behind a packed tensor's name: those of its rows
+MAX_VALUES = 2**28  # of one quantized tensor: a file that claims more is refused
+DIFFERENCE_BITS = 4  # fewer bits for a difference: its error weighs less than that of a whole value
+EXPONENTS = ":exponents"  # suffix of the name under which a quantized tensor's exponents are kept
+LZMA = [{"id": lzma.FILTER_LZMA2, "dict_size": 2**20, "lc": 1, "lp": 1, "pb": 1}]  # for pairs of bytes
+
 Tensors = Mapping[str, Tensor]
 Bits = Mapping[str, int]
 
 
 def parts(tensors: Tensors) -> list[str]:
-    """The parts that may be kept in fewer bits, those of most values first."""
+    """The parts that can be quantized, those of most values first."""
     sizes = collections.Counter[str]()
     for name, x in tensors.items():
-        sizes[_part(name)] += x.numel() if _packable(x) else 0
+        sizes[_part(name)] += x.numel() if _is_matrix(x) else 0
     return [part for part, size in sizes.most_common() if size]
 
 
-def quantize(tensors: Tensors, bits: Bits, near: Tensors) -> dict[str, Tensor]:
-    """The values that a file of so many bits holds instead of these; rounding them again changes nothing.
+def quantize(tensors: Tensors, bits: Bits, initial: Tensors) -> dict[str, Tensor]:
+    """The values that a file of so many bits returns for these; quantizing them again changes nothing.
 
-    bits  of a part, 6 to 16; of one that is not named values stay as they are
-    near  name -> where a tensor began, for those of which the difference is kept, in LESS bits fewer
+    bits     6 to 16 of each part; a part that is not named keeps its values
+    initial  name -> values before training, of tensors whose difference is kept, in DIFFERENCE_BITS fewer bits
     """
-    found = dict(tensors)
-    for name, q, e in _packed(tensors, bits, near):
-        found[name] = _value(q, e, near.get(name), tensors[name].shape)
-    return found
+    return dict(tensors) | {name: _values(q, e, initial.get(name)) for name, q, e in _quantized(tensors, bits, initial)}
 
 
-def write(path: Path, tensors: Tensors, told: Mapping[str, Any], bits: Bits, near: Tensors) -> None:
-    """Writes the file whole or not at all; equal tensors and words give equal bytes. `bits`, `near` as in `rounded`."""
-    held, packed = {name: x.contiguous().clone() for name, x in tensors.items()}, dict[str, list[int]]()
-    for name, q, e in _packed(tensors, bits, near):
-        held |= {name: _deflated(q), name + EXPONENTS: e}
-        packed[name] = list(tensors[name].shape)
-    words = json.dumps({**told, "bits": dict(bits), "packed": packed}, sort_keys=True)
+def write(path: Path, tensors: Tensors, metadata: Mapping[str, Any], bits: Bits, initial: Tensors) -> None:
+    """Writes the file whole or not at all; equal arguments give equal bytes. `bits` and `initial` as in `quantize`.
+
+    OSError where it cannot be written.
+    """
+    content, shapes = {name: x.contiguous().clone() for name, x in tensors.items()}, dict[str, list[int]]()
+    for name, q, e in _quantized(tensors, bits, initial):
+        content |= {name: compress(q), name + EXPONENTS: e}
+        shapes[name] = list(q.shape)
+    metadata = {**metadata, "quantization_bits": dict(bits), "quantized_shapes": shapes}
     try:
         with atomic_write(path) as part:
-            safetensors.torch.save_file(held, part, {"lab": words})
-    except safetensors.SafetensorError as error:  # of a full disk, say
+            safetensors.torch.save_file(content, part, {"lab": json.dumps(metadata, sort_keys=True)})
+    except safetensors.SafetensorError as error:  # a full disk, for example
         raise OSError(str(error)) from None
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """What a file tells of itself. LabError for one that is missing, cut off, or no detector's."""
-    return _opened(path, False)[0]
+    """The metadata alone. LabError for a file that is missing, cut off, or not a detector's."""
+    return _open(path, with_tensors=False)[0]
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What a file tells and its tensors, those packed still so; LabError as `head`. `unpacked` does the rest."""
-    return _opened(path, True)
+    """Metadata and tensors as the file keeps them; `dequantize` restores them. LabError as `read_metadata`."""
+    return _open(path, with_tensors=True)
 
 
-def dequantize(told: Mapping[str, Any], held: Tensors, near: Tensors) -> dict[str, Tensor]:
-    """The tensors that `write` was given, `rounded`. LabError where the file contradicts itself."""
-    found = dict(held)
+def dequantize(metadata: Mapping[str, Any], content: Tensors, initial: Tensors) -> dict[str, Tensor]:
+    """The tensors that `quantize` returned for what was written. LabError where the file contradicts itself."""
+    tensors = dict(content)
     try:
-        for name, shape in told.get("packed", {}).items():
-            e = found.pop(name + EXPONENTS)
-            found[name] = _value(_inflated(found[name], shape), e, near.get(name), torch.Size(shape))
-    except (AttributeError, KeyError, MemoryError, TypeError, ValueError, RuntimeError, zlib.error):
-        raise LabError("its packed tensors cannot be read; make or download it again") from None
-    return found
+        for name, shape in metadata.get("quantized_shapes", {}).items():
+            q, e = _decompress(tensors[name], shape), tensors.pop(name + EXPONENTS)
+            tensors[name] = _values(q, e, initial.get(name))
+    except (AttributeError, KeyError, MemoryError, TypeError, ValueError, RuntimeError, lzma.LZMAError):
+        raise LabError("its quantized tensors cannot be read; make or download it again") from None
+    return tensors
 
 
-def _opened(path: Path, tensors: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def compress(q: Tensor) -> Tensor:
+    """Whole numbers below 2^15, any shape -> uint8, one dimension."""
+    data = lzma.compress(q.numpy().astype("<i2").tobytes(), format=lzma.FORMAT_RAW, filters=LZMA)
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8)
+
+
+def _decompress(data: Tensor, shape: list[int]) -> Tensor:
+    """The inverse of `compress`: int16 of that shape. ValueError where the data is not of that shape."""
+    count = math.prod(shape)
+    if not all(type(n) is int and n > 0 for n in shape) or count > MAX_VALUES:
+        raise ValueError(shape)
+    raw = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=LZMA).decompress(data.numpy().tobytes(), 2 * count)
+    return torch.from_numpy(np.frombuffer(raw, "<i2").reshape(shape).astype(np.int16))
+
+
+def _open(path: Path, with_tensors: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if not path.is_file():
         raise LabError(f"there is no file {path}; `python -m lab fit` makes one")
     try:
         with safetensors.safe_open(path, "pt") as file:
-            told = json.loads((file.metadata() or {})["lab"])
-            held = {k: file.get_tensor(k) for k in (file.keys() if tensors else ())}
-        if not isinstance(told, dict) or "method" not in told:
+            metadata = json.loads((file.metadata() or {})["lab"])
+            content = {name: file.get_tensor(name) for name in (file.keys() if with_tensors else ())}
+        if not isinstance(metadata, dict) or "method" not in metadata:
             raise KeyError("method")
     except (safetensors.SafetensorError, KeyError, ValueError, OSError):
-        if _pickled(path):
+        if _is_pickle(path):
             raise LabError(
                 f"{path} is a pickle, which runs code when it is opened, and was not opened; detectors are "
                 "safetensors files"
             ) from None
         raise LabError(f"{path} is not a detector's file, or it is cut off; make or download it again") from None
-    return told, held
+    return metadata, content
 
 
-def _pickled(path: Path) -> bool:
+def _is_pickle(path: Path) -> bool:
     """Whether a file that is no safetensors begins as a pickle or as torch.save's zip of pickles."""
     with open(path, "rb") as file:
         start = file.read(9)
     return start.startswith(b"PK\3\4") or (start[:1] == b"\x80" and start[1:2] in b"\2\3\4\5" and start[8:] != b"{")
 
 
-# --- fewer bits ---------------------------------------------------------------------------------------------------
-
-
 def _part(name: str) -> str:
     return name.partition(".")[0]
 
 
-def _packable(x: Tensor) -> bool:
+def _is_matrix(x: Tensor) -> bool:
     return x.ndim > 1 and x.dtype == torch.float32 and x.numel() > 0
 
 
-def _packed(tensors: Tensors, bits: Bits, near: Tensors) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """(name, q, e) of those that are kept in fewer bits."""
+def _quantized(tensors: Tensors, bits: Bits, initial: Tensors) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """(name, q, e) of the tensors that get fewer bits."""
     for name, x in tensors.items():
-        if _packable(x) and (count := bits.get(_part(name))) is not None:
-            yield name, *_whole(x, count, near.get(name))
+        if _is_matrix(x) and _part(name) in bits:
+            yield name, *_whole_numbers(x, bits[_part(name)], initial.get(name))
 
 
-def _whole(x: Tensor, bits: int, near: Tensor | None) -> tuple[Tensor, Tensor]:
-    """(R, ...) -> q int32 (R, n), the rows' exponents int8 (R,): the least by which |q| < 2^(bits - 1).
+def _whole_numbers(x: Tensor, bits: int, initial: Tensor | None) -> tuple[Tensor, Tensor]:
+    """(R, ...) -> q int32 (R, ...) and e int8 (R,), the smallest exponents for which |q| < 2^(bits - 1).
 
-    A quarter of a step beyond the largest q is still rounded to it, and a step is twice what float32 resolves in the
-    row: adding the difference to `near` is not exact, and would otherwise choose another exponent the next time.
+    A value up to a quarter of a step beyond the largest q is rounded to it, and a step is at least twice what float32
+    resolves in the row: adding the difference to `initial` is not exact and would otherwise change the next exponent.
     """
-    rows, kept, finest = x.flatten(1), x.flatten(1), torch.tensor(-126)
-    if near is not None:
-        kept, bits = rows - near.flatten(1), bits - FEWER_BITS
-        finest = torch.frexp(torch.maximum(rows.abs(), near.flatten(1).abs()).amax(1)).exponent - 23
+    rows, finest = x.flatten(1), torch.tensor(-126)
+    kept = rows
+    if initial is not None:
+        start = initial.flatten(1)
+        kept, bits = rows - start, bits - DIFFERENCE_BITS
+        finest = torch.frexp(torch.maximum(rows.abs(), start.abs()).amax(1)).exponent - 23
     mantissa, e = torch.frexp(kept.abs().amax(1) / (2 ** (bits - 1) - 0.75))
     e = torch.maximum(torch.where(mantissa == 0.5, e - 1, e), finest).clamp(-126, 126)
-    return torch.round(torch.ldexp(kept, -e[:, None])).int(), e.to(torch.int8)
+    return torch.round(torch.ldexp(kept, -e[:, None])).int().view(x.shape), e.to(torch.int8)
 
 
-def _value(q: Tensor, e: Tensor, near: Tensor | None, shape: torch.Size) -> Tensor:
-    x = torch.ldexp(q.float(), e.int()[:, None]).view(shape)
-    return x if near is None else near + x
-
-
-def _deflated(q: Tensor) -> Tensor:
-    """Whole numbers as bytes: signs last (0, -1, 1, -2 -> 0, 1, 2, 3), all low bytes, all high bytes; deflated."""
-    numbers = q.numpy().ravel()
-    folded = ((numbers << 1) ^ (numbers >> 31)).astype("<u4")
-    planes = folded.view(np.uint8).reshape(-1, 4).T[:3]
-    return torch.frombuffer(bytearray(zlib.compress(planes.tobytes(), 9)), dtype=torch.uint8)
-
-
-def _inflated(held: Tensor, shape: list[int]) -> Tensor:
-    """The inverse of `_deflated`, for a tensor of that shape: int32 (R, n)."""
-    count = math.prod(shape)
-    if not all(type(n) is int and n > 0 for n in shape) or count > MAX_VALUES:
-        raise ValueError(shape)
-    raw = zlib.decompressobj().decompress(held.numpy().tobytes(), 3 * count)
-    planes = np.zeros((4, count), np.uint8)
-    planes[:3] = np.frombuffer(raw, np.uint8).reshape(3, count)
-    folded = np.ascontiguousarray(planes.T).view("<u4").ravel()
-    return torch.from_numpy(((folded >> 1).astype(np.int32)) ^ -(folded & 1).astype(np.int32)).view(shape[0], -1)
+def _values(q: Tensor, e: Tensor, initial: Tensor | None) -> Tensor:
+    """(R, ...), (R,) -> q 2^e, added to `initial` where there is one."""
+    x = torch.ldexp(q.flatten(1).float(), e.int()[:, None]).view(q.shape)
+    return x if initial is None else initial + x

@@ -1,9 +1,8 @@
-"""Ready detectors: fitted beforehand where a fit takes longer than a visitor waits, in `weights/`, and found by what
-they are.
+"""Ready detectors: fitted in advance, in `weights/`, where a fit takes longer than a visitor waits.
 
-A detector is asked for as its `key`: method, settings, pretrained weights, training images, seed and the edition of
-the mathematics. Its file carries the key: one of other weights, samples or settings is passed over, never used instead.
-The lab's version is no part of it: a release that computes the same numbers keeps its detectors.
+A detector is looked up by its `request_key`: method, settings, pretrained weights, training images, seed and the
+version of the algorithm. Its file states the key; a file made of other weights, samples or settings is never used
+instead. The lab's version is no part of the key: a release that computes the same numbers keeps its detectors.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from . import data, quantized_safetensors
+from . import data, markdown, quantized_safetensors
 from .data import samples
 from .data.dataset import Dataset
 from .detector import FILE_FORMAT, Detector
@@ -37,67 +36,62 @@ log = logging.getLogger("lab.ready")
 
 CATEGORIES = ("washer", "cloth")  # of the samples: an object, a texture
 SEED = 0
-BITS = range(8, 17)  # of a stored value (a template is looked at too): the fewest by which no score moves by more than
+BITS = range(8, 17)  # that a quantized value may get: the fewest by which no score changes by more than MAX_SHIFT
 MAX_SHIFT = 1e-3  # of the range of scores
-TEST_STRIDE = 5  # one in so many test images tells that
-QUANTIZATION_NOTE = "stored"  # the note that tells what came of it
-README_MARKS = ("<!-- ready -->\n", "<!-- /ready -->\n")  # around the table in the folder's README.md
+TEST_STRIDE = 5  # every fifth test image is scored to measure the change
+QUANTIZATION_NOTE = "quantization"  # name of the method's note that states bits and change
+README_MARK = "ready"  # around the table in the folder's README.md
 
 
-# --- what a detector is asked for as --------------------------------------------------------------------------------
+# --- what a detector is looked up by ----------------------------------------------------------------------------------
 
 
-def key(method: str, settings: BaseSettings, images: str, seed: int) -> str:
-    """Names a detector by all that its scores follow from; `images` as `named` names them.
+def request_key(method: str, settings: BaseSettings, images: str, seed: int) -> str:
+    """Names a detector by everything that its scores depend on; `images` as `training_fingerprint` names them.
 
-    `Method.edition` is raised by hand when equal settings give other scores, FORMAT when files or the calibration
-    change; the tests notice where that was forgotten for scoring; for training, the slow ones.
+    `Method.algorithm_version` is raised by hand when equal settings give other scores, FILE_FORMAT when files or the
+    calibration change. Tests notice where that was forgotten: the quick ones for scoring, slow ones for training.
     """
-    told = [
-        method,
-        METHODS[method].algorithm_version,
-        FILE_FORMAT,
-        settings.as_dict(),
-        features.backbone_weights(settings),
-        images,
-        seed,
-    ]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:40]
+    weights, version = features.backbone_weights(settings), METHODS[method].algorithm_version
+    parts = [method, version, FILE_FORMAT, settings.as_dict(), weights, images, seed]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:40]
 
 
 def training_fingerprint(dataset: Dataset, report: Report = no_report) -> str:
     """Names the training images. The samples follow from their version: two of them stand for all."""
-    fixed = dataset.name == "samples"
+    is_sample = dataset.name == "samples"
+    items = dataset.train[:2] if is_sample else dataset.train
 
     def images() -> Iterator[np.ndarray]:
-        for number, item in enumerate(dataset.train[:2] if fixed else dataset.train):
-            report(number / len(dataset.train), f"reading {number + 1} of {len(dataset.train)} good images")
+        for number, item in enumerate(items):
+            report(number / len(items), f"reading {number + 1} of {len(items)} good images")
             yield item.image()
 
     digest = data.fingerprint(images())
-    return f"{dataset.category} {samples.VERSION} {digest}" if fixed else digest
+    return f"{dataset.category} {samples.VERSION} {digest}" if is_sample else digest
 
 
-def find_file(key: str) -> Path | None:
-    """The ready detector's file; None where there is none of that very key."""
+def find_file(request_key: str) -> Path | None:
+    """The ready detector's file; None where no file has exactly this key."""
     indices = map(_index, features.weights_folders())
-    return next((index[key] for index in indices if key in index), None)
+    return next((index[request_key] for index in indices if request_key in index), None)
 
 
 @functools.cache
 def _index(folder: Path) -> dict[str, Path]:
-    found = {}
+    """Request key -> file."""
+    index = {}
     for path in sorted(folder.glob("*/*.safetensors")):
         try:
-            found[str(quantized_safetensors.read_metadata(path).get("key"))] = path
+            index[str(quantized_safetensors.read_metadata(path).get("request_key"))] = path
         except LabError as error:
             log.warning("%s", error)
-    return found
+    return index
 
 
-def resolve(words: str) -> Path:
-    """A file as it is named; where there is none, the ready detector of that name: "washer/cdo"."""
-    paths = [Path(words), *(folder / f"{words}.safetensors" for folder in features.weights_folders())]
+def resolve(name: str) -> Path:
+    """The file of that path; where there is none, the ready detector of that name: "washer/cdo"."""
+    paths = [Path(name), *(folder / f"{name}.safetensors" for folder in features.weights_folders())]
     return next((path for path in paths if path.is_file()), paths[0])
 
 
@@ -105,9 +99,11 @@ def resolve(words: str) -> Path:
 
 
 class Plan(NamedTuple):
+    """One ready detector: a method on a category, with the component `off` switched off unless that is ""."""
+
     category: str
     method: str
-    off: str = ""  # the component that is switched off
+    off: str = ""
 
     @property
     def name(self) -> str:
@@ -116,126 +112,124 @@ class Plan(NamedTuple):
 
     @property
     def settings(self) -> BaseSettings:
+        """The preset `live`, with the component switched off."""
         live = METHODS[self.method].presets()["live"]
         return live.replace(**{self.off: False}) if self.off else live
 
     @property
-    def key(self) -> str:
-        """What the file must carry."""
-        return key(self.method, self.settings, training_fingerprint(samples.load(self.category)), SEED)
+    def request_key(self) -> str:
+        """The key that the file must state."""
+        return request_key(self.method, self.settings, training_fingerprint(samples.load(self.category)), SEED)
 
 
 def plans() -> dict[str, Plan]:
-    """By name: on each category every method that trains, as `live` has it and without each component that it has on.
+    """By name: on each category every method that trains, with preset `live` and without each component it has on.
 
-    What changes only scoring needs no file of its own: `Detector.rescored`.
+    What changes only scoring needs no file of its own: `Detector.with_scoring`.
     """
     found = []
-    for method, kind in METHODS.items():
-        live = kind.presets()["live"]
-        on = [n for n, f in live.fields().items() if f.metadata["component"] and getattr(live, n) is True]
-        if kind.trains:
+    for method, method_class in METHODS.items():
+        live = method_class.presets()["live"]
+        on = [name for name, f in live.fields().items() if f.metadata["component"] and getattr(live, name) is True]
+        if method_class.trains:
             found += [Plan(category, method, off) for category in CATEGORIES for off in ("", *on)]
     return {plan.name: plan for plan in found}
 
 
 def build(name: str, folder: Path, report: Report = no_report) -> Path:
-    """Fits one and writes it in as few bits as its scores allow, calibrated in them."""
+    """Fits one and writes it in as few bits as its scores allow, calibrated on the quantized values."""
     plan = plans()[name]
     dataset = samples.load(plan.category)
     good = [item.image() for item in dataset.train]
-    learned = Detector(plan.method, **plan.settings.as_dict()).fit(good, seed=SEED, report=report)
-    bits, shift = fewest_bits(learned, [item.image() for item in dataset.test[::TEST_STRIDE]])
-    made = learned.packed(bits, good)
+    fitted = Detector(plan.method, **plan.settings.as_dict()).fit(good, seed=SEED, report=report)
+    bits, shift = fewest_bits(fitted, [item.image() for item in dataset.test[::TEST_STRIDE]])
+    detector = fitted.quantized(bits, good)
     if bits:
-        told = f"{_span(bits)} bits a value, which moves scores by {shift:.1e} of their range at most"
-        made.method.notes[QUANTIZATION_NOTE] = told
-    made.origin, made.key = dataset.origin, plan.key
+        note = f"{_bits_range(bits)} bits a value; scores change by at most {shift:.1e} of their range"
+        detector.method.notes[QUANTIZATION_NOTE] = note
+    detector.origin, detector.request_key = dataset.origin, plan.request_key
     path = folder / f"{name}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
-    return made.save(path)
+    return detector.save(path)
 
 
-def fewest_bits(learned: Detector, judged: Sequence[np.ndarray]) -> tuple[dict[str, int], float]:
-    """The bits of each part by which no score of the images moves by more than LIMIT, and by how much one then does.
+def fewest_bits(fitted: Detector, images: Sequence[np.ndarray]) -> tuple[dict[str, int], float]:
+    """Bits of each part with which no score of the images changes by more than MAX_SHIFT, and the largest change.
 
-    At first as many for all parts; then in turn, the largest first, as many fewer as each allows. ({}, 0) where none
-    of BITS are enough.
+    First the same number for all parts; then each part in turn, the largest first, gets as few as its scores allow.
+    ({}, 0) where none of BITS is enough.
     """
-    state, near = learned.method.state(), learned.method.near()
-    before = [learned.raw(image) for image in judged]
-    other = Detector(learned.id, **learned.settings.as_dict())
+    state, initial = fitted.method.state(), fitted.method.initial_tensors()
+    before = [fitted.raw(image) for image in images]
+    copy = Detector(fitted.id, **fitted.settings.as_dict())
 
     def shift(bits: quantized_safetensors.Bits) -> float:
-        other.method.restore(quantized_safetensors.quantize(state, bits, near))
-        return largest_shift(before, [other.raw(image) for image in judged])
+        copy.method.restore(quantized_safetensors.quantize(state, bits, initial))
+        return largest_shift(before, [copy.raw(image) for image in images])
 
     parts = quantized_safetensors.parts(state)
-    least = next((bits for count in BITS if shift(bits := dict.fromkeys(parts, count)) <= MAX_SHIFT), None)
-    if least is None:
+    fewest = next((bits for count in BITS if shift(bits := dict.fromkeys(parts, count)) <= MAX_SHIFT), None)
+    if fewest is None:
         return {}, 0.0
     for part in parts:
-        while least[part] > BITS[0] and shift(fewer := least | {part: least[part] - 1}) <= MAX_SHIFT:
-            least = fewer
-    return least, shift(least)
+        while fewest[part] > BITS[0] and shift(fewer := fewest | {part: fewest[part] - 1}) <= MAX_SHIFT:
+            fewest = fewer
+    return fewest, shift(fewest)
 
 
-def _span(bits: quantized_safetensors.Bits) -> str:
-    """ "11", or "9 to 12"; of none "32"."""
+def _bits_range(bits: quantized_safetensors.Bits) -> str:
+    """ "11", or "9 to 12"; "32" where nothing is quantized."""
     least, most = min(bits.values(), default=32), max(bits.values(), default=32)
     return str(most) if least == most else f"{least} to {most}"
 
 
 def largest_shift(before: Sequence[Scores], after: Sequence[Scores]) -> float:
-    """Largest change of a raw score, a pixel's or an image's, in ranges of those before; of the same images."""
+    """Largest change of a raw score of the same images, a pixel's or an image's, as a share of the range before."""
     shifts = []
     for name in ("anomaly_map", "image_score"):
-        a, b = (torch.cat([getattr(scores, name).flatten() for scores in found]) for found in (before, after))
+        a, b = (torch.cat([getattr(scores, name).flatten() for scores in side]) for side in (before, after))
         shifts.append(float((a - b).abs().max() / (a.max() - a.min())))
     return max(shifts)
 
 
 def build_all(names: Iterable[str], folder: Path, jobs: int) -> Iterator[Path]:
-    """Makes those in `jobs` processes of one thread each, so that their bits do not follow the number of cores."""
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _alone) as pool:
+    """Builds them in `jobs` processes of one thread each: results do not depend on the number of cores."""
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _use_one_thread) as pool:
         for done in as_completed([pool.submit(build, name, folder) for name in names]):
             yield done.result()
 
 
-def _alone() -> None:
+def _use_one_thread() -> None:
     os.environ["LAB_DEVICE"] = "cpu"
     torch.set_num_threads(1)
 
 
-# --- what is told of them -------------------------------------------------------------------------------------------
+# --- the folder and its README ----------------------------------------------------------------------------------------
 
 
 def is_current(name: str, folder: Path) -> bool:
-    """Whether the file is there and carries the key of its plan."""
+    """Whether the file is there and states the key of its plan."""
     try:
-        return quantized_safetensors.read_metadata(folder / f"{name}.safetensors").get("key") == plans()[name].key
+        metadata = quantized_safetensors.read_metadata(folder / f"{name}.safetensors")
+        return metadata.get("request_key") == plans()[name].request_key
     except LabError:
         return False
 
 
 def readme_table(folder: Path) -> str:
-    """What lies in the folder, in Markdown."""
-    lines = ["| file | method | bits | scores moved | kB | sha256 |", "|---|---|---|---|---|---|"]
+    """The files of the folder, as a table in Markdown."""
+    rows = []
     for name, plan in plans().items():
         path = folder / f"{name}.safetensors"
         if path.is_file():
-            told = quantized_safetensors.read_metadata(path)
+            metadata = quantized_safetensors.read_metadata(path)
             title = METHODS[plan.method].title + (f", `{plan.off}` off" if plan.off else "")
-            shift = re.search(r"by (\S+) of", told["notes"].get(QUANTIZATION_NOTE, "")) or ("", "0")
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            size = round(path.stat().st_size / 1000)
-            lines.append(f"| `{name}` | {title} | {_span(told['bits'])} | {shift[1]} | {size} | `{digest}` |")
-    return "\n".join(lines) + "\n"
+            shift = re.search(r"at most (\S+) of", metadata["notes"].get(QUANTIZATION_NOTE, "")) or ("", "0")
+            bits, digest = _bits_range(metadata["quantization_bits"]), hashlib.sha256(path.read_bytes()).hexdigest()
+            rows.append((f"`{name}`", title, bits, shift[1], round(path.stat().st_size / 1000), f"`{digest}`"))
+    return markdown.table(("file", "method", "bits", "change of scores", "kB", "sha256"), rows)
 
 
 def update_readme(folder: Path) -> None:
-    """Puts the table into the folder's README.md, between its marks, where it has them."""
-    readme, (start, end) = folder / "README.md", README_MARKS
-    if readme.is_file() and start in (text := readme.read_text(encoding="utf-8")) and end in text:
-        head, _, rest = text.partition(start)
-        readme.write_text(head + start + readme_table(folder) + end + rest.partition(end)[2], encoding="utf-8")
+    """Writes the table into the folder's README.md, where it has the marks."""
+    markdown.replace_between(folder / "README.md", README_MARK, readme_table(folder))

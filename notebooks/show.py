@@ -124,7 +124,7 @@ def row(images: Mapping[str, ArrayLike], *, unit: str = "", span: tuple[float, f
 def anomaly_map(detector: Detector, image: NDArray, mask: NDArray | None = None) -> NDArray:
     """The image under the detector's heat, uint8 (H, W, 3), on the detector's own scale; the true defect outlined."""
     assert detector.calibration is not None
-    low, high = detector.calibration.span
+    low, high = detector.calibration.color_span
     over = plots.overlay(image, detector.detect(image).anomaly_map, low=low, high=high)
     return over if mask is None else plots.outline(over, mask)
 

@@ -34,6 +34,7 @@ LAYERS = [
         "lab.quantized_safetensors",
         "lab.image_files",
         "lab.image_stack",
+        "lab.markdown",
     ],
     ["lab.atomic_write", "lab.device", "lab.lru_cache", "lab.markdown", "lab.progress"],
     ["lab.errors", "lab.version"],

@@ -14,7 +14,7 @@ import torch
 from conftest import stripes
 
 from lab import Detector, LabError
-from lab.calibration import Calibration, conformal_threshold, robust_scale
+from lab.calibration import Calibration, Scale, conformal_threshold, robust_scale
 from lab.parts import features
 
 QUICK = dict(size=96, candidates=600)
@@ -27,18 +27,18 @@ def patchcore(good: list[np.ndarray]) -> Detector:
 
 def test_finding_is_in_the_images_own_frame(patchcore: Detector) -> None:
     image = np.asarray(stripes(100, defect=True, size=150))[:110]
-    found = patchcore.detect(image)
-    assert found.anomaly_map.shape == (110, 150) and found.anomaly_map.dtype == np.float32
-    assert found.mask.shape == (110, 150) and found.mask.dtype == bool
-    assert found.verdict in ("good", "look", "bad") and "1/13" in found.scale
+    finding = patchcore.detect(image)
+    assert finding.anomaly_map.shape == (110, 150) and finding.anomaly_map.dtype == np.float32
+    assert finding.mask.shape == (110, 150) and finding.mask.dtype == bool
+    assert finding.verdict in ("good", "look", "bad") and "1/13" in finding.statement
 
 
 def test_good_and_bad_are_told_apart(patchcore: Detector, bad: np.ndarray) -> None:
-    found = patchcore.detect(bad)
-    assert found.verdict == "bad" and found.mask.any()
+    finding = patchcore.detect(bad)
+    assert finding.verdict == "bad" and finding.mask.any()
     quiet = patchcore.detect(stripes(50))
-    assert quiet.score < found.score
-    row, column = np.unravel_index(found.anomaly_map.argmax(), found.anomaly_map.shape)
+    assert quiet.score < finding.score
+    row, column = np.unravel_index(finding.anomaly_map.argmax(), finding.anomaly_map.shape)
     assert bad[max(row - 8, 0) : row + 8, max(column - 8, 0) : column + 8].min() < 60  # the blot is the dark place
 
 
@@ -52,10 +52,36 @@ def test_scale_is_the_held_out_good_images(patchcore: Detector) -> None:
 
 def test_hold_out_is_disjoint_and_counted(good: list[np.ndarray]) -> None:
     detector = Detector("stfpm", size=96, epochs=1).fit(good)
-    assert detector.count == 8 and detector.calibration is not None and len(detector.calibration.scores) == 4
+    assert detector.n_images == 8 and detector.calibration is not None and len(detector.calibration.scores) == 4
     folded = Detector("stfpm", size=96, epochs=1).fit(good, folds=2)
-    assert folded.count == 12 and folded.calibration is not None and len(folded.calibration.scores) == 12
+    assert folded.n_images == 12 and folded.calibration is not None and len(folded.calibration.scores) == 12
     assert Detector("stfpm", size=96, epochs=1).fit(good, folds=0).calibration is None
+
+
+def test_one_mechanism_turns_raw_numbers_into_sigmas() -> None:
+    """Floats, arrays and tensors alike: (raw - median) / unit."""
+    scale = Scale(3.0, 2.0)
+    assert scale.normalize(7.0) == 2.0
+    assert scale.normalize(np.array([7.0, 1.0], np.float32)).tolist() == [2.0, -1.0]
+    assert scale.normalize(torch.tensor([7.0, 1.0])).tolist() == [2.0, -1.0]
+
+
+def test_held_out_scores_are_those_of_the_calibration(patchcore: Detector, good: list[np.ndarray]) -> None:
+    for detector, count in ((patchcore, 12), (Detector("stfpm", size=96, epochs=1).fit(good), 4)):
+        batches = list(detector.held_out_scores(detector.images(good), "scoring"))
+        c, raw = detector.calibration, torch.cat([scores.image_score for _, scores in batches])
+        assert c is not None and len(raw) == count
+        assert len({i for indices, _ in batches for i in indices.tolist()}) == count
+        assert np.sort(c.score_scale.normalize(raw.double()).numpy()).tolist() == list(c.scores)
+
+
+def test_other_scoring_needs_no_fit_and_may_stay_uncalibrated(good: list[np.ndarray], bad: np.ndarray) -> None:
+    detector = Detector("cdo", size=64, epochs=1).fit(good)
+    rescored = detector.with_scoring(None, **(detector.settings.as_dict() | {"image_score": "top1"}))
+    assert rescored.calibration is None and rescored.n_images == 8 and rescored.fingerprint == detector.fingerprint
+    assert torch.equal(rescored.raw(bad).anomaly_map, detector.raw(bad).anomaly_map)
+    with pytest.raises(LabError, match="epochs changes more than scoring"):
+        detector.with_scoring(None, epochs=2)
 
 
 def test_conformal_rank() -> None:
@@ -86,10 +112,10 @@ def test_robust_scale() -> None:
     assert robust_scale(np.ones(9))[1] > 0
 
 
-def test_words_state_the_limit() -> None:
+def test_the_statement_names_the_limit() -> None:
     values = np.arange(20.0)
-    words = Calibration.of(np.arange(100.0), values, values, "held out of the training").words()
-    assert "20 good images" in words and "1/21 = 4.8%" in words and "\n" not in words
+    statement = Calibration.of(np.arange(100.0), values, values, "held out of the training").statement()
+    assert "20 good images" in statement and "1/21 = 4.8%" in statement and "\n" not in statement
 
 
 def test_file_comes_back_bit_for_bit(
@@ -107,8 +133,8 @@ def test_file_comes_back_bit_for_bit(
 
 def rewritten(source: Path, target: Path, **changes: object) -> Path:
     with safetensors.safe_open(source, "pt") as file:
-        told = json.loads(file.metadata()["lab"]) | changes
-    safetensors.torch.save_file(safetensors.torch.load_file(source), target, {"lab": json.dumps(told)})
+        metadata = json.loads(file.metadata()["lab"]) | changes
+    safetensors.torch.save_file(safetensors.torch.load_file(source), target, {"lab": json.dumps(metadata)})
     return target
 
 
@@ -128,6 +154,9 @@ def test_unfit_files_are_explained(patchcore: Detector, tmp_path: Path) -> None:
     other = rewritten(path, tmp_path / "other.safetensors", format=99, version="9.0")
     with pytest.raises(LabError, match=r"format 99 \(written by version 9.0\)"):
         Detector.load(other)
+    old = rewritten(path, tmp_path / "old.safetensors", format=3, version="0.1.0", count=12, key="", bits={}, packed={})
+    with pytest.raises(LabError, match=r"old.*format 3 \(written by version 0.1.0\).* reads format 4; fit it again"):
+        Detector.load(old)
     with pytest.raises(LabError, match="no method is called"):
         Detector.load(rewritten(path, tmp_path / "m.safetensors", method="oracle"))
     with pytest.raises(LabError, match="does not fit"):

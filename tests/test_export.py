@@ -46,9 +46,9 @@ def test_onnx_holds_the_scale_and_nothing_of_this_machine(onnx: Path) -> None:
     session = onnxruntime.InferenceSession(onnx)
     told, c = json.loads(session.get_modelmeta().custom_metadata_map["lab"]), detector.calibration
     assert c is not None
-    assert told["score"] == dict(zero=c.score[0], unit=c.score[1], look=c.look, bad=c.bad)
-    assert told["map"] == dict(zero=c.pixel[0], unit=c.pixel[1], bad=c.pixel_bad)
-    assert told["method"] == "patchcore" and told["size"] == 96 and told["scale"] == c.words()
+    assert told["score"] == dict(zero=c.score_scale.median, unit=c.score_scale.unit, look=c.look, bad=c.bad)
+    assert told["map"] == dict(zero=c.pixel_scale.median, unit=c.pixel_scale.unit, bad=c.pixel_bad)
+    assert told["method"] == "patchcore" and told["size"] == 96 and told["scale"] == c.statement()
     assert [tuple(found.shape) for found in session.get_outputs()] == [(1, 96, 96), (1,)]
     held = onnx.read_bytes()
     assert str(ROOT).encode() not in held and b".py" not in held

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -14,7 +16,7 @@ import torch
 from conftest import ROOT
 from pages import tiny
 
-from lab import METHODS, Detector, LabError, quantized_safetensors, ready_detectors
+from lab import METHODS, Detector, LabError, markdown, quantized_safetensors, ready_detectors
 from lab.__main__ import main
 from lab.data import samples
 from lab.method import Method
@@ -26,17 +28,18 @@ WEIGHTS = ROOT / "weights"
 PLANS = ready_detectors.plans()
 FILES = sorted(str(path.relative_to(WEIGHTS).with_suffix("")) for path in WEIGHTS.glob("*/*.safetensors"))
 EACH = pytest.mark.parametrize("name", FILES)
+EXPECTED = json.loads((ROOT / "tests/expected_scores.json").read_text())
 TINY = {"cdo": dict(size=64, epochs=2)}
 
 
 @pytest.fixture(scope="module")
 def good() -> Callable[[str], list[np.ndarray]]:
-    held: dict[str, list[np.ndarray]] = {}
+    return functools.cache(lambda category: [item.image() for item in samples.load(category).train])
 
-    def images(category: str) -> list[np.ndarray]:
-        return held.setdefault(category, [item.image() for item in samples.load(category).train])
 
-    return images
+@pytest.fixture(scope="module")
+def images_to_judge() -> Callable[[str], list[np.ndarray]]:
+    return functools.cache(lambda category: [item.image() for item in samples.load(category).test])
 
 
 @pytest.fixture
@@ -51,27 +54,26 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_method_that_trains_is_ready_with_each_component_that_it_has_on_off() -> None:
-    kinds = {samples.CATEGORIES[category].shape for category in ready_detectors.CATEGORIES}
-    assert kinds == {"object", "texture"}
+    types = {samples.CATEGORIES[category].shape for category in ready_detectors.CATEGORIES}
+    assert types == {"object", "texture"}
     for category in ready_detectors.CATEGORIES:
-        for method, kind in METHODS.items():
-            own = [p for p in PLANS.values() if (p.category, p.method) == (category, method)]
-            if not kind.trains:
-                assert not own
+        for method, method_class in METHODS.items():
+            plans = [p for p in PLANS.values() if (p.category, p.method) == (category, method)]
+            if not method_class.trains:
+                assert not plans
                 continue
-            live = kind.presets()["live"]
-            on = [row for row in kind.ablations(live) if row.endswith(" off")]
-            wanted = [live, *(kind.ablations(live)[row] for row in on)]
-            assert [p.settings for p in own] == wanted
-    assert all(any(p.method == m and not p.off for p in PLANS.values()) for m, kind in METHODS.items() if kind.trains)
+            live = method_class.presets()["live"]
+            ablations = method_class.ablations(live)
+            assert [p.settings for p in plans] == [live, *(ablations[row] for row in ablations if row.endswith(" off"))]
+    assert all(any(p.method == m and not p.off for p in PLANS.values()) for m, c in METHODS.items() if c.trains)
     assert all(any(p.method == m and p.off for p in PLANS.values()) for m in variant.taken())
     assert PLANS["cloth/rb_ae_rbam_off"].settings == METHODS["rb_ae"].Settings(rbam=False)
 
 
 def test_the_folder_is_small() -> None:
-    held = [path for path in WEIGHTS.rglob("*") if path.is_file()]
-    assert len(PLANS) + 2 <= 40 and len(held) <= 40
-    assert sum(path.stat().st_size for path in held) < 40_000_000
+    paths = [path for path in WEIGHTS.rglob("*") if path.is_file()]
+    assert len(PLANS) + 2 <= 40 and len(paths) <= 40
+    assert sum(path.stat().st_size for path in paths) < 40_000_000
 
 
 # --- the files --------------------------------------------------------------------------------------------------------
@@ -81,10 +83,17 @@ def test_they_are_those_of_the_plan_and_the_readme() -> None:
     """A file that is stale, too many or missing: `make weights` makes those that the plan asks for."""
     assert [name for name in FILES if name not in PLANS] == []
     assert [name for name in FILES if not ready_detectors.is_current(name, WEIGHTS)] == []
-    assert (
-        ready_detectors.README_MARKS[0] + ready_detectors.readme_table(WEIGHTS) + ready_detectors.README_MARKS[1]
-        in (WEIGHTS / "README.md").read_text()
-    )
+    table = markdown.marked(ready_detectors.README_MARK, ready_detectors.readme_table(WEIGHTS))
+    assert table in (WEIGHTS / "README.md").read_text()
+
+
+@EACH
+def test_its_scores_are_those_of_version_0_1(name: str, images_to_judge: Callable) -> None:
+    """Raw image scores, to 0.001 of their range: expected_scores.json says of which images."""
+    detector, expected = Detector.load(WEIGHTS / f"{name}.safetensors"), EXPECTED["detectors"][name]
+    images = images_to_judge(PLANS[name].category)
+    scores = [float(detector.raw(images[index]).image_score) for index in EXPECTED["images"]]
+    assert scores == pytest.approx(expected["scores"], rel=0, abs=ready_detectors.MAX_SHIFT * expected["range"])
 
 
 @EACH
@@ -100,7 +109,7 @@ def test_it_is_what_the_page_asks_for(
     again = found.with_scoring(good(plan.category))
     assert again.fingerprint == found.fingerprint and again.calibration
     assert again.calibration.scores == pytest.approx(found.calibration.scores, rel=1e-3, abs=1e-2)
-    assert again.calibration.pixel == pytest.approx(found.calibration.pixel, rel=1e-3)
+    assert again.calibration.pixel_scale == pytest.approx(found.calibration.pixel_scale, rel=1e-3)
     assert not list(tmp_path.iterdir())
 
 
@@ -121,7 +130,7 @@ def test_taken_apart_without_a_fit(category: str, method: str, tmp_path: Path, m
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", [m for m, kind in METHODS.items() if kind.trains])
+@pytest.mark.parametrize("method", [m for m, method_class in METHODS.items() if method_class.trains])
 def test_a_new_fit_gives_the_same(method: str, tmp_path: Path) -> None:
     """Bit for bit on the machine that made it; elsewhere sums have another order, and training carries that on."""
     name = f"{ready_detectors.CATEGORIES[0]}/{method}"
@@ -141,23 +150,23 @@ def test_a_new_fit_gives_the_same(method: str, tmp_path: Path) -> None:
 
 def test_made_found_and_passed_over(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny(monkeypatch, TINY)
-    learned: list[Detector] = []
-    packed = Detector.packed
-    monkeypatch.setattr(Detector, "packed", lambda self, *told: learned.append(self) or packed(self, *told))
+    fitted: list[Detector] = []
+    quantized = Detector.quantized
+    monkeypatch.setattr(Detector, "quantized", lambda self, *args: fitted.append(self) or quantized(self, *args))
     path = ready_detectors.build("washer/cdo", elsewhere)
     assert path == elsewhere / "washer/cdo.safetensors" and ready_detectors.is_current("washer/cdo", elsewhere)
-    made, plan = Detector.load(path), ready_detectors.plans()["washer/cdo"]
-    assert made.key == plan.key
-    assert set(made.bits) == set(quantized_safetensors.parts(made.method.state())) and set(made.bits.values()) <= set(
-        ready_detectors.BITS
-    )
-    most = max(made.bits.values())
-    assert re.match(rf"(\d+ to )?{most} bits a value", made.method.notes[ready_detectors.QUANTIZATION_NOTE])
+    built, plan = Detector.load(path), ready_detectors.plans()["washer/cdo"]
+    assert built.request_key == plan.request_key
+    bits = built.quantization_bits
+    assert set(bits) == set(quantized_safetensors.parts(built.method.state()))
+    assert set(bits.values()) <= set(ready_detectors.BITS)
+    note = built.method.notes[ready_detectors.QUANTIZATION_NOTE]
+    assert re.match(rf"(\d+ to )?{max(bits.values())} bits a value", note)
     test = [item.image() for item in samples.load("washer").test[::7]]
-    assert (
-        ready_detectors.largest_shift([learned[0].raw(p) for p in test], [made.raw(p) for p in test])
-        < 3 * ready_detectors.MAX_SHIFT
+    shift = ready_detectors.largest_shift(
+        [fitted[0].raw(image) for image in test], [built.raw(image) for image in test]
     )
+    assert shift < 3 * ready_detectors.MAX_SHIFT
 
     place, service = ("samples", "washer"), DetectorService(folder=elsewhere / "cache")
     assert service.ready(place, "cdo") and not service.ready(place, "cdo?oom=0")
@@ -165,7 +174,7 @@ def test_made_found_and_passed_over(elsewhere: Path, monkeypatch: pytest.MonkeyP
     # what only scores is made of it, without a fit
     monkeypatch.setattr(Method, "fit", lambda *_, **__: pytest.fail("it was fitted"))
     rescored = service.detector(place, "cdo?image_score=top1")
-    assert rescored.calibration != made.calibration and rescored.settings.image_score == "top1"  # type: ignore[attr-defined]
+    assert rescored.calibration != built.calibration and rescored.settings.image_score == "top1"  # type: ignore[attr-defined]
 
     for changed in (
         lambda patch: patch.setattr(METHODS["cdo"], "algorithm_version", 2),
@@ -202,31 +211,28 @@ def test_moved_by_hand() -> None:
 
 def test_a_part_has_no_more_bits_than_its_scores_need(monkeypatch: pytest.MonkeyPatch) -> None:
     """Made so that rounding a part to n bits moves the scores by 2^-n of their range, and parts add up."""
-    learned = Detector("autoencoder", size=64)
-    learned.method.build()
-    parts = quantized_safetensors.parts(learned.method.state())
+    fitted = Detector("autoencoder", size=64)
+    fitted.method.build()
+    parts = quantized_safetensors.parts(fitted.method.state())
     assert len(parts) > 1
-    asked: list[dict[str, int]] = []
+    tried: list[dict[str, int]] = []
 
-    def rounded(tensors: Any, bits: dict[str, int], near: Any) -> Any:
-        asked.append(bits)
+    def quantize(tensors: Any, bits: dict[str, int], initial: Any) -> Any:
+        tried.append(bits)
         return tensors
 
-    monkeypatch.setattr(quantized_safetensors, "quantize", rounded)
+    monkeypatch.setattr(quantized_safetensors, "quantize", quantize)
     monkeypatch.setattr(
-        ready_detectors, "largest_shift", lambda *_: sum(2.0**-n for n in asked[-1].values()) if asked else 0.0
+        ready_detectors, "largest_shift", lambda *_: sum(2.0**-n for n in tried[-1].values()) if tried else 0.0
     )
     monkeypatch.setattr(ready_detectors, "MAX_SHIFT", len(parts) * 2.0**-10 + 2.0**-11)
-    bits, shift = ready_detectors.fewest_bits(learned, [np.zeros((64, 64, 3), np.uint8)])
+    black = [np.zeros((64, 64, 3), np.uint8)]
+    bits, shift = ready_detectors.fewest_bits(fitted, black)
     assert bits == dict.fromkeys(parts, 10) and shift == len(parts) * 2.0**-10
-    monkeypatch.setattr(
-        ready_detectors, "MAX_SHIFT", (len(parts) + 1) * 2.0**-10
-    )  # the first can be had in one bit less
-    assert ready_detectors.fewest_bits(learned, [np.zeros((64, 64, 3), np.uint8)])[0] == dict.fromkeys(parts, 10) | {
-        parts[0]: 9
-    }
+    monkeypatch.setattr(ready_detectors, "MAX_SHIFT", (len(parts) + 1) * 2.0**-10)  # the first needs one bit less
+    assert ready_detectors.fewest_bits(fitted, black)[0] == dict.fromkeys(parts, 10) | {parts[0]: 9}
     monkeypatch.setattr(ready_detectors, "MAX_SHIFT", 2.0**-17)
-    assert ready_detectors.fewest_bits(learned, [np.zeros((64, 64, 3), np.uint8)]) == ({}, 0.0)
+    assert ready_detectors.fewest_bits(fitted, black) == ({}, 0.0)
 
 
 def test_the_command(elsewhere: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,20 +244,17 @@ def test_the_command(elsewhere: Path, capsys: pytest.CaptureFixture, monkeypatch
         "build_all",
         lambda names, folder, jobs: [ready_detectors.build(name, folder) for name in names],
     )
-    (elsewhere / "README.md").write_text("# Weights\n" + "".join(ready_detectors.README_MARKS) + "end\n")
+    (elsewhere / "README.md").write_text(f"# Weights\n{markdown.marked(ready_detectors.README_MARK, '')}\nend\n")
     assert main(["weights", "-o", str(elsewhere)]) == 0 and "1 of 1 made" in capsys.readouterr().out
     file = elsewhere / "washer/cdo.safetensors"
     first = file.read_bytes()
-    assert (
-        f"| `washer/cdo` | CDO | {ready_detectors._span(quantized_safetensors.read_metadata(file)['bits'])} |"
-        in (elsewhere / "README.md").read_text()
-    )
+    bits = ready_detectors._bits_range(quantized_safetensors.read_metadata(file)["quantization_bits"])
+    assert f"| `washer/cdo` | CDO | {bits} |" in (elsewhere / "README.md").read_text()
     assert main(["weights", "-o", str(elsewhere)]) == 0 and "0 of 1 made" in capsys.readouterr().out
     assert main(["weights", "-o", str(elsewhere), "washer/cdo"]) == 0 and file.read_bytes() == first
-    assert (elsewhere / "README.md").read_text().endswith(ready_detectors.README_MARKS[1] + "end\n")
+    assert (elsewhere / "README.md").read_text().endswith("<!-- /ready -->\nend\n")
     assert main(["weights", "-o", str(elsewhere), "washer/magic"]) == 2 and "washer/magic" in capsys.readouterr().err
-    assert ready_detectors.resolve("washer/cdo") == file and ready_detectors.resolve("washer/none") == Path(
-        "washer/none"
-    )
+    assert ready_detectors.resolve("washer/cdo") == file
+    assert ready_detectors.resolve("washer/none") == Path("washer/none")
     with pytest.raises(LabError, match="no file washer/none"):
         Detector.load(ready_detectors.resolve("washer/none"))

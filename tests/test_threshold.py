@@ -15,7 +15,7 @@ from pages import PLACE, Visit, serve, small
 from PIL import Image
 
 from lab import metrics, plots
-from lab.calibration import MARKED_RATES, Calibration, conformal_threshold, images_needed
+from lab.calibration import MARKED_RATES, Calibration, Scale, conformal_threshold, images_needed
 from lab.detector import Detector, Finding
 from lab.ui.comparison import Page
 from lab.ui.detector_service import ordered_test_items
@@ -44,17 +44,18 @@ def unpacked(text: str) -> np.ndarray:
 
 def test_a_threshold_on_images_names_one_on_heat() -> None:
     """Four good images with scores 0 2 4 8 and hottest pixels 1 2 3 7; a raw step is 2 σ of pixels, 1 σ of scores."""
-    c = Calibration("", (0.0, 1.0), (0.0, 2.0), (0.0, 2.0, 4.0, 8.0), (1.0, 2.0, 3.0, 7.0), 4.0, 8.0, 7.0, 0.5)
+    c = Calibration("", Scale(0.0, 1.0), Scale(0.0, 2.0), (0.0, 2.0, 4.0, 8.0), (1.0, 2.0, 3.0, 7.0), 4.0, 8.0, 7.0, 0.5)
     known = {0: 1, 1: 1.5, 4: 3, 6: 5, 8: 7, 9: 9, 10.5: 12, -1: -1}
     assert {score: c.pixel_threshold_at(score) for score in known} == pytest.approx(known)
-    ties = Calibration("", (0.0, 1.0), (0.0, 1.0), (1.0, 1.0, 2.0), (3.0, 5.0, 6.0), 1.0, 2.0, 6.0, 0.5)
+    ties = Calibration("", Scale(0.0, 1.0), Scale(0.0, 1.0), (1.0, 1.0, 2.0), (3.0, 5.0, 6.0), 1.0, 2.0, 6.0, 0.5)
     assert ties.pixel_threshold_at(1) == 5
 
 
 def test_where_a_image_scores_as_its_hottest_pixel_an_alarm_has_a_mark() -> None:
     c = calibration()  # scores and hottest pixels are the same raw numbers
     for raw in np.linspace(-5, 40, 30):
-        score, anomaly_map = (raw - c.score[0]) / c.score[1], (raw - c.pixel[0]) / c.pixel[1]
+        score = (raw - c.score_scale.median) / c.score_scale.unit
+        anomaly_map = (raw - c.pixel_scale.median) / c.pixel_scale.unit
         assert c.pixel_threshold_at(score) == pytest.approx(anomaly_map)
     assert c.pixel_threshold_at(c.bad) == c.pixel_bad
 
@@ -65,7 +66,7 @@ def test_the_detectors_own_mask_is_a_level(n: int) -> None:
     anomaly_map = np.random.default_rng(n).uniform(0, 3 * c.pixel_bad, (64, 64)).astype(np.float32)
     sent = plots.to_levels(anomaly_map, top(c)) >= level(c, c.bad)
     assert np.array_equal(sent, anomaly_map > np.float64(c.pixel_bad)) and 0 < sent.mean() < 1
-    assert top(c) >= c.span[1] and c.pixel_threshold_at(scale_payload(c)["most"]) >= top(c) * (1 - 1e-9)
+    assert top(c) >= c.color_span[1] and c.pixel_threshold_at(scale_payload(c)["most"]) >= top(c) * (1 - 1e-9)
 
 
 def test_levels_end_with_the_scale() -> None:

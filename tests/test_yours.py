@@ -46,15 +46,15 @@ def looks(images: list[np.ndarray]) -> list[data_check.ImageSummary]:
 
 
 def kinds(hints: list[data_check.Hint]) -> list[tuple[str, tuple[int, ...]]]:
-    return [(hint.kind, hint.images) for hint in hints]
+    return [(hint.code, hint.images) for hint in hints]
 
 
 # --- the data check ---------------------------------------------------------------------------------------------------
 
 
 def test_too_few_images_are_said_with_what_they_can_promise() -> None:
-    assert "add at least 2 more" in data_check.too_few(4)[0].words
-    assert "1/10 = 10%" in data_check.too_few(9)[0].words and data_check.too_few(20) == []
+    assert "add at least 2 more" in data_check.too_few(4)[0].message
+    assert "1/10 = 10%" in data_check.too_few(9)[0].message and data_check.too_few(20) == []
 
 
 def test_a_copy_is_found_even_when_saved_anew(good: list[np.ndarray]) -> None:
@@ -69,12 +69,12 @@ def test_a_copy_is_found_even_when_saved_anew(good: list[np.ndarray]) -> None:
 def test_odd_light_shape_and_drift_are_named(good: list[np.ndarray]) -> None:
     bright = (good[3].astype(float) * 1.41).clip(0, 255).astype(np.uint8)
     (hint,) = data_check.exposure(looks([*good[:3], bright, *good[4:]]))
-    assert hint.images == (3,) and "p3 is 4" in hint.words and "brighter than the rest of your 12" in hint.words
+    assert hint.images == (3,) and "p3 is 4" in hint.message and "brighter than the rest of your 12" in hint.message
     wide = np.concatenate([good[0], good[1]], 1)
     (hint,) = data_check.sizes(looks([*good, wide]))
-    assert hint.images == (12,) and "12 of your 13 good images are 96 x 96" in hint.words
+    assert hint.images == (12,) and "12 of your 13 good images are 96 x 96" in hint.message
     fading = [(p.astype(float) * (1 - 0.02 * i)).astype(np.uint8) for i, p in enumerate(good)]
-    assert "darker: the last third by 16%" in data_check.drift(looks(fading))[0].words
+    assert "darker: the last third by 16%" in data_check.drift(looks(fading))[0].message
     assert data_check.exposure(looks(good)) + data_check.sizes(looks(good)) + data_check.drift(looks(good)) == []
 
 
@@ -86,7 +86,7 @@ def test_a_spoilt_image_among_the_good_is_pointed_out(good: list[np.ndarray], ba
 def test_objects_that_lie_differently_are_offered_imm() -> None:
     washers = samples.load("washer")
     turned = [item.image() for item in unaligned(washers, 30).train[:8]]
-    assert "IMM" in data_check.unaligned(looks(turned))[0].words
+    assert "IMM" in data_check.unaligned(looks(turned))[0].message
     assert data_check.unaligned(looks([item.image() for item in washers.train[:8]])) == []
     cloth = [item.image() for item in samples.load("cloth").train[:6]]
     assert data_check.unaligned(looks(cloth)) == []  # a texture has no pose
@@ -95,7 +95,7 @@ def test_objects_that_lie_differently_are_offered_imm() -> None:
 # --- marks and trials -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", synthetic_defects.KINDS)
+@pytest.mark.parametrize("kind", synthetic_defects.DEFECT_TYPES)
 def test_a_mark_changes_its_spot_and_nothing_else(kind: str) -> None:
     image = stripes(1)
     made = synthetic_defects.draw_defect(kind, image, 40, 60, 20)
@@ -114,7 +114,7 @@ def test_good_images_are_judged_without_what_was_learned_from_them(good: list[np
 
 def test_a_ranking_without_bad_images_uses_marks_on_unseen_ones(good: list[np.ndarray]) -> None:
     result = ranking.evaluate_on_synthetic_defects(Detector("padim", size=64).fit(good), good, 1.0)
-    assert (result.good, result.bad, result.made) == (4, 12, True) and result.interval is not None
+    assert (result.n_good, result.n_bad, result.synthetic) == (4, 12, True) and result.interval is not None
     with pytest.raises(LabError, match="too few to rank"):
         ranking.evaluate_on_synthetic_defects(Detector("padim", size=64).fit(good[:8]), good[:8], 1.0)
 
@@ -201,7 +201,7 @@ def test_a_false_alarm_is_learned_and_taken_back(folder: Path) -> None:
     assert [j.role for j in before.judged] == ["bad"] * 3 + ["new"] + ["good"] * 12
     assert before.result.auroc == 1.0 and before.result.interval is not None
     words = made.false_alarm("new-0.png", no_report)
-    assert "one of 13 good images" in words and made.fitted["padim"].detector.count == 13
+    assert "one of 13 good images" in words and made.fitted["padim"].detector.n_images == 13
     assert "new-0.png is to judge again" in made.undo() and made.fitted["padim"] is before
     with pytest.raises(LabError, match="among the good images already"):
         made.false_alarm("good-1.png", no_report)
@@ -336,7 +336,7 @@ def test_a_hint_is_about_the_images_that_were_checked(folder: Path) -> None:
     made = visit(folder)
     made.take([str(folder / "good-3.png")], "good")
     made.look(no_report)
-    (hint,) = [hint for hint in made.hints if hint.kind == "twice"]
+    (hint,) = [hint for hint in made.hints if hint.code == "twice"]
     made.hints = [hint]
     made.leave_out(["good-0.png"])  # all numbers move by one
     assert '["good-3.png (2)"]' in html.unescape(views.given(made))
@@ -460,11 +460,11 @@ def test_a_settled_hint_does_not_come_back(folder: Path) -> None:
     made = visit(folder)
     made.take([str(folder / "good-3.png")], "good")
     made.look(no_report)
-    (hint,) = [hint for hint in made.hints if hint.kind == "twice"]
+    (hint,) = [hint for hint in made.hints if hint.code == "twice"]
     assert hint.images == (12,) and "Leave it out" in views.given(made)
-    made.keep(hint.words)
+    made.keep(hint.message)
     made.look(no_report)
-    assert "twice" not in [hint.kind for hint in made.hints]
+    assert "twice" not in [hint.code for hint in made.hints]
     made.leave_out(["good-3.png (2)"])
     assert len(made.uploads.of("good")) == 12 and made.checked != made.uploads.of("good", "bad", "new")
     made.close()

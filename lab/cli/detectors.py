@@ -63,9 +63,9 @@ def fit(args: Arguments) -> None:
     resume = Path(args.resume) if args.resume else None
     with ProgressBar(args.method) as bar:
         detector.fit((item.image() for item in dataset.train), seed=args.seed, report=bar, resume=resume)
-    print(f"{detector.save(args.output)}: {detector.method.title} fitted on {detector.count} images")
+    print(f"{detector.save(args.output)}: {detector.method.title} fitted on {detector.n_images} images")
     assert detector.calibration is not None
-    print(detector.calibration.words())
+    print(detector.calibration.statement())
     for name, note in detector.method.notes.items():
         print(f"{name}: {note}")
 
@@ -74,7 +74,7 @@ def detect(args: Arguments) -> int:
     detector = Detector.load(ready_detectors.resolve(args.detector))
     calibration = detector.calibration
     assert calibration is not None
-    low, high = calibration.span
+    low, high = calibration.color_span
     folder = Path(args.output)
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, object]] = []
@@ -96,7 +96,7 @@ def detect(args: Arguments) -> int:
         share = float(finding.mask.mean())
         rows.append(dict(image=str(path), score=finding.score, verdict=finding.verdict, marked=share, file=stem))
         print(f"{path}  {finding.verdict}  {finding.score:.2f} σ  {share:.2%} of the surface marked")
-    scale = calibration.words()
+    scale = calibration.statement()
     results = dict(detector=str(args.detector), scale=scale, origin=detector.origin, images=rows)
     (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     with open(folder / "results.csv", "w", newline="", encoding="utf-8") as file:

@@ -89,9 +89,9 @@ def export_metadata(detector: Detector) -> dict[str, Any]:
         raise LabError("a detector that is not calibrated cannot be exported; fit it without folds=0")
     return dict(
         version=__version__, method=detector.id, settings=detector.settings.as_dict(), size=detector.settings.size,
-        map=dict(zero=c.pixel[0], unit=c.pixel[1], bad=c.pixel_bad),
-        score=dict(zero=c.score[0], unit=c.score[1], look=c.look, bad=c.bad),
-        scale=c.words(), backbone=detector.weights(), origin=detector.origin, fingerprint=detector.fingerprint,
+        map=dict(zero=c.pixel_scale.median, unit=c.pixel_scale.unit, bad=c.pixel_bad),
+        score=dict(zero=c.score_scale.median, unit=c.score_scale.unit, look=c.look, bad=c.bad),
+        scale=c.statement(), backbone=detector.weights(), origin=detector.origin, fingerprint=detector.fingerprint,
     )  # fmt: skip
 
 
@@ -187,9 +187,9 @@ def parity(detector: Detector, graph: Graph, run: Runner, images: Iterable[np.nd
             [np.asarray(found, np.float64) for found in answer(small)] for answer in (graph, run)
         )
         apart = float(abs(other - own)[0])
-        scores.append(apart / max(abs(own[0]), c.score[1]))
-        sigmas.append(apart / c.score[1])
-        fields.append(float(abs(other_map - own_map).max() / max(abs(own_map).max(), c.pixel[1])))
-        verdicts = [c.verdict((float(value[0]) - c.score[0]) / c.score[1]) for value in (own, other)]
+        scores.append(apart / max(abs(own[0]), c.score_scale.unit))
+        sigmas.append(apart / c.score_scale.unit)
+        fields.append(float(abs(other_map - own_map).max() / max(abs(own_map).max(), c.pixel_scale.unit)))
+        verdicts = [c.verdict(c.score_scale.normalize(float(value[0]))) for value in (own, other)]
         changed += verdicts[0] != verdicts[1]
     return Parity(len(scores), max(scores), max(sigmas), max(fields), changed) if scores else None

@@ -51,14 +51,14 @@ labelled pixel.
 from lab import Detector, image_files
 detector = Detector.from_hub("{repository}")
 finding = detector.detect(image_files.read("part.jpg"))
-print(finding.verdict, finding.score, finding.scale)
+print(finding.verdict, finding.score, finding.statement)
 ```
 
 `finding.anomaly_map` is in σ of good surface, `finding.mask` is True where it exceeds its threshold.
 
 ## Data and licence
 
-Learned from {detector.count} good images: {images}. SHA-256 of all images given: `{detector.fingerprint}`.
+Learned from {detector.n_images} good images: {images}. SHA-256 of all images given: `{detector.fingerprint}`.
 
 **Licence of the images: {licence}**{terms}. The file is made from them, so treat it as bound by the same terms.
 
@@ -73,11 +73,11 @@ Learned from {detector.count} good images: {images}. SHA-256 of all images given
 
 ## Calibration
 
-{calibration.words()}
+{calibration.statement()}
 
 | | |
 |---|---|
-| good images not learned from | {n} ({calibration.how}) |
+| good images not learned from | {n} ({calibration.hold_out}) |
 | bad above | {calibration.bad:.2f} σ, promised false alarms at most {calibration.promise(calibration.bad):.1%} |
 | look above | {calibration.look:.2f} σ, promised bad or look at most {calibration.promise(calibration.look):.1%} |
 | smallest rate that {n} images can promise | 1/({n}+1) = {1 / (n + 1):.1%} |

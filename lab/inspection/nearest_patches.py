@@ -1,6 +1,6 @@
-"""Why a spot is hot: the normal patches nearest to it, from which image, how far, and how unusual that distance is.
+"""Why a spot is anomalous: the nearest normal patches, the image each is from, and how unusual their distance is.
 
-They are looked up in PatchCore's memory bank, whose rows know where they came from. Other methods judge otherwise.
+They are looked up in PatchCore's memory bank, whose rows state where they are from. Other methods work differently.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .. import image_files
 from ..detector import Detector
 from ..device import device
 from ..errors import LabError
-from ..image_stack import ImageStack, batches
+from ..image_stack import batches
 from ..methods.patchcore import PatchCore
 from ..parts import features, memory_bank
 
@@ -23,7 +23,7 @@ POOL = 400  # bank rows among which the nearest of each image are looked for
 
 
 class NearestPatch(NamedTuple):
-    """A normal patch: number of its good image, its centre in shares of width and height, distance of features."""
+    """A normal patch: index of its good image, its centre in shares of width and height, distance of features."""
 
     image: int
     x: float
@@ -34,40 +34,41 @@ class NearestPatch(NamedTuple):
 def nearest_patches(
     detector: Detector, image: np.ndarray, x: float, y: float, *, own: int | None = None, count: int = 4
 ) -> list[NearestPatch]:
-    """The nearest patch of each of the `count` nearest good images to the spot (x, y) of uint8 (H, W, 3), shares of
-    width and height; nearest first. `own`: its number where it is one of them, which then does not count.
+    """The nearest patch in each of the `count` nearest good images to the spot (x, y), nearest first.
 
+    image   uint8 (H, W, 3); x and y are shares of its width and height
+    own     index of the image among the good ones, where it is one of them: its own patches are left out
     Raises LabError for another method than PatchCore on whole images.
     """
-    method = _bank(detector)
-    small = torch.from_numpy(image_files.resize(image, detector.settings.size)).permute(2, 0, 1)[None].float() / 255
+    method = _patchcore(detector)
+    resized = torch.from_numpy(image_files.resize(image, detector.settings.size)).permute(2, 0, 1)[None].float() / 255
     with torch.no_grad():
-        fused = features.fuse(method.backbone(small.to(device())))[0]  # (C, h, w)
+        fused = features.fuse(method.backbone(resized.to(device())))[0]  # (C, h, w)
     height, width = fused.shape[1:]
-    row, column = (min(int(at * many), many - 1) for at, many in ((y, height), (x, width)))
-    m = fused[:, row, column]
-    found: dict[int, NearestPatch] = {}
-    for i in memory_bank.nearest_index(m[None], method.bank, POOL)[0].tolist():
+    row, column = min(int(y * height), height - 1), min(int(x * width), width - 1)
+    patch = fused[:, row, column]
+    nearest: dict[int, NearestPatch] = {}
+    for i in memory_bank.nearest_index(patch[None], method.bank, POOL)[0].tolist():
         down, right = divmod(int(method.place[i]), width)
-        distance = float(torch.linalg.vector_norm(method.bank[i] - m))
-        near = NearestPatch(int(method.owner[i]), (right + 0.5) / width, (down + 0.5) / height, distance)
-        if near.image != own:
-            found.setdefault(near.image, near)
-        if len(found) == count:
+        distance = float(torch.linalg.vector_norm(method.bank[i] - patch))
+        owner = int(method.owner[i])
+        if owner != own:
+            nearest.setdefault(owner, NearestPatch(owner, (right + 0.5) / width, (down + 0.5) / height, distance))
+        if len(nearest) == count:
             break
-    return list(found.values())
+    return list(nearest.values())
 
 
 @torch.no_grad()
 def normal_distances(detector: Detector, good: Sequence[np.ndarray]) -> np.ndarray:
     """Distances, ascending, of every second patch of the images it was fitted on to the nearest one of the others."""
-    method, given = _bank(detector), detector.images(good)
-    found = []
-    for part in batches(len(given), 8):
-        rows = features.fuse(features.pyramids(method.backbone, ImageStack(given.held), part))[..., ::2, ::2]
-        own = part.repeat_interleave(rows[0, 0].numel()).to(rows.device)
-        found.append(memory_bank.nearest(features.rows_of(rows), method.bank, own=(own, method.owner)))
-    return torch.cat(found).sort(0).values[:, 0].cpu().numpy()
+    method, images = _patchcore(detector), detector.images(good)
+    distances = []
+    for batch in batches(len(images), 8):
+        rows = features.fuse(features.pyramids(method.backbone, images, batch))[..., ::2, ::2]
+        owner = batch.repeat_interleave(rows[0, 0].numel()).to(rows.device)
+        distances.append(memory_bank.nearest(features.rows_of(rows), method.bank, own=(owner, method.owner)))
+    return torch.cat(distances).sort(0).values[:, 0].cpu().numpy()
 
 
 def describe_distance(distance: float, others: np.ndarray) -> str:
@@ -80,7 +81,7 @@ def describe_distance(distance: float, others: np.ndarray) -> str:
     return f"nothing unusual: {farther / n:.0%} of good patches are as far from the other images"
 
 
-def _bank(detector: Detector) -> PatchCore:
+def _patchcore(detector: Detector) -> PatchCore:
     method = detector.method
     if not isinstance(method, PatchCore) or method.settings.crop:
         raise LabError("only PatchCore on whole images remembers where its patches came from; choose PatchCore")

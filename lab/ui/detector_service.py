@@ -103,11 +103,11 @@ class DetectorService:
         return preset_settings(name, "live", ({"backbone": self.backbone} if self.backbone else {}) | changes)
 
     def key(self, place: Place, method: str, report: Report = no_report) -> str:
-        """What the detector is known by, on the shelf, on disk and among the ready ones: see `ready.key`."""
+        """What the detector is known by, on the shelf, on disk and among the ready ones: see `ready_detectors.request_key`."""
         if place not in self.prints:
             self.prints[place] = ready_detectors.training_fingerprint(self.dataset(place), report)
         settings = variant.kind(method).Settings(**self.settings(method))
-        return ready_detectors.key(method.partition("?")[0], settings, self.prints[place], self.seed)
+        return ready_detectors.request_key(method.partition("?")[0], settings, self.prints[place], self.seed)
 
     def ready(self, place: Place, method: str, report: Report = no_report) -> Detector | None:
         """The detector when it needs no fit: from memory, else from its file, fitted here or made ready beforehand."""
@@ -159,7 +159,7 @@ class DetectorService:
                     detector = self.fitting[key] = Detector(method.partition("?")[0], **self.settings(method))
                     detector = gpu.fit(detector, good(), self.seed, later)
                     detector.origin = dataset.origin
-                detector.key = key
+                detector.request_key = key
                 self._store(detector, self.folder / f"{key}.safetensors")
                 return self.detectors.put(key, detector)
             finally:

@@ -449,7 +449,7 @@ assert factors[follow.argmin()] == 0 and torch.allclose(follow[100], 2 * follow[
 # %% [markdown]
 # ### Exercise 3
 #
-# $K$ changes the score only, so no new training is needed: `detector.rescored(good, neighbours=9)`. Can a larger $K$
+# $K$ changes the score only, so no new training is needed: `detector.with_scoring(good, neighbours=9)`. Can a larger $K$
 # lower the score of any patch? Compare the raw maps of one image for $K = 1, 3, 9$, and the margins.
 
 # %%

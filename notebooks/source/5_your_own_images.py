@@ -81,7 +81,7 @@ def hints(images):
 
 found = hints(good)
 for hint in found:
-    print(f"[{hint.kind}] {hint.words}\n")
+    print(f"[{hint.code}] {hint.message}\n")
 
 # %% [markdown]
 # Look at what it names, agree or not, and leave out what does not belong. What it misses your eye has to find.
@@ -93,7 +93,7 @@ added = set(spoilt)
 print("found by the check:", ", ".join(sorted(out & added)) or "none")
 print("left to the eye:", ", ".join(sorted(added - out)) or "none")
 good = {name: image for name, image in good.items() if name not in out | added}
-print("left:", len(good), "good images; hints now:", ", ".join(hint.kind for hint in hints(good)) or "none")
+print("left:", len(good), "good images; hints now:", ", ".join(hint.code for hint in hints(good)) or "none")
 
 # %% [markdown]
 # ## Verdicts
@@ -129,7 +129,7 @@ code(calibration.conformal_threshold)
 
 # %%
 c = detector.calibration
-print(c.words(), "\n")
+print(c.statement(), "\n")
 print(
     "by hand: scores 1, 2, 3, 4 and alpha 0.2 give k = 5 * 0.8 = 4:", calibration.conformal_threshold([1, 2, 3, 4], 0.2)
 )

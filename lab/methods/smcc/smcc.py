@@ -134,7 +134,7 @@ class SMCC(Method):
         trained = s.trainable if s.l_c or s.l_o else ""
         self.embedding = Embedding(self.backbone, s.projection if thin else width, trained)
 
-    def near(self) -> dict[str, Tensor]:
+    def initial_tensors(self) -> dict[str, Tensor]:
         s = self.settings
         if s.trainable != "backbone" or not (s.l_c or s.l_o):
             return {}

@@ -66,7 +66,7 @@ def scale_payload(c: Calibration) -> dict[str, Any]:
     marks      per rate of RATES: threshold (None: too few images), and how many images it needs
     bend, least, most   the axis of scores, asinh(σ / bend) from least to most, where the scale of heat ends
     """
-    low, high = c.span
+    low, high = c.color_span
     (scores, anomaly_maps), q = c.knots, top(c)
     return {
         "top": q,
@@ -76,7 +76,7 @@ def scale_payload(c: Calibration) -> dict[str, Any]:
         "bad": c.bad,
         "aim": BAD_RATE,
         "good": list(c.scores),
-        "how": c.how,
+        "how": c.hold_out,
         "knots": [scores, anomaly_maps],
         "marks": [
             {"rate": rate, "at": conformal_threshold(c.scores, rate), "needs": images_needed(rate)}
@@ -103,7 +103,7 @@ def shown_image(pixels: np.ndarray, mask: np.ndarray | None, told: str) -> dict[
 
 def top(c: Calibration) -> float:
     """The heat in σ at level 255. The detector's own threshold on heat begins a level, so that its mask is exact."""
-    high = c.span[1]
+    high = c.color_span[1]
     own = min(OWN, int(255 * c.pixel_bad / high))
     return 255 * c.pixel_bad / own if own > 0 else high
 

@@ -150,7 +150,7 @@ class Answers:
             raise LabError("Get answers first, then choose the image that is a false alarm.")
         if one.role == "good":
             raise LabError(f"{name} is among the good images already.")
-        made = self._fit(self.method, report, rank=self.fitted[self.method].result.made, learn=name)
+        made = self._fit(self.method, report, rank=self.fitted[self.method].result.synthetic, learn=name)
         self.past.append(Past(name, one.role, dict(self.fitted)))
         one.role, self.fitted = "good", {self.method: made}
         self._hold(self.method, made)

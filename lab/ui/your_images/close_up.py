@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import LabError
 from ...inspection import nearest_patches, ranking
-from ...inspection.synthetic_defects import KINDS
+from ...inspection.synthetic_defects import DEFECT_TYPES
 from ...methods import METHODS
 from ...progress import Report
 from ..html import image_data
@@ -48,8 +48,8 @@ def explained(own: Own, x: float, y: float, report: Report) -> str:
 
 def tried(own: Own, kind: str, x: float, y: float, report: Report) -> str:
     """A growing mark at a spot of the image shown, or of the first good one where that is not good."""
-    if kind not in KINDS:
-        raise LabError(f"there is no mark {kind!r}; choose one of {', '.join(KINDS)}")
+    if kind not in DEFECT_TYPES:
+        raise LabError(f"there is no mark {kind!r}; choose one of {', '.join(DEFECT_TYPES)}")
     chosen = own.uploads.held[own.at]
     chosen = chosen if chosen.role == "good" else own.uploads.of("good")[0]
     image = chosen.pixels()

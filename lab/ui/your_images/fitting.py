@@ -87,7 +87,7 @@ def fitted(
         took = time.monotonic() - began
     c = detector.calibration
     assert c is not None
-    low, high = c.span
+    low, high = c.color_span
     rows = tuple(
         Judged(
             one.name, one.role, found.score, found.verdict, float(found.mask.mean()), plots.peak_location(found.anomaly_map),

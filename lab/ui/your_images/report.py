@@ -73,8 +73,8 @@ def ranking_table(results: Sequence[ranking.RankingResult]) -> tuple[list[str], 
         low, high = r.interval or (None, None)
         told = "–" if r.auroc is None else f"{r.auroc:.2f}" + (f" ({low:.2f}–{high:.2f})" if r.interval else "")
         rows.append([
-            METHODS[r.method].title, told, f"{r.missed} of {r.bad}" if r.bad else "–",
-            f"{r.false_alarms} of {r.good}", duration(r.seconds),
+            METHODS[r.method].title, told, f"{r.missed} of {r.n_bad}" if r.n_bad else "–",
+            f"{r.false_alarms} of {r.n_good}", duration(r.seconds),
         ])  # fmt: skip
     return head, rows
 
@@ -83,7 +83,7 @@ def ranked_by(results: Sequence[ranking.RankingResult]) -> str:
     """What the ranking rests on, and what it is worth."""
     if not any(r.auroc is not None for r in results):
         return ""
-    if any(r.made for r in results):
+    if any(r.synthetic for r in results):
         return (
             "You gave no bad images, so methods are ranked by how well each tells good images it has not seen from "
             "the same with a scratch, a blurred or a painted spot, which no method was trained on. Real defects may "
@@ -108,11 +108,11 @@ def page(
     assert c is not None
     parts = [f"<h1>Anomaly report</h1><p class='lead'>{escape(words)}</p>"]
     parts.append(
-        f"<h2>What the thresholds promise</h2><p>{escape(c.words())} Above {c.bad:.2f} σ an image is called bad, "
+        f"<h2>What the thresholds promise</h2><p>{escape(c.statement())} Above {c.bad:.2f} σ an image is called bad, "
         f"above {c.look:.2f} σ worth a look. σ: robust deviations of good images.</p>"
     )
     if hints:
-        parts.append(f"<h2>Data check</h2><ul>{''.join(f'<li>{escape(hint.words)}</li>' for hint in hints)}</ul>")
+        parts.append(f"<h2>Data check</h2><ul>{''.join(f'<li>{escape(hint.message)}</li>' for hint in hints)}</ul>")
     if len(results) > 1:
         head, rows = ranking_table(results)
         cells = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)

@@ -67,7 +67,7 @@ class Own(Answers):
     def keep(self, words: str) -> None:
         """A hint is settled: the images are as they should be."""
         self.kept.add(words)
-        self.hints = [hint for hint in self.hints if hint.words not in self.kept]
+        self.hints = [hint for hint in self.hints if hint.message not in self.kept]
 
     def look(self, report: Report) -> str:
         """The data check; fills `hints`."""
@@ -75,7 +75,7 @@ class Own(Answers):
         found = data_check.check_images([one.look for one in good], [one.look for one in others], report)
         self.hints = []  # never with images that they do not speak of
         self.checked = [*good, *others]
-        self.hints = [hint for hint in found if hint.words not in self.kept]
+        self.hints = [hint for hint in found if hint.message not in self.kept]
         self.unit = ranking.seconds_per_pass()
         if not good:
             return ""

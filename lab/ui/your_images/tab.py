@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from ...inspection.synthetic_defects import KINDS
+from ...inspection.synthetic_defects import DEFECT_TYPES
 from .. import assets
 from ..api import add_endpoint, bind_endpoint
 from ..detector_service import DetectorService
@@ -99,7 +99,7 @@ class Yours(Asked):
         _say("Try a defect", "A growing mark is put on the spot of the image shown if it is a good one, else of your "
              "first good one: from what size on is it found?")  # fmt: skip
         with gr.Row(elem_classes="asking"):
-            self.kind = gr.Radio(list(KINDS), value=KINDS[0], label="Mark", min_width=200)
+            self.kind = gr.Radio(list(DEFECT_TYPES), value=DEFECT_TYPES[0], label="Mark", min_width=200)
             self.try_it = gr.Button("Try it", size="sm", min_width=120, scale=0)
         self.sizes = gr.HTML("", apply_default_css=False)
         _say("Take along", "The detector runs from the command line and from Python, and gives the same scores there.")

@@ -36,12 +36,12 @@ def _hints(own: Own) -> str:
             continue
         faces = "".join(f'<img src="{one.thumb}" alt="">' for one in those[:3])
         them, names = "it" if len(those) == 1 else "them", _packed([one.name for one in those])
-        keep = f'<button type="button" data-act="keep" data-words="{escape(hint.words)}">'
+        keep = f'<button type="button" data-act="keep" data-words="{escape(hint.message)}">'
         buttons = f"{keep}Seen</button>"
         if those:
             drop = f'<button type="button" data-act="drop" data-names="{names}">Leave {them} out</button>'
             buttons = f"{drop}{keep}Keep {them}</button>"
-        items.append(f"<li>{faces}<span>{escape(hint.words)}</span>{buttons}</li>")
+        items.append(f"<li>{faces}<span>{escape(hint.message)}</span>{buttons}</li>")
     return f'<ul class="hints" aria-label="data check">{"".join(items)}</ul>' if items else ""
 
 

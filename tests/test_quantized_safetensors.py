@@ -1,4 +1,4 @@
-"""Tensors in fewer bits: what is lost, that it is lost once, and files that contradict themselves."""
+"""Quantized tensors: what is lost, that it is lost once, and files that contradict themselves."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TENSORS = {
     "conv": ROWS.view(3, 4, 10, 10), "near": torch.ones(3, 400) + 1e-4 * ROWS, "far": 1e-7 * ROWS,
     "empty": torch.zeros(2, 3), "mean": torch.randn(7), "order": torch.arange(12).view(3, 4), "none": torch.empty(0),
 }  # fmt: skip
-NEAR = {"near": torch.ones(3, 400), "far": torch.full((3, 400), 0.3)}
+INITIAL = {"near": torch.ones(3, 400), "far": torch.full((3, 400), 0.3)}
 
 
 def all_in(bits: int) -> dict[str, int]:
@@ -36,11 +36,11 @@ def test_by_hand() -> None:
     assert quantized_safetensors.quantize(x, {}, {})["x"] is x["x"]
     # a difference of 4 bits less: eight bits keep 7 steps of 2^-10 about 1
     moved = {"x": torch.tensor([[1 + 7 / 1024, 1 - 2.4 / 1024]])}
-    held = quantized_safetensors.quantize(moved, {"x": 8}, {"x": torch.ones(1, 2)})["x"]
-    assert held.tolist() == [[1 + 7 / 1024, 1 - 2 / 1024]]
+    rounded = quantized_safetensors.quantize(moved, {"x": 8}, {"x": torch.ones(1, 2)})["x"]
+    assert rounded.tolist() == [[1 + 7 / 1024, 1 - 2 / 1024]]
 
 
-def test_the_parts_are_where_names_begin_and_the_largest_come_first() -> None:
+def test_parts_are_first_components_of_names_and_the_largest_come_first() -> None:
     two = {"a.w": torch.zeros(2, 3), "b.v": torch.zeros(2, 2), "b.w": torch.zeros(2, 2), "c": torch.zeros(9)}
     assert quantized_safetensors.parts(two) == ["b", "a"]  # a vector stays whole
     assert quantized_safetensors.quantize({"a.w": ROWS, "b": ROWS}, {"b": 8}, {})["a.w"] is ROWS
@@ -48,23 +48,28 @@ def test_the_parts_are_where_names_begin_and_the_largest_come_first() -> None:
 
 @pytest.mark.parametrize("bits", [6, 8, 12, 13, 16])
 def test_a_row_is_rounded_once_and_to_a_step_of_its_own(bits: int, tmp_path: Path) -> None:
-    held = quantized_safetensors.quantize(TENSORS, all_in(bits), NEAR)
-    again = quantized_safetensors.quantize(held, all_in(bits), NEAR)
+    rounded = quantized_safetensors.quantize(TENSORS, all_in(bits), INITIAL)
+    again = quantized_safetensors.quantize(rounded, all_in(bits), INITIAL)
     for name, x in TENSORS.items():
-        assert torch.equal(held[name], again[name]) and held[name].shape == x.shape and held[name].dtype == x.dtype
+        assert (
+            torch.equal(rounded[name], again[name])
+            and rounded[name].shape == x.shape
+            and rounded[name].dtype == x.dtype
+        )
     for name in ("mean", "order", "none", "empty"):
-        assert torch.equal(held[name], TENSORS[name])
+        assert torch.equal(rounded[name], TENSORS[name])
     wanted = (("conv", ROWS, bits), ("near", 1e-4 * ROWS, bits - 4), ("far", torch.tensor(0.3), bits - 4))
-    for name, kept, given in wanted:
-        step = kept.abs().amax(-1) / (2 ** (given - 1) - 1)  # and at 1 float32 resolves 1.2e-7
-        assert bool(((held[name] - TENSORS[name]).view(3, -1).abs().amax(1) <= step + 2e-7).all()), name
+    for name, kept, kept_bits in wanted:
+        step = kept.abs().amax(-1) / (2 ** (kept_bits - 1) - 1)  # and at 1 float32 resolves 1.2e-7
+        assert bool(((rounded[name] - TENSORS[name]).view(3, -1).abs().amax(1) <= step + 2e-7).all()), name
     file = tmp_path / "a.safetensors"
-    quantized_safetensors.write(file, TENSORS, dict(method="x", nice="ü"), all_in(bits), NEAR)
-    told, packed = quantized_safetensors.read(file)
-    assert told["nice"] == "ü" and told["bits"] == all_in(bits) and quantized_safetensors.read_metadata(file) == told
-    found = quantized_safetensors.dequantize(told, packed, NEAR)
-    assert set(found) == set(held) and all(torch.equal(found[name], held[name]) for name in held)
-    quantized_safetensors.write(tmp_path / "b.safetensors", found, dict(method="x", nice="ü"), all_in(bits), NEAR)
+    quantized_safetensors.write(file, TENSORS, dict(method="x", nice="ü"), all_in(bits), INITIAL)
+    metadata, content = quantized_safetensors.read(file)
+    assert metadata["nice"] == "ü" and metadata["quantization_bits"] == all_in(bits)
+    assert quantized_safetensors.read_metadata(file) == metadata
+    found = quantized_safetensors.dequantize(metadata, content, INITIAL)
+    assert set(found) == set(rounded) and all(torch.equal(found[name], rounded[name]) for name in rounded)
+    quantized_safetensors.write(tmp_path / "b.safetensors", found, dict(method="x", nice="ü"), all_in(bits), INITIAL)
     assert (tmp_path / "b.safetensors").read_bytes() == file.read_bytes()
 
 
@@ -72,17 +77,17 @@ def test_a_row_is_rounded_once_and_to_a_step_of_its_own(bits: int, tmp_path: Pat
 @pytest.mark.parametrize("spread", [1e-8, 1e-7, 1e-5, 1e-2, 10])
 def test_rounding_again_changes_nothing(seed: int, spread: float) -> None:
     generator = torch.Generator().manual_seed(seed)
-    near = {"x": torch.randn(50, 9, generator=generator)}
-    x = {"x": near["x"] + spread * torch.randn(50, 9, generator=generator)}
+    initial = {"x": torch.randn(50, 9, generator=generator)}
+    x = {"x": initial["x"] + spread * torch.randn(50, 9, generator=generator)}
     for bits in (6, 7, 9, 16):
-        held = quantized_safetensors.quantize(x, {"x": bits}, near)
-        assert torch.equal(quantized_safetensors.quantize(held, {"x": bits}, near)["x"], held["x"])
+        rounded = quantized_safetensors.quantize(x, {"x": bits}, initial)
+        assert torch.equal(quantized_safetensors.quantize(rounded, {"x": bits}, initial)["x"], rounded["x"])
 
 
 def test_fewer_bits_and_differences_weigh_less(tmp_path: Path) -> None:
     file, x, sizes = tmp_path / "x.safetensors", {"x": ROWS + 1e-3 * ROWS.flip(1)}, []
-    for bits, near in (({}, {}), ({"x": 16}, {}), ({"x": 12}, {}), ({"x": 12}, {"x": ROWS})):
-        quantized_safetensors.write(file, x, dict(method="x"), bits, near)
+    for bits, initial in (({}, {}), ({"x": 16}, {}), ({"x": 12}, {}), ({"x": 12}, {"x": ROWS})):
+        quantized_safetensors.write(file, x, dict(method="x"), bits, initial)
         sizes.append(file.stat().st_size)
     assert sizes[0] > 4 * 1200 > sizes[1] > sizes[2] > sizes[3]
     assert (
@@ -99,22 +104,21 @@ def test_what_cannot_be_written_is_an_error_of_the_system(tmp_path: Path) -> Non
 def test_a_file_that_contradicts_itself_is_explained(good: list[np.ndarray], tmp_path: Path) -> None:
     detector = Detector("stfpm", size=64, epochs=1).fit(good)
     bits = dict.fromkeys(quantized_safetensors.parts(detector.method.state()), 12)
-    file = detector.packed(bits, good).save(tmp_path / "d.safetensors")
-    assert Detector.load(file).bits == bits
-    held = safetensors.torch.load_file(file)
-    told = quantized_safetensors.read_metadata(file)
-    name = next(iter(told["packed"]))
+    file = detector.quantized(bits, good).save(tmp_path / "d.safetensors")
+    assert Detector.load(file).quantization_bits == bits
+    content = safetensors.torch.load_file(file)
+    metadata = quantized_safetensors.read_metadata(file)
+    name = next(iter(metadata["quantized_shapes"]))
 
-    def written(tensors: dict[str, torch.Tensor], **changes: object) -> Path:
+    exponents, shapes = name + quantized_safetensors.EXPONENTS, metadata["quantized_shapes"]
+    cut = content | {name: content[name][:-9].clone()}
+    without_exponents = {k: v for k, v in content.items() if k != exponents}
+    wrong_shapes = ({name: [9, 9]}, {name: [2**20, 2**20]}, {name: [0, 9]})
+    contradictions = [(cut, {}), (without_exponents, {}), (content, {"quantization_bits": 12})]
+    contradictions += [(content, {"quantized_shapes": value}) for value in ({name: "all"}, 7)]
+    contradictions += [(content, {"quantized_shapes": shapes | shape}) for shape in wrong_shapes]
+    for tensors, changes in contradictions:
         other = tmp_path / "other.safetensors"
-        safetensors.torch.save_file(tensors, other, {"lab": json.dumps(told | changes)})
-        return other
-
-    cut = held | {name: held[name][:-9].clone()}
-    alone = {k: v for k, v in held.items() if k != name + quantized_safetensors.EXPONENTS}
-    for path in (written(cut), written(alone), written(held, packed=told["packed"] | {name: [9, 9]}),
-                 written(held, packed={name: "all"}), written(held, packed=7), written(held, bits=12),
-                 written(held, packed=told["packed"] | {name: [2**20, 2**20]}),
-                 written(held, packed=told["packed"] | {name: [0, 9]})):  # fmt: skip
+        safetensors.torch.save_file(tensors, other, {"lab": json.dumps(metadata | changes)})
         with pytest.raises(LabError, match="other.safetensors"):
-            Detector.load(path)
+            Detector.load(other)
