@@ -14,9 +14,13 @@ PYTEST := env -u PYTEST_ADDOPTS -u PYTEST_PLUGINS $(BIN)/python -I -X utf8 -m py
 test: $(READY) browser
 	$(PYTEST)
 
-# Under a minute on two cores. Chosen by hand: of each room the files of tests that take seconds, without a browser.
+# Under a minute on two cores: some files of each room, without a browser and without what takes more than some seconds
+QUICK := $(patsubst %,tests/test_%.py,architecture metrics threshold images layouts data plots equations publish cli \
+  contract tabs ablate export embedded take_apart) $(wildcard tests/test_your*.py)
+LONG := two_processes or distilling or (test_contract and not (patchcore or stfpm))
+
 quick: $(READY)
-	$(PYTEST) $(QUICK)
+	$(PYTEST) -m "not slow and not browser" -k "not ($(LONG))" $(QUICK)
 
 slow: $(READY) browser
 	$(PYTEST) -m slow -n 0 --timeout 3600

@@ -49,6 +49,13 @@ def shared(variable: str, folder: str) -> Path | None:
     return path if path.is_dir() else None
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests that open a browser, which `make quick` leaves out."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What was pulled or fitted outside of the tests is not at hand in them; what they leave lies in pytest's folder,

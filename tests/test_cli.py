@@ -57,7 +57,8 @@ def test_tables_in_the_readmes_are_those_of_the_code(capsys: pytest.CaptureFixtu
     assert main(["methods", "--table"]) == 0
     told = capsys.readouterr().out
     methods, differs = re.findall(r"<!-- \w+ -->.*?<!-- /\w+ -->\n", told, re.DOTALL)
-    assert methods in (ROOT / "README.md").read_text() and differs in (ROOT / "lab/methods/README.md").read_text()
+    readme = (ROOT / "lab/methods/README.md").read_text()
+    assert methods in readme and differs in readme
     for kind in METHODS.values():
         assert kind.fails() in methods and kind.fails()
         assert all(what and why for what, why in kind.differs())

@@ -56,7 +56,7 @@ def test_onnx_holds_the_scale_and_nothing_of_this_machine(onnx: Path) -> None:
 
 
 def test_the_readmes_example_says_what_detect_says(onnx: Path, tmp_path: Path) -> None:
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "lab/export/README.md").read_text()
     example = re.search(r"```python\n(import json.*?onnxruntime.*?)```", text, re.DOTALL)
     assert example and "lab." not in example[1]
     (tmp_path / "example.py").write_text(example[1])

@@ -63,10 +63,11 @@ def test_the_readmes_method_fulfils_the_contract(tmp_path: Path) -> None:
         image_files.write_png(path, stripes(i))
     script = f"""
 import sys, pytest
-from lab import METHODS, trial
+from lab import METHODS
+from lab.inspection.ranking import expected_seconds
 from lab.__main__ import main
 assert main(["methods"]) == 0
-assert trial.expected("{NAME}", 20, 0.02) >= trial.expected("rb_ae", 20, 0.02)  # the page tells of it too
+assert expected_seconds("{NAME}", 20, 0.02) >= expected_seconds("rb_ae", 20, 0.02)  # the page says it, too
 fit = ["fit", "--method", "{NAME}", "--data", "stripes", "--size", "96", "--blur", "1", "--no-scaled"]
 assert main([*fit, "-o", "det.safetensors"]) == 0
 for other in set(METHODS) - {{"{NAME}"}}:
