@@ -15,10 +15,10 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from lab.distill.distillation_data import Lessons
+from lab.distill.distillation_data import DistillationData
 from lab.distill.muon import Muon, orthogonal
-from lab.distill.pruning import narrow, settle
-from lab.distill.recipe import FLOOR, Targets, distill, error, rate
+from lab.distill.pruning import fit_heads, prune_teacher
+from lab.distill.recipe import VARIANCE_FLOOR, Targets, distill, distillation_errors, learning_rate_factor
 from lab.errors import LabError
 from lab.parts.embedded import Embedded
 from lab.parts.features import architecture, imagenet_norm
@@ -74,7 +74,7 @@ def test_shapes(embedded: Embedded, size: tuple[int, int]) -> None:
 
 def test_levels_are_on_one_scale(embedded: Embedded) -> None:
     """The promise of `Embedded`: mean squared distance of random patches about 2 at every level."""
-    maps = embedded(Lessons(None, 5).batch(32, 64, 0))
+    maps = embedded(DistillationData(None, 5).batch(32, 64, 0))
     for f in maps:
         z = f.permute(1, 0, 2, 3).flatten(1)
         assert 0.5 < 2 * float(z.var(1).sum()) < 5
@@ -98,13 +98,13 @@ def test_errors_by_hand() -> None:
     maps = [torch.randn(6, c, n, n) for c, n in ((8, 16), (12, 8), (16, 4))]
     targets = Targets(maps, (8, 12, 16), power=0)
     wanted = targets(maps)
-    assert [float(e) for e in error(wanted, wanted, targets, 2)] == [0, 0]
+    assert [float(e) for e in distillation_errors(wanted, wanted, targets, 2)] == [0, 0]
     means = [t.mean((2, 3), keepdim=True).expand_as(t) for t in wanted]
     variances = [(t - m).pow(2).sum(1).mean((1, 2)) for t, m in zip(wanted, means, strict=True)]
-    features, change = error(means, [t.clone() for t in wanted], targets, 2)
-    expected = torch.stack([(v / (v + FLOOR)).mean() for v in variances]).mean()
+    features, change = distillation_errors(means, [t.clone() for t in wanted], targets, 2)
+    expected = torch.stack([(v / (v + VARIANCE_FLOOR)).mean() for v in variances]).mean()
     assert float(features) == pytest.approx(float(expected), rel=1e-4)
-    change = error([torch.zeros_like(t) for t in wanted], wanted, targets, 2)[1]
+    change = distillation_errors([torch.zeros_like(t) for t in wanted], wanted, targets, 2)[1]
     assert float(change) == pytest.approx(1, abs=1e-2)
 
 
@@ -115,7 +115,7 @@ def test_what_is_faint_in_its_image_counts_like_what_is_loud() -> None:
     targets = Targets(maps, (8,), power=0)
     loud = targets(maps)[0]
     faint = loud.mean((2, 3), keepdim=True) + 0.5 * (loud - loud.mean((2, 3), keepdim=True))
-    share = [float(error([0.9 * (t - m) + m], [t], targets, 1)[0])
+    share = [float(distillation_errors([0.9 * (t - m) + m], [t], targets, 1)[0])
              for t in (loud, faint) for m in [t.mean((2, 3), keepdim=True)]]  # fmt: skip
     assert share[1] > 0.7 * share[0]  # a plain mean of squares would say 0.25
 
@@ -138,17 +138,17 @@ def test_muon_turns_every_direction_alike() -> None:
 
 
 def test_rates_rise_and_fall() -> None:
-    course = [rate(i, 1000) for i in range(1001)]
+    course = [learning_rate_factor(i, 1000) for i in range(1001)]
     assert course[0] == pytest.approx(1 / 50) and course[500] == pytest.approx(0.5) and course[1000] == 0
     assert course[:47] == sorted(course[:47]) and course[50:] == sorted(course[50:], reverse=True)
 
 
 def test_pairs_differ_by_a_defect_only() -> None:
-    x = Lessons(None, 3).batch(20, 64, 10)
+    x = DistillationData(None, 3).batch(20, 64, 10)
     changed = (x[10:] - x[:10]).abs().amax(1) > 1e-6
     share = changed.float().mean((1, 2))
     assert (share > 0).sum() >= 8 and share.mean() < 0.25
-    again = Lessons(None, 3).batch(20, 64, 10)
+    again = DistillationData(None, 3).batch(20, 64, 10)
     assert torch.equal(x, again)
 
 
@@ -158,7 +158,7 @@ def test_narrow_start_beats_chance() -> None:
     timm = pytest.importorskip("timm")
     torch.manual_seed(0)
     teacher = timm.create_model("resnet18.tv_in1k", pretrained=False, features_only=True, out_indices=(1, 2, 3))
-    x = Lessons(None, 0).batch(16, 64, 0)
+    x = DistillationData(None, 0).batch(16, 64, 0)
     teacher.train()
     with torch.no_grad():
         for _ in range(10):
@@ -172,10 +172,10 @@ def test_narrow_start_beats_chance() -> None:
         torch.manual_seed(1)
         student = Embedded()
         if start:
-            narrow(teacher, student, x)
-        settle(student, x, wanted)
+            prune_teacher(teacher, student, x)
+        fit_heads(student, x, wanted)
         with torch.no_grad():
-            wrong.append(float(error(student(x), wanted, targets, 1)[0]))
+            wrong.append(float(distillation_errors(student(x), wanted, targets, 1)[0]))
     assert wrong[0] < 0.8 * wrong[1]
 
 
@@ -194,8 +194,8 @@ def test_narrowing_nothing_away_is_folding_batchnorm(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Embedded, "widths", (64, 128, 256))
     monkeypatch.setattr(Embedded, "channels", (64, 128, 256))
     student = Embedded()
-    x = Lessons(None, 0).batch(16, 128, 0)
-    narrow(teacher, student, x)
+    x = DistillationData(None, 0).batch(16, 128, 0)
+    prune_teacher(teacher, student, x)
     with torch.no_grad():
         for head, width in zip(student.heads, student.widths, strict=True):
             head.weight.copy_(torch.eye(width)[:, :, None, None])
@@ -206,7 +206,7 @@ def test_narrowing_nothing_away_is_folding_batchnorm(monkeypatch: pytest.MonkeyP
 
 def test_distilling_lowers_the_error_and_repeats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.distill.recipe.SIDE", 64)
-    monkeypatch.setattr("lab.distill.recipe.FIRST", 4)
+    monkeypatch.setattr("lab.distill.recipe.START_BATCHES", 4)
     said: list[float] = []
     course = distill(Tiny(), None, tmp_path / "a.safetensors", crops=800, report=lambda f, words: said.append(f))
     assert course[-1][0] < 0.95 * course[0][0] and course[-1][1] < course[0][1]

@@ -18,7 +18,7 @@ from conftest import ROOT, stripes
 
 from lab import METHODS, Detector, LabError, image_files
 from lab.__main__ import main
-from lab.export import exporting
+from lab.export import export_detector, torch_export_file
 from lab.methods import preset_settings
 
 
@@ -80,11 +80,11 @@ def test_the_readmes_example_says_what_detect_says(onnx: Path, tmp_path: Path) -
 
 def test_torch_export_comes_back_without_a_pickle(fitted: Path, tmp_path: Path) -> None:
     detector, file = Detector.load(fitted / "det.safetensors"), tmp_path / "det.pt2"
-    parity = exporting.export(detector, file, "torch-export", [stripes(60), stripes(61, defect=True)])
+    parity = export_detector.export(detector, file, "torch-export", [stripes(60), stripes(61, defect=True)])
     assert parity is not None and parity.images == 2 and parity.score == 0 and parity.verdicts == 0
     extra = {"lab.json": ""}
     program = torch.export.load(file, extra_files=extra).module()
-    assert json.loads(extra["lab.json"]) == exporting.export_metadata(detector)
+    assert json.loads(extra["lab.json"]) == export_detector.export_metadata(detector)
     image = stripes(62, defect=True)
     pixel, score = program(torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255)
     own = detector.raw(image)
@@ -98,10 +98,10 @@ def test_torch_export_comes_back_without_a_pickle(fitted: Path, tmp_path: Path) 
 def test_a_departure_leaves_no_file(fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     detector = Detector.load(fitted / "det.safetensors")
     monkeypatch.setattr(
-        exporting, "_archive", lambda program, *_: lambda x: [1.001 * found for found in program.module()(x)]
+        torch_export_file, "write", lambda program, *_: lambda x: [1.001 * found for found in program.module()(x)]
     )
     with pytest.raises(LabError, match=r"score 1\.0e-03 \(.* σ\), of a map 1\.0e-03; "):
-        exporting.export(detector, tmp_path / "det.pt2", "torch-export", [stripes(60)])
+        export_detector.export(detector, tmp_path / "det.pt2", "torch-export", [stripes(60)])
     assert not list(tmp_path.iterdir())
 
 
@@ -123,7 +123,7 @@ def test_what_cannot_be_exported_is_one_sentence(
     assert error.startswith("error: PatchCore cannot be exported: its score is no fixed graph")
     assert error.count("\n") == 1 and not list(tmp_path.iterdir())
     with pytest.raises(LabError, match="not calibrated"):
-        exporting.export(Detector("patchcore"), tmp_path / "det.pt2", "torch-export")
+        export_detector.export(Detector("patchcore"), tmp_path / "det.pt2", "torch-export")
 
 
 @pytest.mark.slow
@@ -133,8 +133,8 @@ def test_every_method_scores_alike_on_20_images(name: str, tmp_path: Path, capsy
     few = {k: 1 for k in METHODS[name].Settings.fields() if "epochs" in k}
     detector = Detector(name, **preset_settings(name, "live", few)).fit([stripes(i, size=256) for i in range(12)])
     images = [stripes(100 + i, defect=i % 2 == 1, size=256) for i in range(20)]
-    for kind in exporting.FORMATS:
-        parity = exporting.export(detector, tmp_path / f"det.{kind}", kind, images)
+    for kind in export_detector.FORMATS:
+        parity = export_detector.export(detector, tmp_path / f"det.{kind}", kind, images)
         assert parity is not None and parity.score < 1e-4 and parity.sigma < 0.1
         with capsys.disabled():
             print(f"\n{name}, {kind}: {parity.words()}")

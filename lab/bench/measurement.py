@@ -82,7 +82,8 @@ class Bench:
                 row |= dict(train_of=len(dataset.train), shared_fit=detector is not None)
                 if detector is None:
                     detector, seconds = self._fit(method, variants[name], [read(i) for i in chosen], seed)
-                detector.method.settings = variants[name]
+                elif detector.settings != variants[name]:
+                    detector = detector.with_scoring(None, **variants[name].as_dict())
                 row |= self._test(detector, dataset) | dict(fit_seconds=seconds, peak_mb=_peak_memory())
                 row |= dict(notes=detector.method.notes) | provenance(self.command)
                 self.kept.add(row)

@@ -12,7 +12,7 @@ from pathlib import Path
 from .. import data, image_files, plots, ready_detectors
 from ..detector import Detector
 from ..errors import LabError
-from ..export.exporting import FORMATS, export
+from ..export.export_detector import FORMATS, export
 from ..hub import publishing
 from ..methods import METHODS
 from .arguments import DATA_HELP, DETECTOR_HELP, Arguments, Commands

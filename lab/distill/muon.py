@@ -1,4 +1,4 @@
-"""Muon (Jordan 2024): momentum whose step on a weight matrix has all its directions equally long."""
+"""Muon (Jordan 2024): momentum whose step on a weight matrix is orthogonalised, all its directions equally long."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of X, XXᵀX, (XXᵀ)²X: steep at 0, so that five turns are enough
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of X, XXᵀX, (XXᵀ)²X: steep at 0, so that five iterations are enough
 
 
-def orthogonal(g: Tensor, turns: int = 5) -> Tensor:
-    """U Vᵀ of g = U S Vᵀ (m, n), by Newton-Schulz turns; the singular values come out between 0.7 and 1.2."""
+def orthogonal(g: Tensor, iterations: int = 5) -> Tensor:
+    """U Vᵀ of g = U S Vᵀ (m, n), by Newton-Schulz iterations; the singular values come out between 0.7 and 1.2."""
     a, b, c = COEFFICIENTS
-    x = g.T if g.shape[0] > g.shape[1] else g
-    x = x / (torch.linalg.matrix_norm(x) + 1e-12)
-    for _ in range(turns):
+    x: Tensor = g.T if g.shape[0] > g.shape[1] else g
+    x = x / torch.linalg.matrix_norm(x).add(1e-12)
+    for _ in range(iterations):
         square = x @ x.T
         x = a * x + (b * square + c * square @ square) @ x
     return x.T if g.shape[0] > g.shape[1] else x
@@ -25,7 +25,7 @@ def orthogonal(g: Tensor, turns: int = 5) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """For convolutions' weights (out, in, k, k), taken as matrices (out, in k k).
 
-    lr is relative: a step is `lr` times as long (Frobenius) as the weight, so that wide and narrow layers turn alike.
+    lr is relative: a step is `lr` times as long (Frobenius) as the weight, so that all layers change alike.
     """
 
     def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.95) -> None:
@@ -40,6 +40,6 @@ class Muon(torch.optim.Optimizer):
                 mean = self.state[p].setdefault("mean", torch.zeros_like(p))
                 mean.lerp_(p.grad, 1 - group["momentum"])
                 ahead = p.grad.lerp(mean, group["momentum"])  # Nesterov's
-                turned = orthogonal(ahead.flatten(1)).view(p.shape)
+                direction = orthogonal(ahead.flatten(1)).view(p.shape)
                 length = torch.linalg.vector_norm(p) / min(len(p), p[0].numel()) ** 0.5
-                p.add_(turned * (-group["lr"] * length))
+                p.add_(direction * (-group["lr"] * length))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -103,7 +104,7 @@ def board(rng: Generator, defect_type: str, defect_rng: Generator) -> Field:
             defect_rng.choice([-1, 1]) * defect_rng.uniform(0.02, 0.35),
         )
     solid: Field = np.zeros((SIDE, SIDE), np.float32)
-    drawn: list[tuple] = []
+    drawn: list[tuple[Any, ...]] = []
     for n, (what, pu, pv, a, b, colour) in enumerate(PARTS):
         x, y = frame.to_scene(pu, pv)
         part = near(x - a - 30, y - b - 30, x + a + 30, y + b + 30)

@@ -23,6 +23,7 @@ Y, X = (2 * np.mgrid[:SIDE, :SIDE] - (SIDE - 1)).astype(np.float32)
 RIM = ((X**2 + Y**2) / (2 * SIDE**2)).astype(np.float32)  # 0 in the middle, 1 in the corners
 Field = np.ndarray
 Line = list[tuple[float, float]]
+Part = tuple[slice, slice]
 Colour = Sequence[float] | Sequence[Field] | Field
 
 
@@ -65,8 +66,8 @@ def step(value: Field, soft: float) -> Field:
 def box(u: Field, v: Field, half_u: float | Field, half_v: float | Field, corner: float = 0.0) -> Field:
     """Signed distance to a rounded box around the origin."""
     du, dv = np.abs(u) - half_u + corner, np.abs(v) - half_v + corner
-    outside: Field = np.sqrt(np.maximum(du, 0) ** 2 + np.maximum(dv, 0) ** 2)
-    return outside + np.minimum(np.maximum(du, dv), 0) - corner
+    distance = np.sqrt(np.maximum(du, 0) ** 2 + np.maximum(dv, 0) ** 2) + np.minimum(np.maximum(du, dv), 0) - corner
+    return np.asarray(distance)
 
 
 def stroke(*lines: Sequence[tuple[float, float]], reach: float = 16.0) -> Field:
@@ -80,7 +81,7 @@ def stroke(*lines: Sequence[tuple[float, float]], reach: float = 16.0) -> Field:
     return out
 
 
-def near(x0: float, y0: float, x1: float, y1: float) -> tuple[slice, slice]:
+def near(x0: float, y0: float, x1: float, y1: float) -> Part:
     """The part of a field within these coordinates."""
     a, b, c, d = (int(np.clip(round((value + SIDE) / 2), 0, SIDE)) for value in (y0, y1, x0, x1))
     return slice(a, b), slice(c, d)
@@ -177,7 +178,7 @@ class Light:
         return blur(moved(solid, dy, dx), soft)
 
 
-def paint(canvas: Field, colour: Colour, alpha: Field, part: tuple = ()) -> None:
+def paint(canvas: Field, colour: Colour, alpha: Field, part: Part | tuple[()] = ()) -> None:
     """Lay a colour, (3,) or (3, h, w), over a canvas or a part of it."""
     values = colour if np.ndim(colour) == 3 else np.asarray(colour).tolist()
     for channel, value in zip(canvas, values, strict=True):

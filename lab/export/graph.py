@@ -1,0 +1,67 @@
+"""A fitted method as a fixed graph of tensor operations, image -> (map, score)."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from ..detector import Detector
+from ..errors import LabError
+
+
+class Graph(nn.Module):
+    """What is exported, on the CPU: image float32 (1, 3, size, size) -> map (1, size, size), score (1,)."""
+
+    def __init__(self, detector: Detector):
+        super().__init__()
+        fitted = detector.method
+        # restored, not copied: what the fitted method cached on another device stays there
+        restored = type(fitted)(**dataclasses.asdict(fitted.settings)).restore(fitted.state())
+        self.method = copy.deepcopy(restored).cpu()
+        size = detector.settings.size
+        with torch.no_grad():  # what is computed at the first use is then a constant of the graph
+            self.method.score(torch.zeros(1, 3, size, size))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        scores = self.method.score(image)
+        return scores.anomaly_map, scores.image_score
+
+
+def trace(graph: Graph, detector: Detector) -> torch.export.ExportedProgram:
+    """The graph of one image, without stack traces, which hold this machine's paths.
+
+    Raises LabError for a method whose score is no fixed graph.
+    """
+    size = detector.settings.size
+    example = torch.full((1, 3, size, size), 0.5)
+    try:
+        with torch.no_grad(), silence():
+            program = torch.export.export(graph, (example,), strict=False)
+    except Exception as error:  # tracing fails in as many ways as there are operations
+        reason = str(error).strip().partition("\n")[0]
+        problem = f"{detector.method.title} cannot be exported: its score is no fixed graph of tensor operations"
+        raise LabError(f"{problem} ({reason})") from error
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)
+    return program
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Silences torch, which warns of itself and prints the whole graph where tracing fails."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
