@@ -170,8 +170,10 @@ def test_made_found_and_passed_over(elsewhere: Path, monkeypatch: pytest.MonkeyP
     assert shift < 3 * ready_detectors.MAX_SHIFT
 
     place, service = ("samples", "washer"), DetectorService(folder=elsewhere / "cache")
-    assert service.ready(place, "cdo") and not service.ready(place, "cdo?oom=0")
-    assert not service.ready(("samples", "cloth"), "cdo") and service.ready(place, "patchcore") is None
+    assert service.ready(place, Variant("cdo")) and not service.ready(place, Variant.of("cdo", {"oom": False}))
+    assert (
+        not service.ready(("samples", "cloth"), Variant("cdo")) and service.ready(place, Variant("patchcore")) is None
+    )
     # what only scores is made of it, without a fit
     monkeypatch.setattr(Method, "fit", lambda *_, **__: pytest.fail("it was fitted"))
     rescored = service.detector(place, "cdo?image_score=top1")
@@ -188,9 +190,9 @@ def test_made_found_and_passed_over(elsewhere: Path, monkeypatch: pytest.MonkeyP
         with monkeypatch.context() as patch:
             changed(patch)
             assert not ready_detectors.is_current("washer/cdo", elsewhere)
-            assert DetectorService(folder=elsewhere / "none").ready(place, "cdo") is None
-    assert DetectorService(folder=elsewhere / "none", seed=1).ready(place, "cdo") is None
-    assert DetectorService(folder=elsewhere / "none").ready(place, "cdo")
+            assert DetectorService(folder=elsewhere / "none").ready(place, Variant("cdo")) is None
+    assert DetectorService(folder=elsewhere / "none", seed=1).ready(place, Variant("cdo")) is None
+    assert DetectorService(folder=elsewhere / "none").ready(place, Variant("cdo"))
 
 
 def test_a_broken_file_is_passed_over(elsewhere: Path, caplog: pytest.LogCaptureFixture) -> None:
