@@ -93,6 +93,31 @@ def test_scores_have_the_contracts_shapes(name: str, full: dict[str, Method], te
     assert METHODS[name].trains or (left_out is not None and left_out.anomaly_map.shape == (2, 96, 96))
 
 
+class OnGpu(torch.Tensor):
+    """Stands for a tensor on a GPU: NumPy cannot read it before `cpu` has copied it."""
+
+    def numpy(self, **options: Any) -> Any:
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+    def cpu(self, *options: Any) -> torch.Tensor:
+        return self.as_subclass(torch.Tensor)
+
+
+@pytest.mark.parametrize("name", [name for name, kind in METHODS.items() if not kind.trains])
+def test_images_on_a_gpu_are_left_out_as_others_are(name: str, full: dict[str, Method]) -> None:
+    """Their content names them too: a batch that `fit` has moved to a GPU finds the features it had on the CPU.
+
+    No GPU is needed: this proves that no image is given to NumPy from its device, not that kernels run there.
+    """
+    batch, index = images()[:2], torch.tensor([0, 1])
+    moved = batch.as_subclass(OnGpu)
+    with pytest.raises(TypeError, match="cuda"):
+        moved.numpy()
+    assert [ImageStack(moved).digest(i) for i in (0, 1)] == [ImageStack(batch).digest(i) for i in (0, 1)]
+    before, after = (full[name].score_left_out(x, index) for x in (batch, moved))
+    assert before is not None and after is not None and torch.equal(before.anomaly_map, after.anomaly_map.cpu())
+
+
 @METHOD
 def test_state_restores_the_same_scores(name: str, full: dict[str, Method], tested: torch.Tensor) -> None:
     method = full[name]

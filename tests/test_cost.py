@@ -72,9 +72,9 @@ def bare_passes(method: Any) -> Callable[[torch.Tensor], object]:
     """One pass of every network that scoring one image runs, and nothing else."""
     name = next(name for name, kind in METHODS.items() if type(method) is kind)
     if name == "rb_ae":
-        return lambda x: method.passed(x)
+        return lambda x: method.reconstruct(x)
     if name == "autoencoder":
-        return lambda x: method.rebuilt(x)
+        return lambda x: method.reconstruct(x)
     if name == "fastflow":
         return lambda x: method.latents(method.backbone(x))
     if name == "local_occ":

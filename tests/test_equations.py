@@ -128,7 +128,7 @@ def test_nearest_is_exact() -> None:
     assert torch.equal(memory_bank.nearest_index(queries, bank, 3), truth.indices)
     own = (torch.arange(700) % 2, torch.arange(90) % 2)
     other = torch.cdist(queries, bank).masked_fill(own[0][:, None] == own[1], torch.inf).amin(1)
-    assert torch.allclose(memory_bank.nearest(queries, bank, own=own)[:, 0], other, atol=1e-4)
+    assert torch.allclose(memory_bank.nearest(queries, bank, owners=own)[:, 0], other, atol=1e-4)
 
 
 def test_k_center_takes_the_farthest() -> None:

@@ -16,10 +16,11 @@ from torch import Tensor
 from lab.errors import Cancelled, LabError
 from lab.image_stack import ImageStack
 from lab.methods.autoencoder import Autoencoder, residual
-from lab.methods.rb_ae import perceptual, rb_ae
+from lab.methods.rb_ae import perceptual, rb_ae, rbam, synthetic_defects
 from lab.methods.rb_ae.rb_ae import RBAE
 from lab.parts import autoencoding as ae
-from lab.parts import features, perlin
+from lab.parts import features, textures
+from lab.parts.perlin import perlin
 
 TINY = dict(size=64, width=0.125, perceptual="none", epochs_1=1, epochs_2=1, batch_size=4)
 
@@ -52,12 +53,12 @@ def full() -> RBAE:
 def test_eq_1_is_a_hard_composite() -> None:
     # inside M the texture (0.8), outside the image (0.2); with beta 0.25 inside 0.75 * 0.8 + 0.25 * 0.2 = 0.65
     I_o, I_n, M = torch.full((3, 1, 2), 0.2), torch.full((3, 1, 2), 0.8), torch.tensor([[[True, False]]])
-    assert perlin.composite(I_o, I_n, M)[0, 0].tolist() == pytest.approx([0.8, 0.2])
-    assert perlin.composite(I_o, I_n, M, 0.25)[0, 0].tolist() == pytest.approx([0.65, 0.2])
+    assert synthetic_defects.composite(I_o, I_n, M)[0, 0].tolist() == pytest.approx([0.8, 0.2])
+    assert synthetic_defects.composite(I_o, I_n, M, 0.25)[0, 0].tolist() == pytest.approx([0.65, 0.2])
 
 
 def test_perlin_noise_vanishes_at_its_grid_and_is_smooth() -> None:
-    noise = perlin.perlin(64, (4, 8), gen())
+    noise = perlin(64, (4, 8), gen())
     assert noise[::16, ::8].abs().max() < 1e-6  # the offset from a corner is zero at that corner
     assert 0.5 < noise.abs().max() < 1.5
     assert noise.diff(dim=0).abs().max() < 0.35  # a cell is 16 high
@@ -65,7 +66,7 @@ def test_perlin_noise_vanishes_at_its_grid_and_is_smooth() -> None:
     angle = 2 * math.pi * torch.rand(2, 2, generator=gen(3))
     offset = torch.tensor([0.5, -0.5])
     middle = math.sqrt(2) * (angle.sin() * offset[:, None] + angle.cos() * offset).mean()
-    assert perlin.perlin(64, (1, 1), gen(3))[32, 32].item() == pytest.approx(middle.item(), abs=1e-6)
+    assert perlin(64, (1, 1), gen(3))[32, 32].item() == pytest.approx(middle.item(), abs=1e-6)
 
 
 def test_masks_are_draems() -> None:
@@ -73,32 +74,32 @@ def test_masks_are_draems() -> None:
     g, found = gen(), []
     for _ in range(400):
         cells = tuple(2 ** int(torch.randint(6, (1,), generator=g)) for _ in range(2))
-        found.append(perlin.perlin(64, cells, g) > 0.5)
+        found.append(perlin(64, cells, g) > 0.5)
     share = torch.stack(found).flatten(1).float().mean(1)
     assert 0.01 < (share == 0).float().mean() < 0.08 and 0.045 < share.mean() < 0.065
-    assert all(perlin.mask(64, g).any() for _ in range(60))
+    assert all(synthetic_defects.mask(64, g).any() for _ in range(60))
 
 
 def test_defects_lie_in_their_mask() -> None:
     images = surfaces()[:4]
-    draw, words = perlin.source("procedural")
-    made, M = perlin.defective(images, gen(), draw)
+    draw, words = textures.source("procedural")
+    made, M = synthetic_defects.defective(images, gen(), draw)
     outside = ~M[:, None].expand_as(made)
     assert "procedural" in words and torch.equal(made[outside], images[outside])
     assert (made != images).any(1)[M].float().mean() > 0.9 and made.min() >= 0 and made.max() <= 1
-    again = perlin.defective(images, gen(), draw)
+    again = synthetic_defects.defective(images, gen(), draw)
     assert torch.equal(made, again[0]) and torch.equal(M, again[1])
-    clean, none = perlin.defective(images, gen(), draw, p_clean=1.0)
+    clean, none = synthetic_defects.defective(images, gen(), draw, p_clean=1.0)
     assert torch.equal(clean, images) and not none.any()
 
 
 def test_every_drawn_texture_and_change_is_a_image() -> None:
     g, image = gen(), (surfaces()[0][0] * 255).to(torch.uint8)
     for _ in range(40):
-        texture = perlin.augment(perlin.procedural(image, g), g)
+        texture = synthetic_defects.augment(textures.procedural(image, g), g)
         assert texture.shape == (3, 64, 64) and texture.dtype == torch.uint8
-    assert perlin.drawn(64, g).std() > 0
-    moved = perlin.shuffled(image, g)
+    assert textures.drawn_texture(64, g).std() > 0
+    moved = textures.shuffled_pieces(image, g)
     assert torch.equal(moved.flatten(1).sort().values, image.flatten(1).sort().values)
     assert not torch.equal(moved, image)
 
@@ -109,7 +110,7 @@ def test_the_folder_of_textures_is_named_or_refused(tmp_path: Path, monkeypatch:
         RBAE(**TINY | {"source": "folder"}).fit(surfaces())
     Image.new("RGB", (80, 50), (10, 200, 30)).save(tmp_path / "green.png")
     monkeypatch.setenv("LAB_TEXTURES", str(tmp_path))
-    draw, words = perlin.source("folder")
+    draw, words = textures.source("folder")
     assert words.startswith("1 images") and draw(torch.zeros(3, 64, 64), gen())[:, 5, 5].tolist() == [10, 200, 30]
 
 
@@ -118,16 +119,16 @@ def test_the_folder_of_textures_is_named_or_refused(tmp_path: Path, monkeypatch:
 
 def test_eq_3_is_the_cosine() -> None:
     # (3, 4) and (4, 3): 24 / 25 = 0.96; with (-3, -4): -1
-    S = ae.similarity(torch.tensor([[[3.0, 4.0]]]), torch.tensor([[4.0, 3.0], [-3.0, -4.0]]))
+    S = rbam.similarity(torch.tensor([[[3.0, 4.0]]]), torch.tensor([[4.0, 3.0], [-3.0, -4.0]]))
     assert S.flatten().tolist() == pytest.approx([0.96, -1])
 
 
 def test_eq_4_sums_to_one() -> None:
     # t = 10, S = (1, 0.9): e^10 / (e^10 + e^9) = 1 / (1 + e^-1) = 0.7311; t = 1: 1 / (1 + e^-0.1) = 0.5250
     S = torch.tensor([1.0, 0.9])
-    assert ae.attention(S, 10)[0].item() == pytest.approx(0.7311, abs=1e-4)
-    assert ae.attention(S, 1)[0].item() == pytest.approx(0.5250, abs=1e-4)
-    a = ae.attention(random(2, 30, 20), 10)
+    assert rbam.attention(S, 10)[0].item() == pytest.approx(0.7311, abs=1e-4)
+    assert rbam.attention(S, 1)[0].item() == pytest.approx(0.5250, abs=1e-4)
+    a = rbam.attention(random(2, 30, 20), 10)
     assert torch.allclose(a.sum(-1), torch.ones(2, 30))
 
 
@@ -136,17 +137,17 @@ def test_eq_5_by_hand() -> None:
     # 3 : 1, so the repaired feature is 0.75 (2, 0) + 0.25 (0, 4) = (1.5, 1)
     F_d = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 1, 2)
     F_ref = torch.tensor([[2.0, 0.0], [0.0, 4.0]]).view(1, 2, 1, 2)
-    made = ae.repaired(F_d, F_ref, 1, math.log(3))
+    made = rbam.repaired(F_d, F_ref, 1, math.log(3))
     assert torch.allclose(made, torch.tensor([1.5, 1.0]).view(1, 2, 1, 1).expand(1, 2, 1, 2))
 
 
 @pytest.mark.parametrize("K", [2, 4])
 def test_a_reference_like_the_input_gives_it_back(K: int) -> None:
     F_d = random(1, 16, 8, 8)
-    assert torch.allclose(ae.repaired(F_d, F_d, K, 50), F_d, atol=1e-4)
+    assert torch.allclose(rbam.repaired(F_d, F_d, K, 50), F_d, atol=1e-4)
     odd = random(1, 16, 6, 6)  # 4 does not divide 6
-    assert torch.allclose(ae.repaired(odd, odd, K, 50), odd, atol=1e-4)
-    blurred = ae.repaired(F_d, F_d, K, 1)  # t = 1, as printed: nearly the mean of all patches
+    assert torch.allclose(rbam.repaired(odd, odd, K, 50), odd, atol=1e-4)
+    blurred = rbam.repaired(F_d, F_d, K, 1)  # t = 1, as printed: nearly the mean of all patches
     assert (blurred - F_d).square().mean() > 0.3
 
 
@@ -159,16 +160,16 @@ def test_eq_3_to_5_agree_with_loops() -> None:
         weights = torch.softmax(t * torch.stack(cosines), 0)
         mixed = sum(w * cut(F_ref, *p) for w, p in zip(weights, places, strict=True))
         wanted[0, :, K * i : K * i + K, K * j : K * j + K] = mixed
-    assert torch.allclose(ae.repaired(F_d, F_ref, K, t), wanted, atol=1e-5)
+    assert torch.allclose(rbam.repaired(F_d, F_ref, K, t), wanted, atol=1e-5)
 
 
 def test_eq_6_to_8() -> None:
     # logits ln(1, 2, 5) weigh 1/8, 2/8, 5/8: 0.125 * 8 + 0.25 * 4 + 0.625 * 16 = 12
     maps = torch.tensor([8.0, 4.0, 16.0]).view(1, 3, 1, 1, 1)
     logits = torch.tensor([1.0, 2.0, 5.0]).log().view(1, 3, 1, 1, 1)
-    assert ae.fused(maps, logits).item() == pytest.approx(12)
+    assert rbam.fused(maps, logits).item() == pytest.approx(12)
     # weights sum to one at every channel and place: three equal maps come out as they went in
-    ffm, same = ae.FFM(6, 4), random(2, 6, 5, 5)
+    ffm, same = rbam.FFM(6, 4), random(2, 6, 5, 5)
     assert torch.allclose(ffm(same, same, same), same, atol=1e-6)
     # Eq. (6): only the sum U reaches the weights, so exchanging the inputs exchanges no weight
     a, b, c = (random(1, 6, 5, 5, seed=i) for i in range(3))

@@ -303,11 +303,11 @@ def test_a_visit_holds_so_much_and_says_what_went(folder: Path, monkeypatch: pyt
 
 
 def test_nothing_computed_of_a_visitors_images_outlasts_the_visit(folder: Path) -> None:
-    made, held = visit(folder), features.CACHE.held
-    before = len(held)
+    made, held = visit(folder), features.CACHE.keys
+    before = len(held())
     list(made.work.run(lambda report: made.answer("padim", report)))
-    mine = [key for key in held if key[0] == made.work.owner]
-    assert len(mine) == len(held) - before >= 12 and len(made.desk.all()) == 1
+    mine = [key for key in held() if key.owner == made.work.owner]
+    assert len(mine) == len(held()) - before >= 12 and len(made.desk.all()) == 1
     held_answer, images = made.fitted["padim"], [one.pixels() for one in made.uploads.of("good")]
     late, begun = threading.Event(), threading.Event()
 
@@ -321,13 +321,13 @@ def test_nothing_computed_of_a_visitors_images_outlasts_the_visit(folder: Path) 
     next(news)
     assert begun.wait(60)
     made.close()
-    assert not made.desk.all() and len(held) == before
+    assert not made.desk.all() and len(held()) == before
     late.set()  # a job that notices the end too late
     until = time.monotonic() + 60
     while any(thread.name == made.work.owner for thread in threading.enumerate()):
         assert time.monotonic() < until
         time.sleep(0.05)
-    assert not made.desk.all() and len(held) == before and not made.fitted
+    assert not made.desk.all() and len(held()) == before and not made.fitted
     list(made.work.run(lambda report: "ran on"))
     assert made.work.told[1] == jobs.ENDED
 

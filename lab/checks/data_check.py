@@ -191,7 +191,7 @@ def outliers(good: Sequence[ImageSummary], report: Report = no_report) -> list[H
     own = torch.arange(len(held)).repeat_interleave(rows[0, 0].numel())
     flat = features.rows_of(rows)
     kept = torch.randperm(len(flat), generator=torch.Generator().manual_seed(0))[:4000]
-    far = memory_bank.nearest(flat, flat[kept], own=(own.to(flat.device), own[kept].to(flat.device)))
+    far = memory_bank.nearest(flat, flat[kept], owners=(own.to(flat.device), own[kept].to(flat.device)))
     far = far.view(len(held), *rows.shape[-2:]).cpu()
     worst = far.flatten(1).topk(10, 1).values.mean(1).numpy()
     median, spread = robust_scale(worst)

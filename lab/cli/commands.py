@@ -234,7 +234,7 @@ def pull(args: argparse.Namespace) -> None:
     if args.set == "backbone":
         if not args.tag:
             raise LabError(f"pull backbone: name a full timm tag, e.g. one of {', '.join(features.BACKBONES[1:])}")
-        found = features.at_hand(args.tag) or pretrained_weights.fetch(args.tag, announce, bar)
+        found = features.local_weights(args.tag) or pretrained_weights.fetch(args.tag, announce, bar)
         bar.close()
         print(f"{found}: at hand, asked for as --backbone {args.tag}")
         return

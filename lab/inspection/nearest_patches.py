@@ -64,9 +64,9 @@ def normal_distances(detector: Detector, good: Sequence[np.ndarray]) -> np.ndarr
     method, given = _bank(detector), detector.images(good)
     found = []
     for part in batches(len(given), 8):
-        rows = features.fuse(features.pyramids(method.backbone, ImageStack(given.held), part))[..., ::2, ::2]
+        rows = features.fuse(features.pyramids(method.backbone, ImageStack(given.tensor), part))[..., ::2, ::2]
         own = part.repeat_interleave(rows[0, 0].numel()).to(rows.device)
-        found.append(memory_bank.nearest(features.rows_of(rows), method.bank, own=(own, method.owner)))
+        found.append(memory_bank.nearest(features.rows_of(rows), method.bank, owners=(own, method.owner)))
     return torch.cat(found).sort(0).values[:, 0].cpu().numpy()
 
 

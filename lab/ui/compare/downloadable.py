@@ -47,7 +47,7 @@ class Wanted:
         Cancelled by `report`."""
         report(0.0, f"asking what {self.title} weighs")
         if not self.source:
-            if features.at_hand(self.name):
+            if features.local_weights(self.name):
                 return None
             found = pretrained_weights.offer(self.name)
             return Wanted(
@@ -80,7 +80,7 @@ def missing(view: View) -> Wanted | None:
     known = KNOWN.get(view.source)
     if known and view.category in known.counts and view.category not in here(view.source):
         return Wanted(view.source, view.category, known.licence)
-    return Wanted("", view.backbone) if view.backbone and not features.at_hand(view.backbone) else None
+    return Wanted("", view.backbone) if view.backbone and not features.local_weights(view.backbone) else None
 
 
 def here(source: str) -> list[str]:
@@ -105,4 +105,4 @@ def categories(source: str) -> list[Choice]:
 def backbones(default: str) -> list[Choice]:
     """`default` is the one that methods take by themselves: no other stands for it."""
     tags = [default, *(tag for tag in features.BACKBONES if tag not in (default, "embedded"))]
-    return [(tag if features.at_hand(tag) else f"{tag} ({AWAY})", tag) for tag in tags]
+    return [(tag if features.local_weights(tag) else f"{tag} ({AWAY})", tag) for tag in tags]
