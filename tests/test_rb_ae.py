@@ -16,8 +16,7 @@ from torch import Tensor
 from lab.errors import Cancelled, LabError
 from lab.image_stack import ImageStack
 from lab.methods.autoencoder import Autoencoder, residual
-from lab.methods.rb_ae import perceptual, rb_ae, rbam, synthetic_defects
-from lab.methods.rb_ae.rb_ae import RBAE
+from lab.methods.rb_ae import RBAE, perceptual, rb_ae, rbam, synthetic_defects
 from lab.parts import autoencoding as ae
 from lab.parts import features, textures
 from lab.parts.perlin import perlin

@@ -13,9 +13,8 @@ from sklearn.mixture import GaussianMixture
 
 from lab import LabError
 from lab.image_stack import ImageStack
-from lab.methods.smcc import collapse, gmm
+from lab.methods.smcc import SMCC, collapse, gmm
 from lab.methods.smcc.centers import center_distances, loss_c, loss_o, patch_scores, smcc_loss
-from lab.methods.smcc.smcc import SMCC
 from lab.parts import features, maps, memory_bank
 
 G = torch.Generator

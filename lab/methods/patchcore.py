@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from ..equations import equation
-from ..image_stack import ImageStack, batches
+from ..image_stack import ImageStack
 from ..method import BaseSettings, Method, Scores, setting
 from ..parts import features, maps, memory_bank
 from ..progress import Report, part_of
@@ -70,19 +70,16 @@ class PatchCore(Method):
         self.register_buffer("place", torch.empty(0, dtype=torch.int32))  # (m,) and its patch there, line by line
 
     def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
-        s, n = self.settings, len(images)
+        s = self.settings
         crops = ImageStack(maps.centre_crop(images.tensor, s.crop))
         per_image = features.fuse(features.pyramids(self.backbone, crops, torch.tensor([0])))[0, 0].numel()
-        total = n * per_image
+        total = len(crops) * per_image
         candidates = torch.randperm(total, generator=generator)[: s.candidates or total].sort().values
-        P = torch.empty(len(candidates), sum(self.backbone.channels), device=images[0].device)
-        for index in batches(n, 8):
-            rows = features.rows_of(features.fuse(features.pyramids(self.backbone, crops, index)))
-            done = int(index[-1]) + 1
-            first, last = int(index[0]) * per_image, done * per_image
-            low, high = torch.searchsorted(candidates, torch.tensor([first, last])).tolist()
-            P[low:high] = rows[candidates[low:high] - first]
-            report(0.4 * done / n, f"features of {done} of {n} images")
+
+        def rows(index: Tensor) -> Tensor:
+            return features.rows_of(features.fuse(features.pyramids(self.backbone, crops, index)))
+
+        P = features.rows_at(candidates, crops, rows, part_of(report, 0, 0.4))
         thin = memory_bank.random_projection(P, s.projection, generator)
         count = max(1, round(s.ratio * len(candidates)))
         chosen = memory_bank.k_center(thin, count, generator, part_of(report, 0.4, 1))

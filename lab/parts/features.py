@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,9 +17,10 @@ from torch import Tensor, nn
 
 from ..device import device
 from ..errors import LabError
-from ..image_stack import ImageStack
+from ..image_stack import ImageStack, batches
 from ..lru_cache import LRUCache
 from ..method import setting
+from ..progress import Report, no_report
 from . import pretrained_weights
 from .embedded import Embedded
 from .transformer_tokens import Tokens
@@ -92,19 +94,13 @@ class Backbone(nn.Module):
         super().__init__()
         path = find_weights(tag)
         self.tag, self.levels, self.sha256 = tag, levels, file_sha256(path)
-        stored = safetensors.torch.load_file(path)
         if tag == "embedded":
             self.network: nn.Module = Embedded()
             self.channels = tuple(Embedded.channels[level - 1] for level in levels)
         else:
             self.network = architecture(tag, levels)
             self.channels = tuple(self.network.feature_info.channels())  # type: ignore[operator, union-attr]
-        wanted = self.network.state_dict()
-        stored = {getattr(self.network, "prefix", "") + k: v for k, v in stored.items()}
-        missing = [k for k in wanted if k not in stored and not k.endswith("num_batches_tracked")]
-        if missing:
-            raise LabError(f"{path} lacks {len(missing)} tensors of {tag} (first: {missing[0]}); replace the file")
-        self.network.load_state_dict({k: stored[k] for k in wanted if k in stored}, strict=False)
+        load_weights(self.network, tag, path)
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Backbone:
@@ -114,6 +110,19 @@ class Backbone(nn.Module):
     def forward(self, images: Tensor) -> list[Tensor]:
         out = self.network(imagenet_norm(images))
         return [out[level - 1] for level in self.levels] if self.tag == "embedded" else out
+
+
+def load_weights(network: nn.Module, tag: str, path: Path, assign: bool = False) -> None:
+    """Copies the tensors of a safetensors file into a network. Raises LabError where one is missing.
+
+    assign  the network takes the file's own tensors, as one on the device `meta` must
+    """
+    prefix = getattr(network, "prefix", "")
+    stored = {prefix + name: tensor for name, tensor in safetensors.torch.load_file(path).items()}
+    names = network.state_dict().keys()
+    if missing := [name for name in names if name not in stored and not name.endswith("num_batches_tracked")]:
+        raise LabError(f"{path} lacks {len(missing)} tensors of {tag} (first: {missing[0]}); replace the file")
+    network.load_state_dict({name: stored[name] for name in names if name in stored}, strict=False, assign=assign)
 
 
 @functools.lru_cache(maxsize=4)
@@ -220,6 +229,23 @@ def fuse(features: list[Tensor], pool: bool = True) -> Tensor:
         features = [F.avg_pool2d(f, 3, 1, 1) for f in features]
     shape = features[0].shape[-2:]
     return torch.cat([features[0]] + [F.interpolate(f, shape, mode="bilinear") for f in features[1:]], 1)
+
+
+def rows_at(places: Tensor, images: ImageStack, rows: Callable[[Tensor], Tensor], report: Report = no_report) -> Tensor:
+    """The patches at `places` (m,), ascending numbers over all patches of the images -> (m, C).
+
+    rows  index (B,) -> the patches of these images, (B patches_per_image, C)
+    """
+    n, chosen = len(images), torch.empty(0)
+    for index in batches(n, 8):
+        patches, done = rows(index), int(index[-1]) + 1
+        start = int(index[0]) * len(patches) // len(index)
+        low, high = torch.searchsorted(places, torch.tensor([start, start + len(patches)])).tolist()
+        if not len(chosen):  # allocated once and whole: pieces kept between temporary ones would scatter memory
+            chosen = patches.new_empty(len(places), patches.shape[1])
+        chosen[low:high] = patches[places[low:high] - start]
+        report(done / n, f"features of {done} of {n} images")
+    return chosen
 
 
 def rows_of(features: Tensor) -> Tensor:

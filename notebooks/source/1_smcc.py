@@ -21,9 +21,8 @@ from show import code, compared, covered, distributions, heat, measured, pixels,
 
 from lab import Detector, data, metrics
 from lab.bench import ablation
-from lab.methods.smcc import collapse, gmm
+from lab.methods.smcc import SMCC, collapse, gmm
 from lab.methods.smcc.centers import center_distances, loss_c, loss_o, patch_scores, smcc_loss
-from lab.methods.smcc.smcc import SMCC
 from lab.parts import features, memory_bank
 from lab.plots import BLUE, INK, ORANGE
 

@@ -25,8 +25,7 @@ from show import code, compared, covered, distributions, measured, pixels, raw_m
 
 from lab import Detector, calibration, data, metrics, plots
 from lab.bench import ablation
-from lab.methods.rb_ae import perceptual, rb_ae, rbam, synthetic_defects
-from lab.methods.rb_ae.rb_ae import RBAE
+from lab.methods.rb_ae import RBAE, perceptual, rb_ae, rbam, synthetic_defects
 from lab.parts import autoencoding as ae
 from lab.parts import textures
 from lab.parts.maps import upsample

@@ -1,4 +1,4 @@
-"""IMM, the image matching module of local OCC (Lv et al., 2.1): how an image must be turned and shifted to lie on a
+"""IMM, the image matching module of local OCC (Lv et al., 2.1): how an image must be turned and shifted to match a
 template, regressed by one pass of a small network.
 
 symbol     name                                              shape
@@ -75,20 +75,17 @@ class Matcher(nn.Module):
         return (torch.rand(count, 3, generator=generator) * 2 - 1) * limits
 
     @torch.no_grad()
-    def match(self, images: Tensor, template: Tensor, *, passes: int = 1, starts: int = 1) -> Tensor:
-        """Sampling matrices (B, 2, 3) that lay images (B, 3, S', S') on the template (3, S', S'), of any S'.
+    def match(self, images: Tensor, template: Tensor, *, starts: int = 1) -> Tensor:
+        """Sampling matrices (B, 2, 3) that align images (B, 3, S', S') with the template (3, S', S'), of any S'.
 
-        passes   each further pass matches the result of the previous one; their warps are composed
-        starts   4: also from the image turned by 90, 180 and 270 degrees; the smallest L_reg is kept
+        starts  4: also from the image turned by 90, 180 and 270 degrees; the smallest L_reg is kept
         """
         I_O, I_T = shrunk(images, self.size), shrunk(template[None], self.size)
         best, least = torch.empty(0), torch.full((len(I_O),), torch.inf, device=I_O.device)
         for k in range(starts):
             quarter = torch.tensor([[0.0, 0.0, k * math.pi / 2]], device=I_O.device)
             M = warps.matrix(quarter).expand(len(I_O), 2, 3)
-            for n in range(passes):
-                I_M = warps.warp(I_O, M) if k or n else I_O
-                M = warps.compose(M, warps.matrix(self(I_M, I_T)))
+            M = warps.compose(M, warps.matrix(self(warps.warp(I_O, M) if k else I_O, I_T)))
             if starts == 1:
                 return M
             loss = registration_loss(warps.warp(I_O, M), I_T, warps.seen(M, self.size))

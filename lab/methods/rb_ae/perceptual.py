@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...device import device
 from ...equations import equation
-from ...errors import LabError
 from ...parts import features
 
 VGG = "vgg16.tv_in1k"
@@ -30,10 +28,7 @@ class Vgg(nn.Module):
         self.relus, self.sha256 = relus, features.file_sha256(path)
         with torch.device("meta"):  # no random weights: they would be replaced at once
             self.features = vgg.make_layers(vgg.cfgs["D"], batch_norm=False)[: relus[-1] + 1]
-        stored, names = safetensors.torch.load_file(path), list(self.state_dict())
-        if missing := [name for name in names if name not in stored]:
-            raise LabError(f"{path} lacks {len(missing)} tensors of {VGG} (first: {missing[0]}); replace the file")
-        self.load_state_dict({name: stored[name] for name in names}, assign=True)
+        features.load_weights(self, VGG, path, assign=True)
         self.requires_grad_(False).eval()
 
     def forward(self, images: Tensor) -> list[Tensor]:

@@ -1,10 +1,5 @@
-"""RBAM, RB-AE's repair by a reference (Luo et al.): features rebuilt from patches of a normal image, then mixed.
-
-symbol            name                                                    shape
-F_d, F_ref        features of the image, of the reference                 (B, C, H, W), (1, C, H, W)
-S, a              similarities of their patches, attention                (B, N, M), N and M patches
-F_rep2, F_rep4    F_d rebuilt from patches of F_ref, K = 2 and 4 (RBFRM)  (B, C, H, W)
-F_out             the mixture of the three (FFM)                          (B, C, H, W)
+"""RBAM, RB-AE's repair by a reference (Luo et al.): features F_d are rebuilt from K x K patches of those of a normal
+image, F_ref (RBFRM), with K = 2 and 4; F_out mixes F_d, F_rep2 and F_rep4 (FFM).
 """
 
 from __future__ import annotations

@@ -123,16 +123,8 @@ class SMCC(Method):
 
     @classmethod
     def presets(cls) -> dict[str, BaseSettings]:
-        paper = cls.Settings(
-            backbone="wide_resnet50_2.tv_in1k",
-            crop=224,
-            learning_rate_backbone=1e-3,
-            batch_size=16,
-            pool=100_000,
-            bank="random",
-            bank_patches=0,
-            neighbours=3,
-        )
+        paper = cls.Settings(backbone="wide_resnet50_2.tv_in1k", crop=224, learning_rate_backbone=1e-3, batch_size=16)
+        paper = paper.replace(pool=100_000, bank="random", bank_patches=0, neighbours=3)
         safe, text = paper.replace(learning_rate_backbone=1e-5), paper.replace(layers=(1, 2, 3, 4))
         return {"live": cls.Settings(), "paper": paper, "safe": safe, "paper_text": text}
 
@@ -178,15 +170,7 @@ class SMCC(Method):
     @torch.no_grad()
     def patches_at(self, images: ImageStack, places: Tensor, patches: Patcher) -> Tensor:
         """The patches at `places` (m,), ascending numbers over all patches of the images; (m, C)."""
-        chosen = torch.empty(0)
-        for index in batches(len(images), 8):
-            start, end = int(index[0]) * self.patches_per_image, (int(index[-1]) + 1) * self.patches_per_image
-            low, high = torch.searchsorted(places, torch.tensor([start, end])).tolist()
-            rows = patches(images, index)
-            if not len(chosen):  # allocated once and whole: pieces kept between temporary ones would scatter memory
-                chosen = rows.new_empty(len(places), rows.shape[1])
-            chosen[low:high] = rows[places[low:high] - start]
-        return chosen
+        return features.rows_at(places, images, lambda index: patches(images, index))
 
     def fill_bank(self, images: ImageStack, generator: torch.Generator, patches: Patcher) -> Tensor:
         """M: patches of `images`, drawn without repetition while they last; (bank_patches, C)."""
