@@ -1,4 +1,4 @@
-"""Local OCC: warps, the IMM, made defects, the equations, the components; and the set whose images are turned."""
+"""Local OCC: warps, the IMM, synthetic defects, the equations, the components; and the set whose images are turned."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def test_changes_by_hand() -> None:
         assert 0.08 <= dark[0, 0, 0] <= 0.28  # 0.4 x U(0.2, 0.7)
         assert 0.58 <= light[0, 0, 0] <= 0.88  # 1 - 0.6 x U(0.2, 0.7)
         assert other[0, 0, 0] == pytest.approx(51 / 255)
-        assert all(torch.equal(made[:, 1:], image[:, 1:]) for made in (dark, light, other))
+        assert all(torch.equal(altered[:, 1:], image[:, 1:]) for altered in (dark, light, other))
 
 
 def test_cells_more_than_half_covered_and_never_none() -> None:
@@ -227,14 +227,14 @@ def test_cells_more_than_half_covered_and_never_none() -> None:
 def test_defects_are_where_the_mask_says() -> None:
     images = part(64).expand(40, -1, -1, -1)
     draw, _ = textures.source("procedural")
-    made, M_s = dgm.defects(images, draw, G().manual_seed(0), grid=16)
+    defective, M_s = dgm.defects(images, draw, G().manual_seed(0), grid=16)
     assert 0.55 < M_s.flatten(1).any(1).float().mean() < 0.95  # p = 0.75
-    touched = torch.nn.functional.max_pool2d((made - images).abs().amax(1), 4)
+    touched = torch.nn.functional.max_pool2d((defective - images).abs().amax(1), 4)
     assert (touched[M_s] > 0).all()
-    assert torch.equal(made, dgm.defects(images, draw, G().manual_seed(0), grid=16)[0])
+    assert torch.equal(defective, dgm.defects(images, draw, G().manual_seed(0), grid=16)[0])
     black = torch.zeros(40, 3, 64, 64)
-    made, M_s = dgm.defects(black, lambda p, g: p, G().manual_seed(0), grid=16)  # darkened, replaced: still black
-    changed = (made > 0.02).flatten(1).any(1)
+    defective, M_s = dgm.defects(black, lambda p, g: p, G().manual_seed(0), grid=16)  # darkened, replaced: still black
+    changed = (defective > 0.02).flatten(1).any(1)
     assert torch.equal(changed, M_s.flatten(1).any(1)) and 0.1 < changed.float().mean() < 0.7
     none, M_s = dgm.defects(images, draw, G().manual_seed(0), grid=16, p=0)
     assert torch.equal(none, images) and not M_s.any()
@@ -287,8 +287,17 @@ def test_every_component_changes_the_map(change: dict, good: ImageStack, full: L
     assert float((one - other).abs().max()) > 1e-4
 
 
-@pytest.mark.parametrize("change", [{"reduction": "pca"}, {"reduction": "random"}, {"stride": 4}, {"guided": False},
-                                    {"anneal": False}, {"padding": "zeros"}])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"reduction": "pca"},
+        {"reduction": "random"},
+        {"stride": 4},
+        {"guided": False},
+        {"anneal": False},
+        {"padding": "zeros"},
+    ],
+)
 def test_settings_act(change: dict, good: ImageStack, full: LocalOCC) -> None:
     one, other = (m.score(good[:2]).anomaly_map for m in (full, fitted(good, **change)))
     assert torch.isfinite(other).all() and not torch.equal(one, other)
@@ -322,8 +331,8 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(stop: str, good: ImageS
     settings, path = SMALL | {"matching_epochs": 3, "epochs": 3}, tmp_path / "stopped.safetensors"
     whole = LocalOCC(**settings).fit(good)
 
-    def report(fraction: float, words: str) -> None:
-        if words.startswith(stop):
+    def report(fraction: float, message: str) -> None:
+        if message.startswith(stop):
             raise Cancelled
 
     with pytest.raises(Cancelled):
@@ -357,14 +366,14 @@ def small_set(size: tuple[int, int] = (256, 256)) -> Dataset:
         image = np.stack([mask * np.uint8(255), stripes(number, size=max(size))[: size[0], : size[1], 1]] * 2, 2)
         return Item(f"test/bad/{number}", "bad", lambda: image[..., :3], (lambda: mask) if masked else None)
 
-    return Dataset("made", "part", "CC0", (item(0, False),), tuple(item(i, True) for i in range(1, 5)))
+    return Dataset("synthetic", "part", "CC0", (item(0, False),), tuple(item(i, True) for i in range(1, 5)))
 
 
 @pytest.mark.parametrize("degrees", [10, 45, 180])
 @pytest.mark.parametrize("size", [(256, 256), (200, 320)])
 def test_image_and_mask_are_turned_by_one_draw(degrees: float, size: tuple[int, int]) -> None:
     data = unaligned(small_set(size), degrees)
-    assert data.name == f"made-rto{degrees}" and data.licence == "CC0" and data.category == "part"
+    assert data.name == f"synthetic-rto{degrees}" and data.licence == "CC0" and data.category == "part"
     assert data.train[0].mask is None
     for item in data.test:
         assert item.mask is not None
@@ -386,7 +395,7 @@ def test_turns_reach_the_range_and_leave_no_black_corner() -> None:
     bar = np.zeros((256, 256), bool)
     bar[124:132, 28:228] = True
     items = tuple(Item(f"train/good/{i}", "good", white, lambda: bar) for i in range(40))
-    data = unaligned(Dataset("made", "bar", "", items, ()), 45)
+    data = unaligned(Dataset("synthetic", "bar", "", items, ()), 45)
     angles = []
     for item in data.train:
         assert item.image().min() == 200

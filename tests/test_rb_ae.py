@@ -46,7 +46,7 @@ def full() -> RBAE:
     return RBAE(**TINY).fit(surfaces())
 
 
-# ---- made defects
+# ---- synthetic defects
 
 
 def test_eq_1_is_a_hard_composite() -> None:
@@ -70,24 +70,24 @@ def test_perlin_noise_vanishes_at_its_grid_and_is_smooth() -> None:
 
 def test_masks_are_draems() -> None:
     # without the turn 4 % are empty and the mean area is 5.5 % (METHODS: measured on the official code)
-    g, found = gen(), []
+    g, blobs = gen(), []
     for _ in range(400):
         cells = tuple(2 ** int(torch.randint(6, (1,), generator=g)) for _ in range(2))
-        found.append(perlin(64, cells, g) > 0.5)
-    share = torch.stack(found).flatten(1).float().mean(1)
+        blobs.append(perlin(64, cells, g) > 0.5)
+    share = torch.stack(blobs).flatten(1).float().mean(1)
     assert 0.01 < (share == 0).float().mean() < 0.08 and 0.045 < share.mean() < 0.065
     assert all(synthetic_defects.mask(64, g).any() for _ in range(60))
 
 
 def test_defects_lie_in_their_mask() -> None:
     images = surfaces()[:4]
-    draw, words = textures.source("procedural")
-    made, M = synthetic_defects.defective(images, gen(), draw)
-    outside = ~M[:, None].expand_as(made)
-    assert "procedural" in words and torch.equal(made[outside], images[outside])
-    assert (made != images).any(1)[M].float().mean() > 0.9 and made.min() >= 0 and made.max() <= 1
+    draw, description = textures.source("procedural")
+    defective, M = synthetic_defects.defective(images, gen(), draw)
+    outside = ~M[:, None].expand_as(defective)
+    assert "procedural" in description and torch.equal(defective[outside], images[outside])
+    assert (defective != images).any(1)[M].float().mean() > 0.9 and defective.min() >= 0 and defective.max() <= 1
     again = synthetic_defects.defective(images, gen(), draw)
-    assert torch.equal(made, again[0]) and torch.equal(M, again[1])
+    assert torch.equal(defective, again[0]) and torch.equal(M, again[1])
     clean, none = synthetic_defects.defective(images, gen(), draw, p_clean=1.0)
     assert torch.equal(clean, images) and not none.any()
 
@@ -109,8 +109,8 @@ def test_the_folder_of_textures_is_named_or_refused(tmp_path: Path, monkeypatch:
         RBAE(**TINY | {"source": "folder"}).fit(surfaces())
     Image.new("RGB", (80, 50), (10, 200, 30)).save(tmp_path / "green.png")
     monkeypatch.setenv("LAB_TEXTURES", str(tmp_path))
-    draw, words = textures.source("folder")
-    assert words.startswith("1 images") and draw(torch.zeros(3, 64, 64), gen())[:, 5, 5].tolist() == [10, 200, 30]
+    draw, description = textures.source("folder")
+    assert description.startswith("1 images") and draw(torch.zeros(3, 64, 64), gen())[:, 5, 5].tolist() == [10, 200, 30]
 
 
 # ---- RBAM
@@ -136,8 +136,8 @@ def test_eq_5_by_hand() -> None:
     # 3 : 1, so the repaired feature is 0.75 (2, 0) + 0.25 (0, 4) = (1.5, 1)
     F_d = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 1, 2)
     F_ref = torch.tensor([[2.0, 0.0], [0.0, 4.0]]).view(1, 2, 1, 2)
-    made = rbam.repaired(F_d, F_ref, 1, math.log(3))
-    assert torch.allclose(made, torch.tensor([1.5, 1.0]).view(1, 2, 1, 1).expand(1, 2, 1, 2))
+    repaired = rbam.repaired(F_d, F_ref, 1, math.log(3))
+    assert torch.allclose(repaired, torch.tensor([1.5, 1.0]).view(1, 2, 1, 1).expand(1, 2, 1, 2))
 
 
 @pytest.mark.parametrize("K", [2, 4])
@@ -184,26 +184,26 @@ def test_eq_2_by_hand() -> None:
     # one layer of 2 x 2, one channel: differences (0, 1, 2, 1) -> R = (0, 1, 4, 1), N = R / 4 =
     # (0, 0.25, 1, 0.25); M of 4 x 4 covers the lower left quarter and half of the lower right: M_l = (0, 0, 1, 0.5);
     # squares (0, 0.0625, 0, 0.0625), mean 0.03125
-    sound = torch.zeros(1, 1, 2, 2)
-    made = torch.tensor([0.0, 1.0, 2.0, 1.0]).view(1, 1, 2, 2)
+    normal = torch.zeros(1, 1, 2, 2)
+    defective = torch.tensor([0.0, 1.0, 2.0, 1.0]).view(1, 1, 2, 2)
     M = torch.zeros(1, 4, 4, dtype=torch.bool)
     M[0, 2:, :3] = True
-    assert rb_ae.pixel_discrepancy([sound], [made], M).item() == pytest.approx(0.03125)
+    assert rb_ae.pixel_discrepancy([normal], [defective], M).item() == pytest.approx(0.03125)
     # a second layer that sees exactly M_l costs nothing: the mean over layers halves
     exact = torch.tensor([0.0, 0.0, 1.0, 0.5]).sqrt().view(1, 1, 2, 2)
-    assert rb_ae.pixel_discrepancy([sound, sound], [made, exact], M).item() == pytest.approx(0.015625)
+    assert rb_ae.pixel_discrepancy([normal, normal], [defective, exact], M).item() == pytest.approx(0.015625)
 
 
 def test_eq_2_skips_empty_masks() -> None:
-    sound, made = random(2, 3, 4, 4), random(2, 3, 4, 4, seed=1).requires_grad_()
+    normal, defective = random(2, 3, 4, 4), random(2, 3, 4, 4, seed=1).requires_grad_()
     M = torch.zeros(2, 8, 8, dtype=torch.bool)
-    assert rb_ae.pixel_discrepancy([sound], [made], M).item() == 0
+    assert rb_ae.pixel_discrepancy([normal], [defective], M).item() == 0
     M[1, :3] = True
-    alone = rb_ae.pixel_discrepancy([sound[1:]], [made[1:]], M[1:])
-    both = rb_ae.pixel_discrepancy([sound], [made], M)
+    alone = rb_ae.pixel_discrepancy([normal[1:]], [defective[1:]], M[1:])
+    both = rb_ae.pixel_discrepancy([normal], [defective], M)
     both.backward()
-    assert both.item() == pytest.approx(alone.item()) and made.grad is not None
-    assert not made.grad[0].any() and made.grad[1].any()
+    assert both.item() == pytest.approx(alone.item()) and defective.grad is not None
+    assert not defective.grad[0].any() and defective.grad[1].any()
 
 
 def test_eq_9_is_a_mean_over_three_layers() -> None:
@@ -238,9 +238,9 @@ def test_eq_12_to_17() -> None:
     assert rb_ae.phase_1(one, two, three).item() == 105  # 100 + 2 + 3
     assert rb_ae.phase_2(one, two, three, four).item() == 109
     # Eq. (13): two maps, mean absolute differences 1 and 0.5, mean 0.75
-    wanted = [torch.zeros(1, 1, 2, 2), torch.zeros(1, 2, 1, 1)]
-    found = [torch.ones(1, 1, 2, 2), torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)]
-    assert perceptual.distance(wanted, found).item() == pytest.approx(0.75)
+    original = [torch.zeros(1, 1, 2, 2), torch.zeros(1, 2, 1, 1)]
+    rebuilt = [torch.ones(1, 1, 2, 2), torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)]
+    assert perceptual.distance(original, rebuilt).item() == pytest.approx(0.75)
 
 
 def test_ssim() -> None:
@@ -341,13 +341,13 @@ def test_a_stopped_training_goes_on_as_if_it_had_not(stop: str, tmp_path: Path) 
     through = RBAE(**settings).fit(surfaces())
     heard: list[str] = []
 
-    def interrupt(fraction: float, words: str) -> None:
-        if words.startswith(stop):
+    def interrupt(fraction: float, message: str) -> None:
+        if message.startswith(stop):
             raise Cancelled
 
     with pytest.raises(Cancelled):
         RBAE(**settings).fit(surfaces(), report=interrupt, resume=path)
-    continued = RBAE(**settings).fit(surfaces(), report=lambda f, words: heard.append(words), resume=path)
+    continued = RBAE(**settings).fit(surfaces(), report=lambda f, message: heard.append(message), resume=path)
     assert heard[0].startswith(stop) and not path.exists()  # nothing done twice
     assert all(torch.equal(v, continued.state()[k]) for k, v in through.state().items())
     assert continued.history == through.history and continued.notes == through.notes
@@ -378,17 +378,17 @@ def test_toggles_change_the_map(full: RBAE, tested: Tensor) -> None:
 
 
 def test_one_network_serves_every_segmenter(full: RBAE, tested: Tensor) -> None:
-    found = {s: RBAE(**TINY | {"segmenter": s}).restore(full.state()).score(tested) for s in rb_ae.SEGMENTERS}
-    rebuilt = found["msfdm"].views["reconstruction"]
-    assert all(torch.equal(scores.views["reconstruction"], rebuilt) for scores in found.values())
-    assert torch.equal(found["msfdm"].anomaly_map, full.score(tested).anomaly_map)
-    assert torch.allclose(found["pixel_gap"].anomaly_map, (tested - rebuilt).abs().mean(1))
-    assert torch.allclose(found["ssim"].anomaly_map, 1 - ae.ssim(tested, rebuilt))
+    scores_of = {s: RBAE(**TINY | {"segmenter": s}).restore(full.state()).score(tested) for s in rb_ae.SEGMENTERS}
+    rebuilt = scores_of["msfdm"].views["reconstruction"]
+    assert all(torch.equal(scores.views["reconstruction"], rebuilt) for scores in scores_of.values())
+    assert torch.equal(scores_of["msfdm"].anomaly_map, full.score(tested).anomaly_map)
+    assert torch.allclose(scores_of["pixel_gap"].anomaly_map, (tested - rebuilt).abs().mean(1))
+    assert torch.allclose(scores_of["ssim"].anomaly_map, 1 - ae.ssim(tested, rebuilt))
     with torch.no_grad():
         one, two = full.encoder(tested, 3), full.encoder(rebuilt, 3)
     gaps = [(a - b).square().mean(1, keepdim=True) for a, b in zip(one, two, strict=True)]
     summed = sum(F.interpolate(g, (64, 64), mode="bilinear")[:, 0] for g in gaps)
-    assert torch.allclose(found["msfr"].anomaly_map, summed, atol=1e-6)
+    assert torch.allclose(scores_of["msfr"].anomaly_map, summed, atol=1e-6)
     metadata = RBAE.Settings.fields()["segmenter"].metadata
     assert metadata["component"] and metadata["scoring"]
 

@@ -135,9 +135,9 @@ class LocalOCC(Method):
     def presets(cls) -> dict[str, BaseSettings]:
         live = cls.Settings()
         paper = live.replace(
-            matching_size=256, matching_epochs=500, matching_batch_size=32, matching_learning_rate=2e-4
+            backbone="resnet18.tv_in1k", matching_size=256, matching_epochs=500, matching_batch_size=32
         )
-        paper = paper.replace(backbone="resnet18.tv_in1k", guided=False, anneal=False)
+        paper = paper.replace(matching_learning_rate=2e-4, guided=False, anneal=False)
         paper = paper.replace(stride=4, width=256, epochs=300, batch_size=32)
         return {
             "live": live,
