@@ -1,4 +1,4 @@
-"""Where tensors are computed, and the one source of chance."""
+"""Where tensors are computed, and the one source of randomness."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 
 
 def device() -> torch.device:
-    """CUDA when there, else CPU; the environment variable LAB_DEVICE overrides. Decided here and nowhere else."""
+    """CUDA where available, else the CPU; the environment variable LAB_DEVICE overrides. Decided only here."""
     return torch.device(os.environ.get("LAB_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[torch.Generator]:
-    """A seeded generator, on the CPU; the global one (networks' random starts) follows it and is put back after."""
+    """Yields a seeded generator on the CPU; the global one (initial weights) is seeded too and restored afterwards."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         yield torch.Generator().manual_seed(seed)

@@ -67,6 +67,16 @@ class LRUCache(Generic[K, V]):
         with self._lock:
             return self._values.pop(key, None)
 
+    def pop_where(self, condition: Callable[[K], bool]) -> list[V]:
+        """Removes the values whose keys fulfil the condition and returns them."""
+        with self._lock:
+            return [self._values.pop(key) for key in list(self._values) if condition(key)]
+
+    def keys(self) -> list[K]:
+        """A copy, least recently used first."""
+        with self._lock:
+            return list(self._values)
+
     def values(self) -> list[V]:
         """A copy, least recently used first."""
         with self._lock:

@@ -1,4 +1,4 @@
-"""How long work reports its progress, and how it is cancelled: a `Report` is called often and may raise Cancelled."""
+"""How long work reports its progress, and how it is cancelled."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable
 
 Report = Callable[[float, str], None]
-"""report(fraction in [0, 1], words): called often during long work; may raise Cancelled."""
+"""report(fraction in [0, 1], message): called often during long work; raises Cancelled to stop it."""
 
 
-def no_report(fraction: float, words: str) -> None:
-    """The report that says nothing."""
+def no_report(fraction: float, message: str) -> None:
+    """A report that does nothing."""
 
 
 def part_of(report: Report, low: float, high: float) -> Report:
-    """What tells of the part of a job between two fractions of the whole."""
-    return lambda fraction, words: report(low + fraction * (high - low), words)
+    """The report of one part of a job, whose fractions 0 to 1 are `low` to `high` of the whole."""
+    return lambda fraction, message: report(low + fraction * (high - low), message)
 
 
 class Progress:
@@ -25,7 +25,7 @@ class Progress:
         self.report, self.steps, self.done, self.start = report, steps, start, start
         self.began = time.monotonic()
 
-    def step(self, words: str) -> None:
+    def step(self, message: str) -> None:
         self.done += 1
         left = (time.monotonic() - self.began) / (self.done - self.start) * (self.steps - self.done)
-        self.report(self.done / self.steps, f"{words}, {left:.0f} s left" if left >= 1 else words)
+        self.report(self.done / self.steps, f"{message}, {left:.0f} s left" if left >= 1 else message)

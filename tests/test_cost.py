@@ -25,9 +25,17 @@ pytestmark = pytest.mark.slow
 
 # Trunk passes (256 x 256) per training image that a `live` fit may take.
 FIT_BUDGET = [
-    ("padim", {}, 4), ("patchcore", {}, 4), ("smcc", {}, 30), ("cdo", {}, 60), ("stfpm", {}, 60), ("fastflow", {}, 60),
-    ("autoencoder", {}, 60), ("local_occ", {"imm": False}, 60), ("local_occ", {}, 100), ("rb_ae", {}, 150),
-]  # fmt: skip
+    ("padim", {}, 4),
+    ("patchcore", {}, 4),
+    ("smcc", {}, 30),
+    ("cdo", {}, 60),
+    ("stfpm", {}, 60),
+    ("fastflow", {}, 60),
+    ("autoencoder", {}, 60),
+    ("local_occ", {"imm": False}, 60),
+    ("local_occ", {}, 100),
+    ("rb_ae", {}, 150),
+]
 
 
 def median_seconds(run: Callable[[], object], times: int = 30) -> float:
@@ -58,7 +66,7 @@ def test_live_fit_stays_within_its_budget(
 ) -> None:
     good = [stripes(i, size=256) for i in range(24)]
     unit = trunk_pass()
-    features.CACHE.clear()
+    features.CACHE.pop_where(lambda key: True)
     detector = Detector(name, **changes)
     began = time.process_time()
     detector.fit(good)
@@ -70,11 +78,11 @@ def test_live_fit_stays_within_its_budget(
 
 def bare_passes(method: Any) -> Callable[[torch.Tensor], object]:
     """One pass of every network that scoring one image runs, and nothing else."""
-    name = next(name for name, kind in METHODS.items() if type(method) is kind)
+    name = next(name for name, method_class in METHODS.items() if type(method) is method_class)
     if name == "rb_ae":
-        return lambda x: method.passed(x)
+        return lambda x: method.reconstruct(x)
     if name == "autoencoder":
-        return lambda x: method.rebuilt(x)
+        return lambda x: method.reconstruct(x)
     if name == "fastflow":
         return lambda x: method.latents(method.backbone(x))
     if name == "local_occ":
@@ -87,7 +95,7 @@ def bare_passes(method: Any) -> Callable[[torch.Tensor], object]:
 
 
 def search(method: Any, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """The patches of one image and the bank in which their nearest rows are sought."""
+    """The patches of one image and the bank in which their nearest rows are searched."""
     bank = getattr(getattr(method, "embedding", method), "bank", None)
     if bank is None:
         return None
@@ -107,7 +115,7 @@ def test_detect_costs_little_beyond_its_networks(
     method = detector.method
     size = detector.settings.size
     image, x = stripes(99, size=256), torch.rand(1, 3, size, size)
-    networks, sought = bare_passes(method), search(method, x)
+    networks, searched = bare_passes(method), search(method, x)
 
     @torch.no_grad()
     def bare() -> None:
@@ -115,8 +123,8 @@ def test_detect_costs_little_beyond_its_networks(
 
     @torch.no_grad()
     def products() -> None:
-        assert sought is not None
-        queries, bank = sought
+        assert searched is not None
+        queries, bank = searched
         for block in queries.split(memory_bank.BLOCK):
             block @ bank.T
 
@@ -124,7 +132,7 @@ def test_detect_costs_little_beyond_its_networks(
     spent: dict[str, list[float]] = {"bare": [], "products": [], "detect": []}
     for turn in range(33):
         for key, run in (("bare", bare), ("products", products), ("detect", lambda: detector.detect(image))):
-            if key == "products" and sought is None:
+            if key == "products" and searched is None:
                 continue
             began = time.process_time()
             run()
@@ -145,11 +153,11 @@ def test_peak_memory_of_a_thousand_images(name: str, capsys: pytest.CaptureFixtu
     program = f"""
 import resource, numpy as np
 from lab import METHODS, Detector
-from lab.bench import settings_for
+from lab.bench.runs import preset_settings
 rng = np.random.default_rng(0)
 base = rng.integers(0, 200, (256, 256, 3), dtype=np.uint8)
 known = METHODS[{name!r}].Settings.fields()
-settings = settings_for({name!r}, "live", {{k: 1 for k in known if "epochs" in k}})
+settings = preset_settings({name!r}, "live", {{k: 1 for k in known if "epochs" in k}})
 good = (base + rng.integers(0, 50, (256, 256, 1), dtype=np.uint8) for _ in range(1000))
 Detector({name!r}, **settings).fit(good)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)

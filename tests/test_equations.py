@@ -78,13 +78,13 @@ def test_cdo_weights_are_detached_and_survive_zero() -> None:
 
 def test_squares_are_cdos() -> None:
     rows, size = torch.rand(400, 3, 80, 80), 80
-    made, mask = squares(rows, G().manual_seed(0))
-    assert torch.equal(made[~mask[:, None].expand_as(made)], rows[~mask[:, None].expand_as(made)])
+    noisy, mask = squares(rows, G().manual_seed(0))
+    assert torch.equal(noisy[~mask[:, None].expand_as(noisy)], rows[~mask[:, None].expand_as(noisy)])
     share = mask.flatten(1).float().mean(1)
     assert (share == 0).float().mean().item() == pytest.approx(0.2, abs=0.06)  # n = 0 in one of five
     assert 0.015 < share.mean() < 0.04  # 2.7 % at 256; half sides 2..7 of 80 here
     again = squares(rows, G().manual_seed(0))
-    assert torch.equal(made, again[0]) and torch.equal(mask, again[1])
+    assert torch.equal(noisy, again[0]) and torch.equal(mask, again[1])
     skip = torch.zeros(400, size, size, dtype=torch.bool)
     skip[:, :, 40:] = True
     _, kept = squares(rows, G().manual_seed(0), skip=skip)
@@ -115,7 +115,7 @@ def test_leaving_one_out_needs_no_refit() -> None:
 
 
 def test_patchcore_reweighting() -> None:
-    # distances of m_test* to N_b: 1 and 2, own 1: 1 - e/(e + e^2) = 1 - 1/(1 + e) = 0.7311; times s* = 1
+    # distances of m_test* to N_b: 1 and 2, owners 1: 1 - e/(e + e^2) = 1 - 1/(1 + e) = 0.7311; times s* = 1
     test, near = torch.tensor([0.0]), torch.tensor([[1.0], [2.0]])
     assert reweighted(torch.tensor(1.0), near[0], test, near).item() == pytest.approx(math.e / (1 + math.e))
 
@@ -126,9 +126,9 @@ def test_nearest_is_exact() -> None:
     assert torch.allclose(memory_bank.nearest(queries, bank, 3), truth.values, atol=1e-4)
     assert torch.allclose(memory_bank.nearest(queries, bank), truth.values[:, :1], atol=1e-4)
     assert torch.equal(memory_bank.nearest_index(queries, bank, 3), truth.indices)
-    own = (torch.arange(700) % 2, torch.arange(90) % 2)
-    other = torch.cdist(queries, bank).masked_fill(own[0][:, None] == own[1], torch.inf).amin(1)
-    assert torch.allclose(memory_bank.nearest(queries, bank, own=own)[:, 0], other, atol=1e-4)
+    owners = (torch.arange(700) % 2, torch.arange(90) % 2)
+    other = torch.cdist(queries, bank).masked_fill(owners[0][:, None] == owners[1], torch.inf).amin(1)
+    assert torch.allclose(memory_bank.nearest(queries, bank, owners=owners)[:, 0], other, atol=1e-4)
 
 
 def test_k_center_takes_the_farthest() -> None:

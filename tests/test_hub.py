@@ -542,7 +542,7 @@ def test_a_backbone_is_pulled_once(
     weights = safetensors.torch.save({"conv1.weight": torch.rand(64, 3, 7, 7)})
     card = {"license": "bsd-3-clause"}
     server.repo("models", f"timm/{TAG}", {"model.safetensors": weights, "config.json": b"{}"}, card=card)
-    assert features.at_hand(TAG) is None and pretrained_weights.offer(TAG).size == len(weights)
+    assert features.local_weights(TAG) is None and pretrained_weights.offer(TAG).size == len(weights)
     server.cut("model.safetensors", len(weights) // 2)
     assert main(["pull", "backbone", TAG]) == 0
     size, done = capsys.readouterr().out.splitlines()
@@ -552,8 +552,8 @@ def test_a_backbone_is_pulled_once(
     asked = len(server.log)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert main(["pull", "backbone", TAG]) == 0 and len(server.log) == asked
-    held = features.at_hand(TAG)
-    assert held and held.read_bytes() == weights and held.parent == pretrained_weights.pulled()
+    held = features.local_weights(TAG)
+    assert held and held.read_bytes() == weights and held.parent == pretrained_weights.download_folder()
     assert features.find_weights(TAG) == held
 
 
@@ -565,7 +565,7 @@ def test_another_backbone_is_never_taken(nowhere: None, server: Hub, capsys: pyt
         with pytest.raises(LabError, match=f"backbone {tag} is not at hand.*{told}.*LAB_WEIGHTS"):
             features.find_weights(tag)
     assert main(["pull", "backbone"]) == 2 and TAG in capsys.readouterr().err
-    assert not files_in(pretrained_weights.pulled())
+    assert not files_in(pretrained_weights.download_folder())
 
 
 def test_a_transformer_gives_a_pyramid(nowhere: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Local OCC: warps, the IMM, made defects, the equations, the components; and the set whose images are turned."""
+"""Local OCC: warps, the IMM, synthetic defects, the equations, the components; and the set whose images are turned."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lab.data.rotated_sets import unaligned
 from lab.image_stack import ImageStack
 from lab.methods.local_occ import dgm, local_occ, matching, warps
 from lab.methods.local_occ.local_occ import LocalOCC, half_distance, occ_loss, parallel, singular_vectors
-from lab.parts import perlin
+from lab.parts import textures
 
 G = torch.Generator
 SMALL = dict(
@@ -166,7 +166,7 @@ def errors(method: LocalOCC, degrees: float, pixels: float) -> tuple[float, floa
     limits = torch.tensor([pixels / 128, pixels / 128, math.radians(degrees)])
     known = warps.matrix((torch.rand(50, 3, generator=G().manual_seed(9)) * 2 - 1) * limits)
     I_O = warps.warp(method.template.expand(50, -1, -1, -1), known)
-    left = warps.compose(known, method.laid(I_O)[1])
+    left = warps.compose(known, method.align(I_O)[1])
     return float(left[:, :, 2].norm(dim=1).median()) * 128, math.degrees(warps.angle(left).abs().median())
 
 
@@ -185,7 +185,7 @@ def test_the_imm_learns(good: ImageStack) -> None:
     before, after = (errors(m, 8, 6) for m in (fitted(good, matching_epochs=1, epochs=1), method))
     assert after[0] < 0.6 * before[0] and after[1] < 0.6 * before[1]
     I_O, _ = parts(8, 64, 8, 6, 5)
-    I_M, M = method.laid(I_O)
+    I_M, M = method.align(I_O)
     off = matching.registration_loss(I_O, method.template, warps.seen(torch.eye(2, 3)[None], 64)).mean()
     assert float(matching.registration_loss(I_M, method.template, warps.seen(M, 64)).mean()) < 0.6 * float(off)
 
@@ -211,7 +211,7 @@ def test_changes_by_hand() -> None:
         assert 0.08 <= dark[0, 0, 0] <= 0.28  # 0.4 x U(0.2, 0.7)
         assert 0.58 <= light[0, 0, 0] <= 0.88  # 1 - 0.6 x U(0.2, 0.7)
         assert other[0, 0, 0] == pytest.approx(51 / 255)
-        assert all(torch.equal(made[:, 1:], image[:, 1:]) for made in (dark, light, other))
+        assert all(torch.equal(altered[:, 1:], image[:, 1:]) for altered in (dark, light, other))
 
 
 def test_cells_more_than_half_covered_and_never_none() -> None:
@@ -226,15 +226,15 @@ def test_cells_more_than_half_covered_and_never_none() -> None:
 
 def test_defects_are_where_the_mask_says() -> None:
     images = part(64).expand(40, -1, -1, -1)
-    draw, _ = perlin.source("procedural")
-    made, M_s = dgm.defects(images, draw, G().manual_seed(0), grid=16)
+    draw, _ = textures.source("procedural")
+    defective, M_s = dgm.defects(images, draw, G().manual_seed(0), grid=16)
     assert 0.55 < M_s.flatten(1).any(1).float().mean() < 0.95  # p = 0.75
-    touched = torch.nn.functional.max_pool2d((made - images).abs().amax(1), 4)
+    touched = torch.nn.functional.max_pool2d((defective - images).abs().amax(1), 4)
     assert (touched[M_s] > 0).all()
-    assert torch.equal(made, dgm.defects(images, draw, G().manual_seed(0), grid=16)[0])
+    assert torch.equal(defective, dgm.defects(images, draw, G().manual_seed(0), grid=16)[0])
     black = torch.zeros(40, 3, 64, 64)
-    made, M_s = dgm.defects(black, lambda p, g: p, G().manual_seed(0), grid=16)  # darkened, replaced: still black
-    changed = (made > 0.02).flatten(1).any(1)
+    defective, M_s = dgm.defects(black, lambda p, g: p, G().manual_seed(0), grid=16)  # darkened, replaced: still black
+    changed = (defective > 0.02).flatten(1).any(1)
     assert torch.equal(changed, M_s.flatten(1).any(1)) and 0.1 < changed.float().mean() < 0.7
     none, M_s = dgm.defects(images, draw, G().manual_seed(0), grid=16, p=0)
     assert torch.equal(none, images) and not M_s.any()
@@ -287,8 +287,17 @@ def test_every_component_changes_the_map(change: dict, good: ImageStack, full: L
     assert float((one - other).abs().max()) > 1e-4
 
 
-@pytest.mark.parametrize("change", [{"reduction": "pca"}, {"reduction": "random"}, {"stride": 4}, {"guided": False},
-                                    {"anneal": False}, {"padding": "zeros"}])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"reduction": "pca"},
+        {"reduction": "random"},
+        {"stride": 4},
+        {"guided": False},
+        {"anneal": False},
+        {"padding": "zeros"},
+    ],
+)
 def test_settings_act(change: dict, good: ImageStack, full: LocalOCC) -> None:
     one, other = (m.score(good[:2]).anomaly_map for m in (full, fitted(good, **change)))
     assert torch.isfinite(other).all() and not torch.equal(one, other)
@@ -296,19 +305,19 @@ def test_settings_act(change: dict, good: ImageStack, full: LocalOCC) -> None:
 
 def test_heat_lies_in_the_images_frame(good: ImageStack, full: LocalOCC) -> None:
     scores = full.score(good[:3])
-    M = full.laid(good[:3])[1]
+    M = full.align(good[:3])[1]
     assert scores.anomaly_map.shape == (3, 64, 64) and float(scores.anomaly_map.min()) >= 0
-    assert set(scores.views) == {"template", "aligned image", "aligned heat"}
-    assert torch.equal(scores.anomaly_map, warps.unwarp(scores.views["aligned heat"], M))
+    assert set(scores.views) == {"template", "aligned image", "aligned anomaly map"}
+    assert torch.equal(scores.anomaly_map, warps.unwarp(scores.views["aligned anomaly map"], M))
     assert torch.equal(scores.image_score, scores.anomaly_map.amax((1, 2)))
-    assert (scores.views["aligned heat"][warps.cover(M, 64) == 0] == 0).all()
+    assert (scores.views["aligned anomaly map"][warps.cover(M, 64) == 0] == 0).all()
     other = LocalOCC(**(SMALL | {"aligned": True})).restore(full.state()).score(good[:3])
-    assert torch.equal(other.anomaly_map, scores.views["aligned heat"])
+    assert torch.equal(other.anomaly_map, scores.views["aligned anomaly map"])
 
 
 def test_without_imm_nothing_moves(good: ImageStack) -> None:
     method = fitted(good, imm=False)
-    assert torch.equal(method.laid(good[:2])[0], good[:2]) and "template" not in method.state()
+    assert torch.equal(method.align(good[:2])[0], good[:2]) and "template" not in method.state()
 
 
 def test_same_seed_same_bytes(good: ImageStack, full: LocalOCC) -> None:
@@ -319,11 +328,11 @@ def test_same_seed_same_bytes(good: ImageStack, full: LocalOCC) -> None:
 
 @pytest.mark.parametrize("stop", ["matching epoch 2 of 3", "one-class epoch 2 of 3"])
 def test_a_resumed_training_ends_as_an_uninterrupted_one(stop: str, good: ImageStack, tmp_path: Path) -> None:
-    settings, path = SMALL | {"epochs_matching": 3, "epochs": 3}, tmp_path / "stopped.safetensors"
+    settings, path = SMALL | {"matching_epochs": 3, "epochs": 3}, tmp_path / "stopped.safetensors"
     whole = LocalOCC(**settings).fit(good)
 
-    def report(fraction: float, words: str) -> None:
-        if words.startswith(stop):
+    def report(fraction: float, message: str) -> None:
+        if message.startswith(stop):
             raise Cancelled
 
     with pytest.raises(Cancelled):
@@ -357,14 +366,14 @@ def small_set(size: tuple[int, int] = (256, 256)) -> Dataset:
         image = np.stack([mask * np.uint8(255), stripes(number, size=max(size))[: size[0], : size[1], 1]] * 2, 2)
         return Item(f"test/bad/{number}", "bad", lambda: image[..., :3], (lambda: mask) if masked else None)
 
-    return Dataset("made", "part", "CC0", (item(0, False),), tuple(item(i, True) for i in range(1, 5)))
+    return Dataset("synthetic", "part", "CC0", (item(0, False),), tuple(item(i, True) for i in range(1, 5)))
 
 
 @pytest.mark.parametrize("degrees", [10, 45, 180])
 @pytest.mark.parametrize("size", [(256, 256), (200, 320)])
 def test_image_and_mask_are_turned_by_one_draw(degrees: float, size: tuple[int, int]) -> None:
     data = unaligned(small_set(size), degrees)
-    assert data.name == f"made-rto{degrees}" and data.licence == "CC0" and data.category == "part"
+    assert data.name == f"synthetic-rto{degrees}" and data.licence == "CC0" and data.category == "part"
     assert data.train[0].mask is None
     for item in data.test:
         assert item.mask is not None
@@ -386,7 +395,7 @@ def test_turns_reach_the_range_and_leave_no_black_corner() -> None:
     bar = np.zeros((256, 256), bool)
     bar[124:132, 28:228] = True
     items = tuple(Item(f"train/good/{i}", "good", white, lambda: bar) for i in range(40))
-    data = unaligned(Dataset("made", "bar", "", items, ()), 45)
+    data = unaligned(Dataset("synthetic", "bar", "", items, ()), 45)
     angles = []
     for item in data.train:
         assert item.image().min() == 200

@@ -214,7 +214,7 @@ def test_an_offer_is_taken_and_the_page_goes_on(browser: Any, address: str, serv
     visit.choose("Backbone", f"{TAG} (to download)")
     offer.get_by_text("Licence: bsd-3-clause").wait_for()
     assert visit.maps()["padim"] == plain
-    assert not features.at_hand(TAG)
+    assert not features.local_weights(TAG)
     take.click()
     visit.until("() => document.querySelector('.cards')?.innerText.includes('PaDiM on resnet18.tv_in1k')")
     visit.finished(1)

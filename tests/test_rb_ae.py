@@ -16,10 +16,10 @@ from torch import Tensor
 from lab.errors import Cancelled, LabError
 from lab.image_stack import ImageStack
 from lab.methods.autoencoder import Autoencoder, residual
-from lab.methods.rb_ae import perceptual, rb_ae
-from lab.methods.rb_ae.rb_ae import RBAE
+from lab.methods.rb_ae import RBAE, perceptual, rb_ae, rbam, synthetic_defects
 from lab.parts import autoencoding as ae
-from lab.parts import features, perlin
+from lab.parts import features, textures
+from lab.parts.perlin import perlin
 
 TINY = dict(size=64, width=0.125, perceptual="none", epochs_1=1, epochs_2=1, batch_size=4)
 
@@ -46,18 +46,18 @@ def full() -> RBAE:
     return RBAE(**TINY).fit(surfaces())
 
 
-# ---- made defects
+# ---- synthetic defects
 
 
 def test_eq_1_is_a_hard_composite() -> None:
     # inside M the texture (0.8), outside the image (0.2); with beta 0.25 inside 0.75 * 0.8 + 0.25 * 0.2 = 0.65
     I_o, I_n, M = torch.full((3, 1, 2), 0.2), torch.full((3, 1, 2), 0.8), torch.tensor([[[True, False]]])
-    assert perlin.composite(I_o, I_n, M)[0, 0].tolist() == pytest.approx([0.8, 0.2])
-    assert perlin.composite(I_o, I_n, M, 0.25)[0, 0].tolist() == pytest.approx([0.65, 0.2])
+    assert synthetic_defects.composite(I_o, I_n, M)[0, 0].tolist() == pytest.approx([0.8, 0.2])
+    assert synthetic_defects.composite(I_o, I_n, M, 0.25)[0, 0].tolist() == pytest.approx([0.65, 0.2])
 
 
 def test_perlin_noise_vanishes_at_its_grid_and_is_smooth() -> None:
-    noise = perlin.perlin(64, (4, 8), gen())
+    noise = perlin(64, (4, 8), gen())
     assert noise[::16, ::8].abs().max() < 1e-6  # the offset from a corner is zero at that corner
     assert 0.5 < noise.abs().max() < 1.5
     assert noise.diff(dim=0).abs().max() < 0.35  # a cell is 16 high
@@ -65,40 +65,40 @@ def test_perlin_noise_vanishes_at_its_grid_and_is_smooth() -> None:
     angle = 2 * math.pi * torch.rand(2, 2, generator=gen(3))
     offset = torch.tensor([0.5, -0.5])
     middle = math.sqrt(2) * (angle.sin() * offset[:, None] + angle.cos() * offset).mean()
-    assert perlin.perlin(64, (1, 1), gen(3))[32, 32].item() == pytest.approx(middle.item(), abs=1e-6)
+    assert perlin(64, (1, 1), gen(3))[32, 32].item() == pytest.approx(middle.item(), abs=1e-6)
 
 
 def test_masks_are_draems() -> None:
     # without the turn 4 % are empty and the mean area is 5.5 % (METHODS: measured on the official code)
-    g, found = gen(), []
+    g, blobs = gen(), []
     for _ in range(400):
         cells = tuple(2 ** int(torch.randint(6, (1,), generator=g)) for _ in range(2))
-        found.append(perlin.perlin(64, cells, g) > 0.5)
-    share = torch.stack(found).flatten(1).float().mean(1)
+        blobs.append(perlin(64, cells, g) > 0.5)
+    share = torch.stack(blobs).flatten(1).float().mean(1)
     assert 0.01 < (share == 0).float().mean() < 0.08 and 0.045 < share.mean() < 0.065
-    assert all(perlin.mask(64, g).any() for _ in range(60))
+    assert all(synthetic_defects.mask(64, g).any() for _ in range(60))
 
 
 def test_defects_lie_in_their_mask() -> None:
     images = surfaces()[:4]
-    draw, words = perlin.source("procedural")
-    made, M = perlin.defective(images, gen(), draw)
-    outside = ~M[:, None].expand_as(made)
-    assert "procedural" in words and torch.equal(made[outside], images[outside])
-    assert (made != images).any(1)[M].float().mean() > 0.9 and made.min() >= 0 and made.max() <= 1
-    again = perlin.defective(images, gen(), draw)
-    assert torch.equal(made, again[0]) and torch.equal(M, again[1])
-    clean, none = perlin.defective(images, gen(), draw, p_clean=1.0)
+    draw, description = textures.source("procedural")
+    defective, M = synthetic_defects.defective(images, gen(), draw)
+    outside = ~M[:, None].expand_as(defective)
+    assert "procedural" in description and torch.equal(defective[outside], images[outside])
+    assert (defective != images).any(1)[M].float().mean() > 0.9 and defective.min() >= 0 and defective.max() <= 1
+    again = synthetic_defects.defective(images, gen(), draw)
+    assert torch.equal(defective, again[0]) and torch.equal(M, again[1])
+    clean, none = synthetic_defects.defective(images, gen(), draw, p_clean=1.0)
     assert torch.equal(clean, images) and not none.any()
 
 
 def test_every_drawn_texture_and_change_is_a_image() -> None:
     g, image = gen(), (surfaces()[0][0] * 255).to(torch.uint8)
     for _ in range(40):
-        texture = perlin.augment(perlin.procedural(image, g), g)
+        texture = synthetic_defects.augment(textures.procedural(image, g), g)
         assert texture.shape == (3, 64, 64) and texture.dtype == torch.uint8
-    assert perlin.drawn(64, g).std() > 0
-    moved = perlin.shuffled(image, g)
+    assert textures.drawn_texture(64, g).std() > 0
+    moved = textures.shuffled_pieces(image, g)
     assert torch.equal(moved.flatten(1).sort().values, image.flatten(1).sort().values)
     assert not torch.equal(moved, image)
 
@@ -109,8 +109,8 @@ def test_the_folder_of_textures_is_named_or_refused(tmp_path: Path, monkeypatch:
         RBAE(**TINY | {"source": "folder"}).fit(surfaces())
     Image.new("RGB", (80, 50), (10, 200, 30)).save(tmp_path / "green.png")
     monkeypatch.setenv("LAB_TEXTURES", str(tmp_path))
-    draw, words = perlin.source("folder")
-    assert words.startswith("1 images") and draw(torch.zeros(3, 64, 64), gen())[:, 5, 5].tolist() == [10, 200, 30]
+    draw, description = textures.source("folder")
+    assert description.startswith("1 images") and draw(torch.zeros(3, 64, 64), gen())[:, 5, 5].tolist() == [10, 200, 30]
 
 
 # ---- RBAM
@@ -118,16 +118,16 @@ def test_the_folder_of_textures_is_named_or_refused(tmp_path: Path, monkeypatch:
 
 def test_eq_3_is_the_cosine() -> None:
     # (3, 4) and (4, 3): 24 / 25 = 0.96; with (-3, -4): -1
-    S = ae.similarity(torch.tensor([[[3.0, 4.0]]]), torch.tensor([[4.0, 3.0], [-3.0, -4.0]]))
+    S = rbam.similarity(torch.tensor([[[3.0, 4.0]]]), torch.tensor([[4.0, 3.0], [-3.0, -4.0]]))
     assert S.flatten().tolist() == pytest.approx([0.96, -1])
 
 
 def test_eq_4_sums_to_one() -> None:
     # t = 10, S = (1, 0.9): e^10 / (e^10 + e^9) = 1 / (1 + e^-1) = 0.7311; t = 1: 1 / (1 + e^-0.1) = 0.5250
     S = torch.tensor([1.0, 0.9])
-    assert ae.attention(S, 10)[0].item() == pytest.approx(0.7311, abs=1e-4)
-    assert ae.attention(S, 1)[0].item() == pytest.approx(0.5250, abs=1e-4)
-    a = ae.attention(random(2, 30, 20), 10)
+    assert rbam.attention(S, 10)[0].item() == pytest.approx(0.7311, abs=1e-4)
+    assert rbam.attention(S, 1)[0].item() == pytest.approx(0.5250, abs=1e-4)
+    a = rbam.attention(random(2, 30, 20), 10)
     assert torch.allclose(a.sum(-1), torch.ones(2, 30))
 
 
@@ -136,17 +136,17 @@ def test_eq_5_by_hand() -> None:
     # 3 : 1, so the repaired feature is 0.75 (2, 0) + 0.25 (0, 4) = (1.5, 1)
     F_d = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 1, 2)
     F_ref = torch.tensor([[2.0, 0.0], [0.0, 4.0]]).view(1, 2, 1, 2)
-    made = ae.repaired(F_d, F_ref, 1, math.log(3))
-    assert torch.allclose(made, torch.tensor([1.5, 1.0]).view(1, 2, 1, 1).expand(1, 2, 1, 2))
+    repaired = rbam.repaired(F_d, F_ref, 1, math.log(3))
+    assert torch.allclose(repaired, torch.tensor([1.5, 1.0]).view(1, 2, 1, 1).expand(1, 2, 1, 2))
 
 
 @pytest.mark.parametrize("K", [2, 4])
 def test_a_reference_like_the_input_gives_it_back(K: int) -> None:
     F_d = random(1, 16, 8, 8)
-    assert torch.allclose(ae.repaired(F_d, F_d, K, 50), F_d, atol=1e-4)
+    assert torch.allclose(rbam.repaired(F_d, F_d, K, 50), F_d, atol=1e-4)
     odd = random(1, 16, 6, 6)  # 4 does not divide 6
-    assert torch.allclose(ae.repaired(odd, odd, K, 50), odd, atol=1e-4)
-    blurred = ae.repaired(F_d, F_d, K, 1)  # t = 1, as printed: nearly the mean of all patches
+    assert torch.allclose(rbam.repaired(odd, odd, K, 50), odd, atol=1e-4)
+    blurred = rbam.repaired(F_d, F_d, K, 1)  # t = 1, as printed: nearly the mean of all patches
     assert (blurred - F_d).square().mean() > 0.3
 
 
@@ -159,16 +159,16 @@ def test_eq_3_to_5_agree_with_loops() -> None:
         weights = torch.softmax(t * torch.stack(cosines), 0)
         mixed = sum(w * cut(F_ref, *p) for w, p in zip(weights, places, strict=True))
         wanted[0, :, K * i : K * i + K, K * j : K * j + K] = mixed
-    assert torch.allclose(ae.repaired(F_d, F_ref, K, t), wanted, atol=1e-5)
+    assert torch.allclose(rbam.repaired(F_d, F_ref, K, t), wanted, atol=1e-5)
 
 
 def test_eq_6_to_8() -> None:
     # logits ln(1, 2, 5) weigh 1/8, 2/8, 5/8: 0.125 * 8 + 0.25 * 4 + 0.625 * 16 = 12
     maps = torch.tensor([8.0, 4.0, 16.0]).view(1, 3, 1, 1, 1)
     logits = torch.tensor([1.0, 2.0, 5.0]).log().view(1, 3, 1, 1, 1)
-    assert ae.fused(maps, logits).item() == pytest.approx(12)
+    assert rbam.fused(maps, logits).item() == pytest.approx(12)
     # weights sum to one at every channel and place: three equal maps come out as they went in
-    ffm, same = ae.FFM(6, 4), random(2, 6, 5, 5)
+    ffm, same = rbam.FFM(6, 4), random(2, 6, 5, 5)
     assert torch.allclose(ffm(same, same, same), same, atol=1e-6)
     # Eq. (6): only the sum U reaches the weights, so exchanging the inputs exchanges no weight
     a, b, c = (random(1, 6, 5, 5, seed=i) for i in range(3))
@@ -184,26 +184,26 @@ def test_eq_2_by_hand() -> None:
     # one layer of 2 x 2, one channel: differences (0, 1, 2, 1) -> R = (0, 1, 4, 1), N = R / 4 =
     # (0, 0.25, 1, 0.25); M of 4 x 4 covers the lower left quarter and half of the lower right: M_l = (0, 0, 1, 0.5);
     # squares (0, 0.0625, 0, 0.0625), mean 0.03125
-    sound = torch.zeros(1, 1, 2, 2)
-    made = torch.tensor([0.0, 1.0, 2.0, 1.0]).view(1, 1, 2, 2)
+    normal = torch.zeros(1, 1, 2, 2)
+    defective = torch.tensor([0.0, 1.0, 2.0, 1.0]).view(1, 1, 2, 2)
     M = torch.zeros(1, 4, 4, dtype=torch.bool)
     M[0, 2:, :3] = True
-    assert rb_ae.pixel_discrepancy([sound], [made], M).item() == pytest.approx(0.03125)
+    assert rb_ae.pixel_discrepancy([normal], [defective], M).item() == pytest.approx(0.03125)
     # a second layer that sees exactly M_l costs nothing: the mean over layers halves
     exact = torch.tensor([0.0, 0.0, 1.0, 0.5]).sqrt().view(1, 1, 2, 2)
-    assert rb_ae.pixel_discrepancy([sound, sound], [made, exact], M).item() == pytest.approx(0.015625)
+    assert rb_ae.pixel_discrepancy([normal, normal], [defective, exact], M).item() == pytest.approx(0.015625)
 
 
 def test_eq_2_skips_empty_masks() -> None:
-    sound, made = random(2, 3, 4, 4), random(2, 3, 4, 4, seed=1).requires_grad_()
+    normal, defective = random(2, 3, 4, 4), random(2, 3, 4, 4, seed=1).requires_grad_()
     M = torch.zeros(2, 8, 8, dtype=torch.bool)
-    assert rb_ae.pixel_discrepancy([sound], [made], M).item() == 0
+    assert rb_ae.pixel_discrepancy([normal], [defective], M).item() == 0
     M[1, :3] = True
-    alone = rb_ae.pixel_discrepancy([sound[1:]], [made[1:]], M[1:])
-    both = rb_ae.pixel_discrepancy([sound], [made], M)
+    alone = rb_ae.pixel_discrepancy([normal[1:]], [defective[1:]], M[1:])
+    both = rb_ae.pixel_discrepancy([normal], [defective], M)
     both.backward()
-    assert both.item() == pytest.approx(alone.item()) and made.grad is not None
-    assert not made.grad[0].any() and made.grad[1].any()
+    assert both.item() == pytest.approx(alone.item()) and defective.grad is not None
+    assert not defective.grad[0].any() and defective.grad[1].any()
 
 
 def test_eq_9_is_a_mean_over_three_layers() -> None:
@@ -238,9 +238,9 @@ def test_eq_12_to_17() -> None:
     assert rb_ae.phase_1(one, two, three).item() == 105  # 100 + 2 + 3
     assert rb_ae.phase_2(one, two, three, four).item() == 109
     # Eq. (13): two maps, mean absolute differences 1 and 0.5, mean 0.75
-    wanted = [torch.zeros(1, 1, 2, 2), torch.zeros(1, 2, 1, 1)]
-    found = [torch.ones(1, 1, 2, 2), torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)]
-    assert perceptual.distance(wanted, found).item() == pytest.approx(0.75)
+    original = [torch.zeros(1, 1, 2, 2), torch.zeros(1, 2, 1, 1)]
+    rebuilt = [torch.ones(1, 1, 2, 2), torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)]
+    assert perceptual.distance(original, rebuilt).item() == pytest.approx(0.75)
 
 
 def test_ssim() -> None:
@@ -341,13 +341,13 @@ def test_a_stopped_training_goes_on_as_if_it_had_not(stop: str, tmp_path: Path) 
     through = RBAE(**settings).fit(surfaces())
     heard: list[str] = []
 
-    def interrupt(fraction: float, words: str) -> None:
-        if words.startswith(stop):
+    def interrupt(fraction: float, message: str) -> None:
+        if message.startswith(stop):
             raise Cancelled
 
     with pytest.raises(Cancelled):
         RBAE(**settings).fit(surfaces(), report=interrupt, resume=path)
-    continued = RBAE(**settings).fit(surfaces(), report=lambda f, words: heard.append(words), resume=path)
+    continued = RBAE(**settings).fit(surfaces(), report=lambda f, message: heard.append(message), resume=path)
     assert heard[0].startswith(stop) and not path.exists()  # nothing done twice
     assert all(torch.equal(v, continued.state()[k]) for k, v in through.state().items())
     assert continued.history == through.history and continued.notes == through.notes
@@ -378,17 +378,17 @@ def test_toggles_change_the_map(full: RBAE, tested: Tensor) -> None:
 
 
 def test_one_network_serves_every_segmenter(full: RBAE, tested: Tensor) -> None:
-    found = {s: RBAE(**TINY | {"segmenter": s}).restore(full.state()).score(tested) for s in rb_ae.SEGMENTERS}
-    rebuilt = found["msfdm"].views["reconstruction"]
-    assert all(torch.equal(scores.views["reconstruction"], rebuilt) for scores in found.values())
-    assert torch.equal(found["msfdm"].anomaly_map, full.score(tested).anomaly_map)
-    assert torch.allclose(found["pixel_gap"].anomaly_map, (tested - rebuilt).abs().mean(1))
-    assert torch.allclose(found["ssim"].anomaly_map, 1 - ae.ssim(tested, rebuilt))
+    scores_of = {s: RBAE(**TINY | {"segmenter": s}).restore(full.state()).score(tested) for s in rb_ae.SEGMENTERS}
+    rebuilt = scores_of["msfdm"].views["reconstruction"]
+    assert all(torch.equal(scores.views["reconstruction"], rebuilt) for scores in scores_of.values())
+    assert torch.equal(scores_of["msfdm"].anomaly_map, full.score(tested).anomaly_map)
+    assert torch.allclose(scores_of["pixel_gap"].anomaly_map, (tested - rebuilt).abs().mean(1))
+    assert torch.allclose(scores_of["ssim"].anomaly_map, 1 - ae.ssim(tested, rebuilt))
     with torch.no_grad():
         one, two = full.encoder(tested, 3), full.encoder(rebuilt, 3)
     gaps = [(a - b).square().mean(1, keepdim=True) for a, b in zip(one, two, strict=True)]
     summed = sum(F.interpolate(g, (64, 64), mode="bilinear")[:, 0] for g in gaps)
-    assert torch.allclose(found["msfr"].anomaly_map, summed, atol=1e-6)
+    assert torch.allclose(scores_of["msfr"].anomaly_map, summed, atol=1e-6)
     metadata = RBAE.Settings.fields()["segmenter"].metadata
     assert metadata["component"] and metadata["scoring"]
 

@@ -13,9 +13,8 @@ from sklearn.mixture import GaussianMixture
 
 from lab import LabError
 from lab.image_stack import ImageStack
-from lab.methods.smcc import collapse, gmm
+from lab.methods.smcc import SMCC, collapse, gmm
 from lab.methods.smcc.centers import center_distances, loss_c, loss_o, patch_scores, smcc_loss
-from lab.methods.smcc.smcc import SMCC
 from lab.parts import features, maps, memory_bank
 
 G = torch.Generator
@@ -23,18 +22,18 @@ LINE = torch.tensor([[0.0], [1.0]])  # C1 = 0, C2 = 1
 
 
 def images(n: int = 8, first: int = 0, size: int = 64, defect: bool = False) -> torch.Tensor:
-    held = [torch.from_numpy(stripes(first + i, size=size, defect=defect)).permute(2, 0, 1) for i in range(n)]
-    return torch.stack(held)
+    rows = [torch.from_numpy(stripes(first + i, size=size, defect=defect)).permute(2, 0, 1) for i in range(n)]
+    return torch.stack(rows)
 
 
-def made(**changes: Any) -> SMCC:
+def smcc(**changes: Any) -> SMCC:
     settings = dict(size=64, epochs=1, pool=600, bank_patches=300, learning_rate_backbone=1e-4)
     return SMCC(**(settings | changes))
 
 
 @pytest.fixture(scope="module")
 def full() -> SMCC:
-    return made(epochs=3).fit(images())
+    return smcc(epochs=3).fit(images())
 
 
 TEST = images(2, 100, defect=True).float() / 255
@@ -118,11 +117,17 @@ def test_em_with_equal_weights_is_scikit_learns() -> None:
     floor = 1e-6 * float(x.var(0, correction=0).mean()) + 1e-12
     precisions = (1 / (x.var(0, correction=0) + floor)).expand(3, 2).numpy()
     theirs = GaussianMixture(
-        3, covariance_type="diag", means_init=start.numpy(), weights_init=[1 / 3] * 3, precisions_init=precisions,
-        reg_covar=floor, tol=0, max_iter=20,
-    )  # fmt: skip
+        3,
+        covariance_type="diag",
+        means_init=start.numpy(),
+        weights_init=[1 / 3] * 3,
+        precisions_init=precisions,
+        reg_covar=floor,
+        tol=0,
+        max_iter=20,
+    )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # twenty steps without convergence are what is asked for
+        warnings.simplefilter("ignore")  # twenty steps without convergence are what is wanted
         theirs.fit(x.numpy())
     ours = gmm.weighted_em(x, torch.ones(len(x)), start, steps=20, tol=-math.inf)
     assert torch.allclose(ours.means, torch.from_numpy(theirs.means_))
@@ -174,7 +179,7 @@ def test_guards_tell_each_kind_of_collapse() -> None:
 
 
 def test_a_provoked_collapse_is_stopped_and_told() -> None:
-    method = made(learning_rate_backbone=1e-3, epochs=40, batch_size=2).fit(images())  # the paper's rate
+    method = smcc(learning_rate_backbone=1e-3, epochs=40, batch_size=2).fit(images())  # the paper's learning rate
     assert "stopped in epoch" in method.notes["collapse"]
     curves = [method.history.get(name, []) for name in ("loss", "choice", "distance of patches")]
     assert len(curves[0]) == len(curves[1]) < 40 and min(curves[2], default=1) >= collapse.LEAST
@@ -184,16 +189,16 @@ def test_a_provoked_collapse_is_stopped_and_told() -> None:
 def test_what_was_best_before_the_collapse_is_kept(full: SMCC, monkeypatch: pytest.MonkeyPatch) -> None:
     verdicts = iter(["", "", "", "patches drew together"])
     monkeypatch.setattr(collapse, "collapsed", lambda now, start: next(verdicts))
-    method = made(epochs=30).fit(images())
+    method = smcc(epochs=30).fit(images())
     assert method.notes["collapse"] == "stopped in epoch 4 of 30: patches drew together"
     assert method.history == full.history and all(torch.equal(v, method.state()[k]) for k, v in full.state().items())
 
 
 def test_a_loss_that_is_no_number_leaves_the_untouched_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SMCC, "loss", lambda self, p, part: self.patches(p, part).mean() * math.nan)
-    broken = made(epochs=5).fit(images())
+    broken = smcc(epochs=5).fit(images())
     assert "nan" in broken.notes["collapse"] and "untouched" in broken.notes["epoch"]
-    assert torch.equal(broken.score(TEST).anomaly_map, made(l_c=False, l_o=False).fit(images()).score(TEST).anomaly_map)
+    assert torch.equal(broken.score(TEST).anomaly_map, smcc(l_c=False, l_o=False).fit(images()).score(TEST).anomaly_map)
 
 
 # --- the method -------------------------------------------------------------------------------------------------------
@@ -201,10 +206,10 @@ def test_a_loss_that_is_no_number_leaves_the_untouched_network(monkeypatch: pyte
 
 @pytest.mark.parametrize("bank", ["random", "kcenter", "all"])
 def test_the_bank_has_one_size(bank: str) -> None:
-    few, many = (made(bank=bank, bank_images=4, trainable="adapter").fit(images(n)) for n in (3, 14))
+    few, many = (smcc(bank=bank, bank_images=4, trainable="adapter").fit(images(n)) for n in (3, 14))
     assert few.embedding.bank.shape == many.embedding.bank.shape == (300, 224)
     plain = dict(bank=bank, bank_images=4, bank_patches=0, l_c=False, l_o=False)
-    few, many = (made(**plain).fit(images(n)) for n in (3, 9))
+    few, many = (smcc(**plain).fit(images(n)) for n in (3, 9))
     assert len(few.embedding.bank) == len(many.embedding.bank) == 4 * 16 * 16  # B h w
 
 
@@ -215,7 +220,7 @@ def test_the_live_bank_is_as_large_for_20_as_for_400_images() -> None:
 
 
 def test_without_losses_it_is_nearest_neighbours_on_the_untouched_network() -> None:
-    method = made(l_c=False, l_o=False, neighbours=3).fit(images())
+    method = smcc(l_c=False, l_o=False, neighbours=3).fit(images())
     assert method.embedding.network is None and not method.history
     network = features.backbone("embedded")
     with torch.no_grad():
@@ -227,12 +232,12 @@ def test_without_losses_it_is_nearest_neighbours_on_the_untouched_network() -> N
 
 
 def test_every_toggle_changes_the_map(full: SMCC) -> None:
-    rows = {(c, o): made(epochs=3, l_c=c, l_o=o).fit(images()) for c in (True, False) for o in (True, False)}
+    rows = {(c, o): smcc(epochs=3, l_c=c, l_o=o).fit(images()) for c in (True, False) for o in (True, False)}
     assert torch.equal(rows[True, True].score(TEST).anomaly_map, full.score(TEST).anomaly_map)  # same seed, same bytes
-    found = [method.score(TEST).anomaly_map for method in rows.values()]
+    anomaly_maps = [method.score(TEST).anomaly_map for method in rows.values()]
     for i in range(4):
         for j in range(i):
-            assert float((found[i] - found[j]).abs().max()) > 1e-4 * float(found[0].max())
+            assert float((anomaly_maps[i] - anomaly_maps[j]).abs().max()) > 1e-4 * float(anomaly_maps[0].max())
     assert rows[True, False].history["loss"][-1] < rows[True, False].history["loss"][0]
     assert rows[False, True].history["loss"][-1] < rows[False, True].history["loss"][0] < 0
 
@@ -250,9 +255,9 @@ def test_the_shared_network_is_never_trained(full: SMCC) -> None:
 def test_state_holds_what_was_learned_and_no_more(full: SMCC) -> None:
     state = full.state()
     assert {k.split(".")[0] for k in state} == {"projection", "S", "embedding"}
-    again = made(epochs=3).restore(state)
+    again = smcc(epochs=3).restore(state)
     assert torch.equal(again.score(TEST).anomaly_map, full.score(TEST).anomaly_map)
-    small = made(trainable="adapter", projection=32).fit(images())
+    small = smcc(trainable="adapter", projection=32).fit(images())
     names = ["S", "embedding.adapter.bias", "embedding.adapter.weight", "embedding.bank", "projection"]
     assert sorted(small.state()) == names and small.embedding.bank.shape == (300, 32)
     Q = small.projection
@@ -260,7 +265,7 @@ def test_state_holds_what_was_learned_and_no_more(full: SMCC) -> None:
 
 
 def test_an_untrained_adapter_is_the_identity() -> None:
-    method = made(trainable="adapter")
+    method = smcc(trainable="adapter")
     method.build()
     rows = torch.randn(5, 224, generator=G().manual_seed(0))
     assert torch.allclose(method.embedding.adapter(rows), rows, atol=1e-6)
@@ -269,13 +274,13 @@ def test_an_untrained_adapter_is_the_identity() -> None:
 def test_the_best_epoch_is_kept(full: SMCC) -> None:
     best = 1 + full.history["choice"].index(max(full.history["choice"]))
     assert full.notes["epoch"] == f"{best} of 3 kept"
-    shorter = made(epochs=best).fit(images())
+    shorter = smcc(epochs=best).fit(images())
     assert all(torch.equal(v, full.state()[k]) for k, v in shorter.state().items())
 
 
 @pytest.mark.parametrize("choose", ["val_loss", "last"])
 def test_other_ways_to_choose(choose: str) -> None:
-    method = made(epochs=2, choose=choose, trainable="adapter").fit(images(5))
+    method = smcc(epochs=2, choose=choose, trainable="adapter").fit(images(5))
     values = method.history["choice"]
     kept = 2 if choose == "last" else 1 + values.index(max(values))
     assert method.notes["epoch"] == f"{kept} of 2 kept"
@@ -283,17 +288,17 @@ def test_other_ways_to_choose(choose: str) -> None:
 
 
 def test_neighbours_change_the_map_not_the_training() -> None:
-    one, five = (made(neighbours=K, trainable="adapter").fit(images(5)) for K in (1, 5))
+    one, five = (smcc(neighbours=K, trainable="adapter").fit(images(5)) for K in (1, 5))
     assert all(torch.equal(v, one.state()[k]) for k, v in five.state().items())
     assert (five.score(TEST).anomaly_map > one.score(TEST).anomaly_map).all()
 
 
 def test_the_crop_is_pasted_back() -> None:
-    method = made(size=96, crop=64, l_c=False, l_o=False).fit(images(size=96))
+    method = smcc(size=96, crop=64, l_c=False, l_o=False).fit(images(size=96))
     test = images(1, 100, size=96, defect=True).float() / 255
     pixel = method.score(test).anomaly_map[0]
     assert pixel.shape == (96, 96) and (pixel[:16] == pixel.min()).all() and (pixel[:, 80:] == pixel.min()).all()
-    inner = made(l_c=False, l_o=False)
+    inner = smcc(l_c=False, l_o=False)
     inner.build()
     inner.embedding.bank = method.embedding.bank
     assert torch.allclose(inner.score(test[..., 16:80, 16:80]).anomaly_map[0], pixel[16:80, 16:80])
@@ -301,7 +306,7 @@ def test_the_crop_is_pasted_back() -> None:
 
 def test_an_anchor_weighs_how_far_patches_moved(full: SMCC) -> None:
     seen, part = ImageStack(images(3)), torch.arange(3)
-    anchored = made(epochs=3, anchor=2.0).restore(full.state())
+    anchored = smcc(epochs=3, anchor=2.0).restore(full.state())
     with torch.no_grad():
         moved = (full.patches(seen, part) - full.first_patches(seen, part)).square().sum(1).mean()
         more = anchored.loss(seen, part) - full.loss(seen, part)
@@ -322,12 +327,12 @@ def test_layers_and_too_few_images_are_told() -> None:
         with pytest.raises(LabError, match="layers"):
             SMCC(layers=layers)
     assert SMCC(layers=[2, 3]).settings.layers == (2, 3)
-    assert made(layers=(2, 3), l_o=False).fit(images(5)).embedding.bank.shape == (300, 64 + 128)
+    assert smcc(layers=(2, 3), l_o=False).fit(images(5)).embedding.bank.shape == (300, 64 + 128)
     with pytest.raises(LabError, match="at least 2"):
-        made().fit(images(1))
+        smcc().fit(images(1))
 
 
 def test_centers_may_be_the_coreset() -> None:
-    method = made(centers="coreset", trainable="adapter", sampling=0.05).fit(images(5))
+    method = smcc(centers="coreset", trainable="adapter", sampling=0.05).fit(images(5))
     assert method.S.shape == (30, 224)
-    assert made(trainable="adapter").fit(images(5)).S.shape == (10, 224)
+    assert smcc(trainable="adapter").fit(images(5)).S.shape == (10, 224)

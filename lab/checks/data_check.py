@@ -197,7 +197,7 @@ def outliers(good: Sequence[ImageSummary], report: Report = no_report) -> list[H
     patches = features.rows_of(maps)
     sampled = torch.randperm(len(patches), generator=torch.Generator().manual_seed(0))[:4000]
     own = (owner.to(patches.device), owner[sampled].to(patches.device))
-    distances = memory_bank.nearest(patches, patches[sampled], own=own).view(n, *maps.shape[-2:]).cpu()
+    distances = memory_bank.nearest(patches, patches[sampled], owners=own).view(n, *maps.shape[-2:]).cpu()
     largest = distances.flatten(1).topk(10, 1).values.mean(1).numpy()
     median, spread = robust_scale(largest)
     odd = np.flatnonzero(largest - median > ODD * max(spread, 0.03 * median)).tolist()

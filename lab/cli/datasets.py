@@ -58,7 +58,7 @@ def pull_backbone(tag: str) -> None:
         bar.print(f"{tag}, licence {offer.licence}: {megabytes(offer.size)} to download")
 
     with ProgressBar("pull") as bar:
-        path = features.at_hand(tag) or pretrained_weights.fetch(tag, announce, bar)
+        path = features.local_weights(tag) or pretrained_weights.fetch(tag, announce, bar)
     print(f"{path}: available as --backbone {tag}")
 
 

@@ -67,7 +67,7 @@ def normal_distances(detector: Detector, good: Sequence[np.ndarray]) -> np.ndarr
     for batch in batches(len(images), 8):
         rows = features.fuse(features.pyramids(method.backbone, images, batch))[..., ::2, ::2]
         owner = batch.repeat_interleave(rows[0, 0].numel()).to(rows.device)
-        distances.append(memory_bank.nearest(features.rows_of(rows), method.bank, own=(owner, method.owner)))
+        distances.append(memory_bank.nearest(features.rows_of(rows), method.bank, owners=(owner, method.owner)))
     return torch.cat(distances).sort(0).values[:, 0].cpu().numpy()
 
 

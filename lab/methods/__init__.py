@@ -1,4 +1,4 @@
-"""All methods by the name they are asked for; one plain, ordered dict. A new method is one file and one line here."""
+"""All methods by their ids, in the order of the page. A new method is one file or package, and one line here."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ..method import Method
 from .autoencoder import Autoencoder
 from .cdo import CDO
 from .fastflow import FastFlow
-from .local_occ.local_occ import LocalOCC
+from .local_occ import LocalOCC
 from .padim import PaDiM
 from .patchcore import PatchCore
-from .rb_ae.rb_ae import RBAE
-from .smcc.smcc import SMCC
+from .rb_ae import RBAE
+from .smcc import SMCC
 from .stfpm import STFPM
 
 METHODS: dict[str, type[Method]] = {

@@ -1,17 +1,17 @@
 """The plain autoencoder and the SSIM autoencoder (Bergmann et al.): what it cannot rebuild is the anomaly.
 
 symbol  name                                        shape
-x       image                                     (B, 3, S, S) in [0, 1]
+x       image                                       (B, 3, S, S) in [0, 1]
 x^      its reconstruction                          (B, 3, S, S) in (0, 1)
 SSIM    structural similarity, 11 x 11 windows      (B, S, S) in [-1, 1]
 
-RB-AE without its reference, its made defects and its segmenter: the same encoder and decoder, no skips between them.
+RB-AE without reference, synthetic defects and segmenter: the same encoder and decoder, no skips between them.
 
-Fails: small defects, which it rebuilds as well; fine texture, which it blurs and so finds defective (tile)
+Fails: small defects, which it rebuilds too; fine texture, which it blurs and so finds defective (tile)
 
 Differs: RB-AE's networks on whole images, no latent vector of 100 | it is RB-AE's lower bound, of the same code
 Differs: SSIM is the mean over three colours | the paper's textures are grey
-Differs: `live` has 128 pixels, a quarter of the width and a higher rate | 200 epochs take a GPU
+Differs: `live` has 128 pixels, a quarter of the width and a higher learning rate | 200 epochs take a GPU
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from ..parts.training import Training
 from ..progress import Report
 
 
-def residual(x: Tensor, rebuilt: Tensor, kind: str) -> Tensor:
+def residual(x: Tensor, rebuilt: Tensor, loss: str) -> Tensor:
     """(B, 3, S, S) each -> error map (B, S, S): mean squared difference of the colours (`l2`), 1 - SSIM (`ssim`)."""
-    return (x - rebuilt).square().mean(1) if kind == "l2" else 1 - ae.ssim(x, rebuilt)
+    return (x - rebuilt).square().mean(1) if loss == "l2" else 1 - ae.ssim(x, rebuilt)
 
 
 class Autoencoder(Method):
@@ -48,37 +48,36 @@ class Autoencoder(Method):
         loss: str = setting("ssim", "how image and reconstruction are compared", choices=("l2", "ssim"))
         width: float = setting(0.25, "channels as a share of 32 to 256", low=0.125, high=2)
         epochs: int = setting(60, "passes over the training images", low=1, high=2000)
-        batch_size: int = setting(4, "images a step", low=1, high=256)
+        batch_size: int = setting(4, "batch size", low=1, high=256)
         learning_rate: float = setting(2e-3, "learning rate of Adam", low=1e-6, high=1)
 
     settings: Settings
 
     @classmethod
     def presets(cls) -> dict[str, BaseSettings]:
-        return {
-            "live": cls.Settings(),
-            "paper": cls.Settings(size=256, width=1.0, epochs=200, batch_size=8, learning_rate=2e-4),
-        }
+        paper = cls.Settings(size=256, width=1.0, epochs=200, batch_size=8, learning_rate=2e-4)
+        return {"live": cls.Settings(), "paper": paper}
 
     def build(self) -> None:
         channels = ae.widths(self.settings.width)
         self.encoder = ae.Encoder(channels)
         self.decoder = ae.Decoder(channels, skips=False)
 
-    def rebuilt(self, images: Tensor) -> Tensor:
-        return self.decoder(self.encoder(images)[-1])
+    def reconstruct(self, images: Tensor) -> Tensor:
+        reconstruction: Tensor = self.decoder(self.encoder(images)[-1])
+        return reconstruction
 
     def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
         s = self.settings
         optimiser = torch.optim.Adam(self.parameters(), s.learning_rate, weight_decay=1e-5)
         training = Training(self, images, optimiser, generator, report, epochs=s.epochs, batch_size=s.batch_size)
         for _ in training:
-            for part in training.batches():
-                x = images[part]
-                training.step(residual(x, self.rebuilt(x), s.loss).mean())
+            for index in training.batches():
+                x = images[index]
+                training.step(residual(x, self.reconstruct(x), s.loss).mean())
 
     @torch.no_grad()
     def score(self, images: Tensor) -> Scores:
-        rebuilt = self.rebuilt(images)
+        rebuilt = self.reconstruct(images)
         pixel = residual(images, rebuilt, self.settings.loss)
         return Scores(pixel, ae.peak_of_averages(pixel), {"reconstruction": rebuilt})

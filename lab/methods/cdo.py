@@ -1,12 +1,12 @@
-"""CDO (Cao et al.): an apprentice imitates a frozen expert on normal pixels and is pushed away on made anomalies;
-the hardest pixels of both kinds weigh most, so that the two discrepancy distributions part.
+"""CDO (Cao et al.): an apprentice imitates a frozen expert on normal pixels and is pushed away on synthetic
+anomalies; the hardest pixels of both weigh most, so that the two discrepancy distributions part.
 
 symbol      name                                                        shape
 phi_E       expert: pretrained, frozen, always in eval mode
 phi_A       apprentice: same build, random start, its own BatchNorm
 f_l         features of hierarchy l, brought to S/4                     (B, C_l, S/4, S/4)
 d_l(p)      discrepancy, squared distance of the unit features          (B, S/4, S/4) in [0, 4]
-M           mask of the made anomalies (MOM)                            (B, S/4, S/4)
+M           mask of the synthetic anomalies (MOM)                       (B, S/4, S/4)
 w_n, w_s    weights of normal and synthetic pixels (OOM), detached      (pixels,)
 mu_n, mu_s  means of d over the normal and the synthetic pixels         ()
 gamma       sharpness of the weights; 0 is OOM off
@@ -74,23 +74,31 @@ class CDO(Method):
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Settings(BaseSettings):
         backbone: str = features.backbone_setting()
-        mom: bool = setting(True, "MOM: learn to disagree on made anomalies", component=True, off=False, eq="5")
+        mom: bool = setting(True, "MOM: learn to disagree on synthetic anomalies", component=True, off=False, eq="5")
         oom: bool = setting(True, "OOM: hard pixels weigh most", component=True, off=False, eq="6-7")
         gamma: float = setting(2.0, "sharpness of the hard-pixel weights, γ", low=0, high=5, eq="7")
-        noise: str = setting("uniform", "what fills a made anomaly", choices=("uniform", "gaussian"))
-        skip_background: bool = setting(False, "no made anomaly centred on black or white surroundings")
+        noise: str = setting("uniform", "what fills a synthetic anomaly", choices=("uniform", "gaussian"))
+        skip_background: bool = setting(False, "no synthetic anomaly centred on black or white surroundings")
         epochs: int = setting(15, "passes over the training images", low=1, high=2000)
-        batch_size: int = setting(8, "images a step", low=1, high=256)
-        optimiser: str = setting("adamw", "AdamW with weight decay 1e-4, or Adam with β₁ = 0.5 and without",
-                                 choices=("adamw", "adam"))  # fmt: skip
+        batch_size: int = setting(8, "batch size", low=1, high=256)
+        optimiser: str = setting(
+            "adamw", "AdamW with weight decay 1e-4, or Adam with β₁ = 0.5 and without", choices=("adamw", "adam")
+        )
         learning_rate: float = setting(1e-3, "learning rate", low=1e-6, high=1)
-        lr_decay: float = setting(0.95, "the rate is multiplied by it after each epoch", low=0.1, high=1)
-        lr_drop_at: float = setting(1.0, "the rate falls to a tenth after this share of the epochs", low=0.1, high=1)
-        grad_clip: float = setting(0.0, "gradients longer than this are shortened to it; 0: none", low=0, high=1000)
-        resize: bool = setting(True, "scoring compares features at the first level's resolution, not each at its own",
-                               scoring=True)  # fmt: skip
-        image_score: str = setting("max", "an image's score: its worst pixel, or the mean of the worst 1 %",
-                                   choices=("max", "top1"), scoring=True)  # fmt: skip
+        lr_decay: float = setting(0.95, "factor of the learning rate after each epoch", low=0.1, high=1)
+        lr_drop_at: float = setting(
+            1.0, "share of the epochs before the learning rate falls to a tenth", low=0.1, high=1
+        )
+        grad_clip: float = setting(0.0, "largest norm of a gradient; 0: any", low=0, high=1000)
+        resize: bool = setting(
+            True, "scoring compares features at the first level's resolution, not each at its own", scoring=True
+        )
+        image_score: str = setting(
+            "max",
+            "an image's score: its worst pixel, or the mean of the worst 1 %",
+            choices=("max", "top1"),
+            scoring=True,
+        )
 
     settings: Settings
 
@@ -98,10 +106,8 @@ class CDO(Method):
     def presets(cls) -> dict[str, BaseSettings]:
         paper = cls.Settings(backbone="hrnet_w32.ms_in1k", epochs=50, learning_rate=2e-4)
         # the authors' code of 2025; it sums the loss over its batch of 32 and clips at 5
-        repo2025 = paper.replace(
-            epochs=100, batch_size=32, optimiser="adam", learning_rate=1e-3, lr_decay=1.0, lr_drop_at=0.8, grad_clip=5 / 32, resize=False,
-            image_score="top1",
-        )  # fmt: skip
+        repo2025 = paper.replace(epochs=100, batch_size=32, optimiser="adam", learning_rate=1e-3, lr_decay=1.0)
+        repo2025 = repo2025.replace(lr_drop_at=0.8, grad_clip=5 / 32, resize=False, image_score="top1")
         return {"live": cls.Settings(), "paper": paper, "repo2025": repo2025}
 
     def build(self) -> None:
@@ -119,19 +125,20 @@ class CDO(Method):
 
     def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
         s = self.settings
-        optimiser: torch.optim.Optimizer = torch.optim.AdamW(
-            self.apprentice.parameters(), s.learning_rate, weight_decay=1e-4
-        )
+        parameters = self.apprentice.parameters()
+        optimiser: torch.optim.Optimizer
         if s.optimiser == "adam":
-            optimiser = torch.optim.Adam(self.apprentice.parameters(), s.learning_rate, betas=(0.5, 0.999))
+            optimiser = torch.optim.Adam(parameters, s.learning_rate, betas=(0.5, 0.999))
+        else:
+            optimiser = torch.optim.AdamW(parameters, s.learning_rate, weight_decay=1e-4)
         self.apprentice.train()
         training = Training(
             self, images, optimiser, generator, report, epochs=s.epochs, batch_size=s.batch_size, grad_clip=s.grad_clip
         )
         for epoch in training:
             sums = torch.zeros(2, 2)  # sum and count of d over normal and over synthetic pixels: the paper's Fig. 5b
-            for part in training.batches():
-                batch, mask = self.perturbed(images[part], generator)
+            for index in training.batches():
+                batch, mask = self.perturb(images[index], generator)
                 levels = self.discrepancies(batch)
                 mask = F.interpolate(mask[:, None].float(), levels[0].shape[-2:])[:, 0] != 0
                 training.step(torch.stack([cdo_loss(d, mask, s.gamma if s.oom else 0.0) for d in levels]).sum())
@@ -143,8 +150,8 @@ class CDO(Method):
             for group in optimiser.param_groups:
                 group["lr"] *= s.lr_decay * (0.1 if epoch + 1 == round(s.lr_drop_at * s.epochs) else 1)
 
-    def perturbed(self, batch: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """MOM: the batch with made anomalies, and their mask bool (B, S, S); the clean batch when it is off."""
+    def perturb(self, batch: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """MOM: the batch with synthetic anomalies, and their mask bool (B, S, S); the clean batch when it is off."""
         if not self.settings.mom:
             return batch, torch.zeros(len(batch), *batch.shape[-2:], dtype=torch.bool, device=batch.device)
         skip = background(batch) if self.settings.skip_background else None
@@ -165,7 +172,7 @@ class CDO(Method):
         worst = maps.maximum(pixel)
         if s.image_score == "top1":
             worst = pixel.flatten(1).topk(size * size // 100).values.mean(1)
-        none, gamma = pixel.new_empty(0), s.gamma if s.oom else 0.0
-        w_n = torch.stack([oom_weights(d.flatten(), none, gamma)[0].view_as(d) for d in levels[0]])
+        no_pixels, gamma = pixel.new_empty(0), s.gamma if s.oom else 0.0
+        w_n = torch.stack([oom_weights(d.flatten(), no_pixels, gamma)[0].view_as(d) for d in levels[0]])
         views = {"weight in training if normal, w_n": w_n}  # of hierarchy 1, with the image's own mean
         return Scores(pixel, worst, views | {f"hierarchy {i + 1}": d for i, d in enumerate(levels)})

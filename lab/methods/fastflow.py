@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -36,17 +37,18 @@ CLAMP = 2.0
 class Step(nn.Module):
     """One step of the flow: a fixed permutation of the channels, then an affine coupling; a fresh one only permutes."""
 
+    order: Tensor
+
     def __init__(self, channels: int, kernel: int, ratio: float):
         super().__init__()
-        self.half = channels // 2
-        hidden = max(1, round(self.half * ratio))
+        self.read = channels // 2  # channels of the first half
+        hidden = max(1, round(self.read * ratio))
         self.register_buffer("order", torch.randperm(channels))
-        self.subnet = nn.Sequential(
-            nn.Conv2d(self.half, hidden, kernel, padding="same"), nn.ReLU(),
-            nn.Conv2d(hidden, 2 * (channels - self.half), kernel, padding="same"),
-        )  # fmt: skip
-        nn.init.zeros_(self.subnet[-1].weight)
-        nn.init.zeros_(self.subnet[-1].bias)
+        first = nn.Conv2d(self.read, hidden, kernel, padding="same")
+        last = nn.Conv2d(hidden, 2 * (channels - self.read), kernel, padding="same")
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
+        self.subnet = nn.Sequential(first, nn.ReLU(), last)
 
     def scale_and_shift(self, first: Tensor) -> tuple[Tensor, Tensor]:
         s, b = self.subnet(first).chunk(2, 1)
@@ -54,12 +56,12 @@ class Step(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Affine coupling: y_1 = x_1, y_2 = x_2 exp(s(x_1)) + b(x_1), (B, C, h, w); log|det J| = sum s, (B,)."""
-        first, second = x[:, self.order].tensor_split([self.half], 1)
+        first, second = x[:, self.order].tensor_split([self.read], 1)
         s, b = self.scale_and_shift(first)
         return torch.cat([first, second * s.exp() + b], 1), s.sum((1, 2, 3))
 
     def inverse(self, y: Tensor) -> Tensor:
-        first, second = y.tensor_split([self.half], 1)
+        first, second = y.tensor_split([self.read], 1)
         s, b = self.scale_and_shift(first)
         return torch.cat([first, (second - b) * (-s).exp()], 1)[:, self.order.argsort()]
 
@@ -81,7 +83,7 @@ class Flow(nn.Module):
 
     def inverse(self, z: Tensor) -> Tensor:
         for step in reversed(self.steps):
-            z = step.inverse(z)
+            z = cast(Step, step).inverse(z)
         return z
 
 
@@ -109,7 +111,7 @@ class FastFlow(Method):
         steps: int = setting(8, "steps of the flow at every level", low=1, high=32)
         ratio: float = setting(1.0, "channels inside a coupling's network, per channel it reads", low=0.1, high=4)
         epochs: int = setting(15, "passes over the training images", low=1, high=2000)
-        batch_size: int = setting(4, "images a step", low=1, high=256)
+        batch_size: int = setting(4, "batch size", low=1, high=256)
         learning_rate: float = setting(1e-3, "learning rate of Adam", low=1e-6, high=1)
 
     settings: Settings
@@ -133,8 +135,8 @@ class FastFlow(Method):
         optimiser = torch.optim.Adam(self.flows.parameters(), s.learning_rate, weight_decay=1e-5)
         training = Training(self, images, optimiser, generator, report, epochs=s.epochs, batch_size=s.batch_size)
         for _ in training:
-            for part in training.batches():
-                levels = self.latents(features.pyramids(self.backbone, images, part))
+            for index in training.batches():
+                levels = self.latents(features.pyramids(self.backbone, images, index))
                 training.step(torch.stack([flow_loss(*level) for level in levels]).sum())
 
     @torch.no_grad()

@@ -1,8 +1,8 @@
 """PaDiM (Defard et al., ICPR 2021): one Gaussian of normal features per position.
 
-symbol    name                                            shape
+symbol    name                                             shape
 x_ij      feature at position (i, j), d random channels    (d,)
-mu_ij     mean over the training images                  (P, d), P positions
+mu_ij     mean over the training images                    (P, d), P positions
 Sigma_ij  covariance plus epsilon I                        (P, d, d), stored as its inverse
 M(x_ij)   Mahalanobis distance                             (P,)
 
@@ -74,7 +74,7 @@ class PaDiM(Method):
         width = sum(self.backbone.channels)
         kept = torch.randperm(width)[: self.settings.channels].sort().values
         self.register_buffer("kept", kept)  # (d,)
-        self.shares: list[Tensor] = []  # which channels of each level that is; made when first needed
+        self.kept_of_levels: list[Tensor] = []  # the same, as channels of each level; computed when first needed
         self.register_buffer("mean", torch.empty(0))  # (P, d)
         self.register_buffer("inverse", torch.empty(0))  # (P, d, d)
         self.register_buffer("count", torch.tensor(0))
@@ -83,34 +83,35 @@ class PaDiM(Method):
         """Pyramid -> (B, P, d) in reading order: each level brought to the grid, then only the kept channels."""
         factor = self.settings.stride // 4
         shape = (pyramid[0].shape[-2] // factor, pyramid[0].shape[-1] // factor)
-        if not self.shares:
+        if not self.kept_of_levels:
             edges = [0, *torch.tensor([level.shape[1] for level in pyramid]).cumsum(0).tolist()]
             kept = self.kept.tolist()
             for low, high in itertools.pairwise(edges):
-                self.shares.append(self.kept.new_tensor([k - low for k in kept if low <= k < high]))
-        found = []
-        for level, here in zip(pyramid, self.shares, strict=True):
-            thin = level.index_select(1, here)
+                self.kept_of_levels.append(self.kept.new_tensor([k - low for k in kept if low <= k < high]))
+        levels = []
+        for level, channels in zip(pyramid, self.kept_of_levels, strict=True):
+            thin = level.index_select(1, channels)
             if thin.shape[-1] > shape[1]:
                 thin = F.adaptive_avg_pool2d(thin, shape)
-            found.append(thin if thin.shape[-1] == shape[1] else F.interpolate(thin, shape, mode="nearest"))
-        return torch.cat(found, 1).flatten(2).transpose(1, 2)
+            levels.append(thin if thin.shape[-1] == shape[1] else F.interpolate(thin, shape, mode="nearest"))
+        return torch.cat(levels, 1).flatten(2).transpose(1, 2)
 
     def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
         n = len(images)
         if n < 3:
             raise LabError(f"PaDiM needs at least 3 good images, not {n}")
         shift = total = outer = torch.tensor(0.0)
-        for part in batches(n, 8):
-            x = self.features(features.pyramids(self.backbone, images, part)).transpose(0, 1)  # (P, B, d)
-            if part[0] == 0:  # sums are taken about the first batch's mean: float32 then keeps its digits
+        for index in batches(n, 8):
+            x = self.features(features.pyramids(self.backbone, images, index)).transpose(0, 1)  # (P, B, d)
+            if index[0] == 0:  # sums are taken about the first batch's mean: float32 then keeps its digits
                 shift = x.mean(1, keepdim=True)
                 total = torch.zeros_like(shift)
                 outer = torch.zeros(len(x), x.shape[2], x.shape[2], device=x.device)
             x = x - shift
             total += x.sum(1, keepdim=True)
             outer.baddbmm_(x.transpose(1, 2), x)
-            report(0.8 * (int(part[-1]) + 1) / n, f"features of {int(part[-1]) + 1} of {n} images")
+            done = int(index[-1]) + 1
+            report(0.8 * done / n, f"features of {done} of {n} images")
         mean = total / n
         self.mean = (shift + mean)[:, 0]
         sigma = outer.baddbmm_(mean.transpose(1, 2), mean, alpha=-n).div_(n - 1)
@@ -126,8 +127,7 @@ class PaDiM(Method):
 
     @torch.no_grad()
     def score_left_out(self, images: Tensor, index: Tensor) -> Scores:
-        held = ImageStack(images)
-        q = self._squared(features.pyramids(self.backbone, held, torch.arange(len(held))))
+        q = self._squared(features.pyramids(self.backbone, ImageStack(images), torch.arange(len(images))))
         return self._scores(left_out(q, int(self.count)), images.shape[-1])
 
     def _squared(self, pyramid: list[Tensor]) -> Tensor:

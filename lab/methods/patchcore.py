@@ -1,13 +1,13 @@
 """PatchCore (Roth et al., CVPR 2022): a coreset of normal patch features; a patch is as anomalous as it is far from it.
 
 symbol  name                                                        shape
-P       patch features of normal images                           (N h w, C)
+P       patch features of normal images                             (N h w, C)
 M       memory bank, a greedy k-centre coreset of P                 (m, C)
-m*      bank row nearest to the image's worst patch m_test*       (C,)
+m*      bank row nearest to the image's worst patch m_test*         (C,)
 s*      distance of m_test* to m*                                   ()
 N_b     the b bank rows nearest to m*                               (b, C)
 
-Fails: a sound part in the wrong place, for the bank forgets where a patch was; memory and search grow with the bank
+Fails: a normal part in the wrong place, as the bank forgets where a patch was; memory and search grow with the bank
 
 Differs: `live` keeps at most 4,000 patches chosen from 20,000 random candidates | a page must answer in seconds
 Differs: the coreset is chosen in 64 random dimensions (live), 128 (paper) | the paper names no width for its projection
@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 
 from ..equations import equation
-from ..image_stack import ImageStack, batches
+from ..image_stack import ImageStack
 from ..method import BaseSettings, Method, Scores, setting
 from ..parts import features, maps, memory_bank
-from ..progress import Report
+from ..progress import Report, part_of
 
 
 @equation("patchcore", 7, formula="s = (1 - exp|m_test - m*| / sum_{m in N_b(m*)} exp|m_test - m|) s*, for one image")
@@ -35,8 +35,8 @@ def reweighted(s_star: Tensor, m_star: Tensor, m_test: Tensor, neighbours: Tenso
     s_star (), m_star (C,), m_test (C,), neighbours (b, C) with m* among them -> ().
     """
     distances = torch.linalg.vector_norm(neighbours - m_test, dim=1)
-    own = torch.linalg.vector_norm(m_star - m_test)
-    return (1 - torch.exp(own - torch.logsumexp(distances, 0))) * s_star
+    nearest = torch.linalg.vector_norm(m_star - m_test)
+    return (1 - torch.exp(nearest - torch.logsumexp(distances, 0))) * s_star
 
 
 class PatchCore(Method):
@@ -69,55 +69,44 @@ class PatchCore(Method):
         self.register_buffer("owner", torch.empty(0, dtype=torch.int32))  # (m,) the image a row came from
         self.register_buffer("place", torch.empty(0, dtype=torch.int32))  # (m,) and its patch there, line by line
 
-    def cropped(self, images: Tensor) -> Tensor:
-        """The centre crop that the features see."""
-        side = self.settings.crop or images.shape[-1]
-        low = (images.shape[-1] - side) // 2
-        return images[..., low : low + side, low : low + side]
-
     def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
-        seen = ImageStack(self.cropped(images.held))
-        per_image = features.fuse(features.pyramids(self.backbone, seen, torch.tensor([0])))[0, 0].numel()
-        total = len(seen) * per_image
-        wanted = min(self.settings.candidates or total, total)
-        picked = torch.randperm(total, generator=generator)[:wanted].sort().values
-        P = torch.empty(wanted, sum(self.backbone.channels), device=images[0].device)
-        for part in batches(len(seen), 8):
-            rows = features.rows_of(features.fuse(features.pyramids(self.backbone, seen, part)))
-            first, last = int(part[0]) * per_image, (int(part[-1]) + 1) * per_image
-            low, high = torch.searchsorted(picked, torch.tensor([first, last])).tolist()
-            P[low:high] = rows[picked[low:high] - first]
-            report(0.4 * (int(part[-1]) + 1) / len(seen), f"features of {int(part[-1]) + 1} of {len(seen)} images")
-        thin = memory_bank.random_projection(P, self.settings.projection, generator)
-        count = max(1, round(self.settings.ratio * wanted))
-        chosen = memory_bank.k_center(thin, count, generator, lambda f, words: report(0.4 + 0.6 * f, words))
+        s = self.settings
+        crops = ImageStack(maps.centre_crop(images.tensor, s.crop))
+        per_image = features.fuse(features.pyramids(self.backbone, crops, torch.tensor([0])))[0, 0].numel()
+        total = len(crops) * per_image
+        candidates = torch.randperm(total, generator=generator)[: s.candidates or total].sort().values
+
+        def rows(index: Tensor) -> Tensor:
+            return features.rows_of(features.fuse(features.pyramids(self.backbone, crops, index)))
+
+        P = features.rows_at(candidates, crops, rows, part_of(report, 0, 0.4))
+        thin = memory_bank.random_projection(P, s.projection, generator)
+        count = max(1, round(s.ratio * len(candidates)))
+        chosen = memory_bank.k_center(thin, count, generator, part_of(report, 0.4, 1))
         self.bank = P[chosen]
-        self.owner = (picked[chosen] // per_image).int()
-        self.place = (picked[chosen] % per_image).int()
+        self.owner = (candidates[chosen] // per_image).int().to(P.device)
+        self.place = (candidates[chosen] % per_image).int().to(P.device)
 
     @torch.no_grad()
     def score(self, images: Tensor) -> Scores:
-        return self._score(self.backbone(self.cropped(images)), images.shape[-1])
+        return self._score(self.backbone(maps.centre_crop(images, self.settings.crop)), images.shape[-1])
 
     @torch.no_grad()
     def score_left_out(self, images: Tensor, index: Tensor) -> Scores:
-        seen = ImageStack(self.cropped(images))
-        found = features.pyramids(self.backbone, seen, torch.arange(len(seen)))
-        return self._score(found, images.shape[-1], index)
+        crops = ImageStack(maps.centre_crop(images, self.settings.crop))
+        return self._score(features.pyramids(self.backbone, crops, torch.arange(len(crops))), images.shape[-1], index)
 
     def _score(self, pyramid: list[Tensor], size: int, index: Tensor | None = None) -> Scores:
         fused = features.fuse(pyramid)
         shape = (len(fused), *fused.shape[-2:])
         rows = features.rows_of(fused)
-        own = None if index is None else (index.to(rows.device).repeat_interleave(shape[1] * shape[2]), self.owner)
-        distances = memory_bank.nearest(rows, self.bank, own=own).view(shape)
-        image = torch.stack([
-            self._image_score(r, d, self.bank if index is None else self.bank[self.owner != index[i]])
-            for i, (r, d) in enumerate(zip(rows.view(len(fused), -1, rows.shape[1]), distances.flatten(1), strict=True))
-        ])  # fmt: skip
+        owners = None if index is None else (index.to(rows.device).repeat_interleave(shape[1] * shape[2]), self.owner)
+        distances = memory_bank.nearest(rows, self.bank, owners=owners).view(shape)
+        banks = (self.bank if index is None else self.bank[self.owner != index[i]] for i in range(len(fused)))
+        images = zip(rows.view(len(fused), -1, rows.shape[1]), distances.flatten(1), banks, strict=True)
         side = self.settings.crop or size
         smooth = maps.smooth(maps.upsample(distances, side), maps.sigma_for(side))
-        return Scores(maps.paste(smooth, size), image)
+        return Scores(maps.paste(smooth, size), torch.stack([self._image_score(*image) for image in images]))
 
     def _image_score(self, rows: Tensor, distances: Tensor, bank: Tensor) -> Tensor:
         if self.settings.neighbours == 1:

@@ -1,5 +1,5 @@
 """STFPM (Wang et al., BMVC 2021): a student learns a teacher's feature pyramid on normal images; where it fails, the
-image is anomalous. CDO with neither made anomalies nor hard-pixel weights.
+image is anomalous. It is CDO without synthetic anomalies and hard-pixel weights.
 
 symbol    name                                          shape
 F_t^l     teacher's features at level l, frozen         (B, C_l, h_l, w_l)
@@ -47,8 +47,8 @@ class STFPM(Method):
     class Settings(BaseSettings):
         backbone: str = features.backbone_setting()
         epochs: int = setting(15, "passes over the training images", low=1, high=2000)
-        batch_size: int = setting(8, "images a step", low=1, high=256)
-        optimiser: str = setting("adam", "rule that moves the student", choices=("adam", "sgd"))
+        batch_size: int = setting(8, "batch size", low=1, high=256)
+        optimiser: str = setting("adam", "optimiser of the student", choices=("adam", "sgd"))
         learning_rate: float = setting(2e-3, "learning rate", low=1e-6, high=10)
 
     settings: Settings
@@ -64,24 +64,24 @@ class STFPM(Method):
 
     def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
         s = self.settings
+        parameters = self.student.parameters()
+        optimiser: torch.optim.Optimizer
         if s.optimiser == "sgd":
-            optimiser: torch.optim.Optimizer = torch.optim.SGD(
-                self.student.parameters(), s.learning_rate, momentum=0.9, weight_decay=1e-4
-            )
+            optimiser = torch.optim.SGD(parameters, s.learning_rate, momentum=0.9, weight_decay=1e-4)
         else:
-            optimiser = torch.optim.Adam(self.student.parameters(), s.learning_rate)
+            optimiser = torch.optim.Adam(parameters, s.learning_rate)
         self.student.train()
         training = Training(self, images, optimiser, generator, report, epochs=s.epochs, batch_size=s.batch_size)
         for _ in training:
-            for part in training.batches():
-                teacher = features.pyramids(self.backbone, images, part)
-                student = self.student(features.imagenet_norm(images[part]))
+            for index in training.batches():
+                teacher = features.pyramids(self.backbone, images, index)
+                student = self.student(features.imagenet_norm(images[index]))
                 training.step(pyramid_loss(teacher, student))
 
     @torch.no_grad()
     def score(self, images: Tensor) -> Scores:
-        normed = features.imagenet_norm(images)
-        levels = [discrepancy(t, s) for t, s in zip(self.backbone(images), self.student(normed), strict=True)]
+        teacher, student = self.backbone(images), self.student(features.imagenet_norm(images))
+        levels = [discrepancy(t, s) for t, s in zip(teacher, student, strict=True)]
         ups = [maps.upsample(d, images.shape[-1]) for d in levels]
         pixel = functools.reduce(operator.mul, ups)
         return Scores(pixel, maps.maximum(pixel), {f"level {i + 1}": u for i, u in enumerate(ups)})

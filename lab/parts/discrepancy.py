@@ -1,6 +1,6 @@
 """Expert and apprentice: a frozen network, a student of the same build, and the distance between their features.
 
-What CDO and STFPM share; the first is the second plus made anomalies and hard-pixel weights.
+What CDO and STFPM share; the first is the second plus synthetic anomalies and hard-pixel weights.
 """
 
 from __future__ import annotations

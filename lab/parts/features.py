@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-import threading
-from collections import OrderedDict
+from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors.torch
 import torch
@@ -18,8 +17,10 @@ from torch import Tensor, nn
 
 from ..device import device
 from ..errors import LabError
-from ..image_stack import ImageStack
+from ..image_stack import ImageStack, batches
+from ..lru_cache import LRUCache
 from ..method import BaseSettings, setting
+from ..progress import Report, no_report
 from . import pretrained_weights
 from .embedded import Embedded
 from .transformer_tokens import Tokens
@@ -27,18 +28,22 @@ from .transformer_tokens import Tokens
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 BACKBONES = (
-    "embedded", "resnet18.tv_in1k", "wide_resnet50_2.tv_in1k", "hrnet_w32.ms_in1k", "vit_small_patch14_dinov2.lvd142m",
-)  # fmt: skip
+    "embedded",  # this project's own
+    "resnet18.tv_in1k",
+    "wide_resnet50_2.tv_in1k",
+    "hrnet_w32.ms_in1k",
+    "vit_small_patch14_dinov2.lvd142m",
+)
 
 
 def backbone_setting(default: str = "embedded") -> Any:
     """The setting `backbone` of every method that has one."""
-    return setting(default, "network whose features are used, by full timm tag; `embedded` is this project's own",
-                   choices=BACKBONES)  # fmt: skip
+    help = "network whose features are used, by full timm tag; `embedded` is this project's own"
+    return setting(default, help, choices=BACKBONES)
 
 
 def weights_folders() -> list[Path]:
-    """Where files made by this project are looked for: the checkout's `weights/`, then the installed package's."""
+    """The folders of this project's own weights: the checkout's `weights/`, then the installed package's."""
     package = Path(__file__).parents[1]
     return [package.parent / "weights", package / "weights"]
 
@@ -66,8 +71,10 @@ def architecture(tag: str, levels: tuple[int, ...] = (1, 2, 3)) -> nn.Module:
 
 
 def with_batchnorm(network: nn.Module) -> nn.Module:
-    """Puts live BatchNorm behind every convolution but the 1x1 heads, whose outputs are the features: a network kept
-    in its folded form needs it back before it can learn."""
+    """Puts live BatchNorm behind every convolution but the 1x1 heads, whose outputs are the features.
+
+    The embedded network is stored with its BatchNorm folded into the convolutions; it needs it back to be trained.
+    """
     for path, conv in list(network.named_modules()):
         if isinstance(conv, nn.Conv2d) and not path.startswith("heads"):
             parent, _, leaf = path.rpartition(".")
@@ -87,19 +94,13 @@ class Backbone(nn.Module):
         super().__init__()
         path = find_weights(tag)
         self.tag, self.levels, self.sha256 = tag, levels, file_sha256(path)
-        stored = safetensors.torch.load_file(path)
         if tag == "embedded":
             self.network: nn.Module = Embedded()
             self.channels = tuple(Embedded.channels[level - 1] for level in levels)
         else:
             self.network = architecture(tag, levels)
             self.channels = tuple(self.network.feature_info.channels())  # type: ignore[operator, union-attr]
-        wanted = self.network.state_dict()
-        stored = {getattr(self.network, "prefix", "") + k: v for k, v in stored.items()}
-        missing = [k for k in wanted if k not in stored and not k.endswith("num_batches_tracked")]
-        if missing:
-            raise LabError(f"{path} lacks {len(missing)} tensors of {tag} (first: {missing[0]}); replace the file")
-        self.network.load_state_dict({k: stored[k] for k in wanted if k in stored}, strict=False)
+        load_weights(self.network, tag, path)
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Backbone:
@@ -111,6 +112,19 @@ class Backbone(nn.Module):
         return [out[level - 1] for level in self.levels] if self.tag == "embedded" else out
 
 
+def load_weights(network: nn.Module, tag: str, path: Path, assign: bool = False) -> None:
+    """Copies the tensors of a safetensors file into a network. Raises LabError where one is missing.
+
+    assign  the network takes the file's own tensors, as one on the device `meta` must
+    """
+    prefix = getattr(network, "prefix", "")
+    stored = {prefix + name: tensor for name, tensor in safetensors.torch.load_file(path).items()}
+    names = network.state_dict().keys()
+    if missing := [name for name in names if name not in stored and not name.endswith("num_batches_tracked")]:
+        raise LabError(f"{path} lacks {len(missing)} tensors of {tag} (first: {missing[0]}); replace the file")
+    network.load_state_dict({name: stored[name] for name in names if name in stored}, strict=False, assign=assign)
+
+
 @functools.lru_cache(maxsize=4)
 def _backbone(tag: str, levels: tuple[int, ...], path: Path, changed: int) -> Backbone:
     with torch.random.fork_rng():  # building draws random weights; a fit must not depend on who loaded first
@@ -118,32 +132,32 @@ def _backbone(tag: str, levels: tuple[int, ...], path: Path, changed: int) -> Ba
 
 
 def backbone(tag: str, levels: tuple[int, ...] = (1, 2, 3)) -> Backbone:
-    """The frozen backbone of that tag, loaded once per process. LabError when its weights are nowhere."""
+    """The frozen backbone of that tag, loaded once per process. Raises LabError where its weights are not found."""
     path = find_weights(tag)
     return _backbone(tag, levels, path, path.stat().st_mtime_ns)
 
 
-def places() -> list[Path]:
-    """The folders of `<tag>.safetensors`, in the order they are looked through."""
-    own = os.environ.get("LAB_WEIGHTS")
-    return [*weights_folders(), *([Path(own)] if own else []), pretrained_weights.pulled()]
+def search_folders() -> list[Path]:
+    """The folders searched for `<tag>.safetensors`, in that order."""
+    custom = os.environ.get("LAB_WEIGHTS")
+    return [*weights_folders(), *([Path(custom)] if custom else []), pretrained_weights.download_folder()]
 
 
-def at_hand(tag: str) -> Path | None:
-    """The safetensors file of a tag where it needs no download: in `places` or in the Hub's cache; else None."""
-    files = (folder / f"{tag.replace('/', '--')}.safetensors" for folder in places())
-    found = next((path for path in files if path.is_file()), None)
-    return found or (None if tag == "embedded" else pretrained_weights.cached(tag))
+def local_weights(tag: str) -> Path | None:
+    """The safetensors file of a tag where it needs no download: in `search_folders` or the Hub's cache; else None."""
+    files = (folder / pretrained_weights.file_name(tag) for folder in search_folders())
+    file = next((path for path in files if path.is_file()), None)
+    return file or (None if tag == "embedded" else pretrained_weights.cached(tag))
 
 
 def find_weights(tag: str) -> Path:
-    """The safetensors file of a tag: what is `at_hand`, else the Hub's.
+    """The safetensors file of a tag: the local one, else the Hub's. Never another network's.
 
-    Raises LabError saying what was tried and what to do. Never answers with another network's file.
+    Raises LabError saying what was tried and what to do.
     """
-    if found := at_hand(tag):
-        return found
-    tried = ", ".join(map(str, places()))
+    if path := local_weights(tag):
+        return path
+    tried = ", ".join(map(str, search_folders()))
     if tag == "embedded":
         raise LabError(f"the embedded backbone is missing (looked in {tried}); make it with: python -m lab distill")
     try:
@@ -171,42 +185,28 @@ def backbone_weights(settings: BaseSettings) -> dict[str, str]:
 
 
 OWNER: ContextVar[str] = ContextVar("owner", default="")
-"""Whose images the thread works on: what is cached of them is theirs, and goes with them. Public sets have none."""
+"""Whose images the thread works on, "" for public sets: their cached features are dropped with the owner's images."""
 
 
-class FeatureCache:
-    """Features of frozen backbones by image and owner, the least recently used dropped past `limit` bytes."""
+class FeatureKey(NamedTuple):
+    """Whose image, seen by which network where."""
+
+    owner: str
+    weights: str  # SHA-256 of their file
+    levels: tuple[int, ...]
+    device: str
+    image: str  # its digest
+
+
+class FeatureCache(LRUCache[FeatureKey, list[Tensor]]):
+    """Features of frozen backbones by image and owner; the least recently used are dropped past `limit` bytes."""
 
     def __init__(self, limit: int):
-        self.limit, self.held, self.bytes = limit, OrderedDict[tuple, list[Tensor]](), 0
-        self._lock = threading.Lock()
-
-    def get(self, key: tuple) -> list[Tensor] | None:
-        with self._lock:
-            if found := self.held.get((OWNER.get(), *key)):
-                self.held.move_to_end((OWNER.get(), *key))
-            return found
-
-    def put(self, key: tuple, value: list[Tensor]) -> None:
-        with self._lock:
-            self._drop((OWNER.get(), *key))
-            self.held[OWNER.get(), *key] = value
-            self.bytes += sum(v.nbytes for v in value)
-            while self.bytes > self.limit:
-                self._drop(next(iter(self.held)))
-
-    def clear(self) -> None:
-        with self._lock:
-            self.held, self.bytes = OrderedDict[tuple, list[Tensor]](), 0
+        super().__init__(limit, lambda pyramid: sum(level.nbytes for level in pyramid))
 
     def drop(self, owner: str) -> None:
         """Forgets the features of this owner's images."""
-        with self._lock:
-            for key in [key for key in self.held if key[0] == owner]:
-                self._drop(key)
-
-    def _drop(self, key: tuple) -> None:
-        self.bytes -= sum(v.nbytes for v in self.held.pop(key, ()))
+        self.pop_where(lambda key: key.owner == owner)
 
 
 CACHE = FeatureCache(limit=int(os.environ.get("LAB_CACHE_MB", "768")) * 2**20)
@@ -219,24 +219,39 @@ def pyramids(network: Backbone, images: ImageStack, index: Tensor) -> list[Tenso
     Images pass one at a time: the bits then do not depend on how a method batches, and a cached answer equals a
     fresh one.
     """
-    rows = []
+    pyramid_of_each = []
     for i in index.tolist():
-        key = (network.sha256, network.levels, device().type, images.digest(i))
-        row = CACHE.get(key)
-        if row is None:
-            row = network(images[i])
-            CACHE.put(key, row)
-        rows.append(row)
-    return [torch.cat(level) for level in zip(*rows, strict=True)]
+        key = FeatureKey(OWNER.get(), network.sha256, network.levels, device().type, images.digest(i))
+        pyramid_of_each.append(CACHE.get(key) or CACHE.put(key, network(images[i])))
+    return [torch.cat(level) for level in zip(*pyramid_of_each, strict=True)]
 
 
 def fuse(features: list[Tensor], pool: bool = True) -> Tensor:
-    """Pyramid -> (B, sum C_l, h, w) at the first level's resolution; each level 3x3-averaged first (locally aware
-    patch features, PatchCore Eq. 2), the coarser ones brought up bilinearly."""
+    """Pyramid -> (B, sum C_l, h, w) at the first level's resolution; coarser levels are upsampled bilinearly.
+
+    pool  average every level over 3x3 first: the locally aware patch features of PatchCore
+    """
     if pool:
         features = [F.avg_pool2d(f, 3, 1, 1) for f in features]
     shape = features[0].shape[-2:]
     return torch.cat([features[0]] + [F.interpolate(f, shape, mode="bilinear") for f in features[1:]], 1)
+
+
+def rows_at(places: Tensor, images: ImageStack, rows: Callable[[Tensor], Tensor], report: Report = no_report) -> Tensor:
+    """The patches at `places` (m,), ascending numbers over all patches of the images -> (m, C).
+
+    rows  index (B,) -> the patches of these images, (B patches_per_image, C)
+    """
+    n, chosen = len(images), torch.empty(0)
+    for index in batches(n, 8):
+        patches, done = rows(index), int(index[-1]) + 1
+        start = int(index[0]) * len(patches) // len(index)
+        low, high = torch.searchsorted(places, torch.tensor([start, start + len(patches)])).tolist()
+        if not len(chosen):  # allocated once and whole: pieces kept between temporary ones would scatter memory
+            chosen = patches.new_empty(len(places), patches.shape[1])
+        chosen[low:high] = patches[places[low:high] - start]
+        report(done / n, f"features of {done} of {n} images")
+    return chosen
 
 
 def rows_of(features: Tensor) -> Tensor:

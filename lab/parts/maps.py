@@ -1,8 +1,6 @@
-"""Score maps: upsampled, smoothed, put together."""
+"""Anomaly maps: upsampled, smoothed, reduced to a score; centre crops and their way back."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 import torch.nn.functional as F
@@ -40,12 +38,17 @@ def maximum(maps: Tensor) -> Tensor:
     return maps.amax((-2, -1))
 
 
+def centre_crop(images: Tensor, side: int) -> Tensor:
+    """(B, C, S, S) -> (B, C, side, side), a view; the whole images where side is 0."""
+    side = side or images.shape[-1]
+    low = (images.shape[-1] - side) // 2
+    return images[..., low : low + side, low : low + side]
+
+
 def paste(maps: Tensor, size: int) -> Tensor:
     """Puts a centre-cropped map (B, h, h) back into (B, size, size); unseen pixels get the image's minimum."""
-    missing = size - maps.shape[-1]
-    if missing == 0:
+    if maps.shape[-1] == size:
         return maps
     full = maps.amin((-2, -1), keepdim=True).expand(-1, size, size).clone()
-    low = math.floor(missing / 2)
-    full[:, low : low + maps.shape[-2], low : low + maps.shape[-1]] = maps
+    centre_crop(full, maps.shape[-1]).copy_(maps)
     return full

@@ -16,33 +16,35 @@ def squared_distances(queries: Tensor, bank: Tensor, bank_norms: Tensor | None =
     return torch.addmm(norms, queries, bank.T, alpha=-2)
 
 
-def nearest(queries: Tensor, bank: Tensor, k: int = 1, own: tuple[Tensor, Tensor] | None = None) -> Tensor:
+def nearest(queries: Tensor, bank: Tensor, k: int = 1, owners: tuple[Tensor, Tensor] | None = None) -> Tensor:
     """Distances (Q, k), Euclidean, ascending, of each query to its k nearest bank rows.
 
-    own  (owner of each query (Q,), owner of each bank row (M,)): rows of the query's own owner do not count.
+    owners  of the queries (Q,) and of the bank's rows (M,): rows of the query's owner are left out.
     """
-    norms, found = bank.square().sum(1), []
+    norms, blocks = bank.square().sum(1), []
     for start in range(0, len(queries), BLOCK):
         block = queries[start : start + BLOCK]
-        near = squared_distances(block, bank, norms)
-        if own is not None:
-            near.masked_fill_(own[0][start : start + BLOCK, None] == own[1], torch.inf)
-        best = near.amin(1, keepdim=True) if k == 1 else near.topk(min(k, len(bank)), largest=False).values
-        found.append(best + block.square().sum(1, keepdim=True))
-    return torch.cat(found).clamp_min(0).sqrt()
+        squared = squared_distances(block, bank, norms)
+        if owners is not None:
+            squared.masked_fill_(owners[0][start : start + BLOCK, None] == owners[1], torch.inf)
+        least = squared.amin(1, keepdim=True) if k == 1 else squared.topk(min(k, len(bank)), largest=False).values
+        blocks.append(least + block.square().sum(1, keepdim=True))
+    return torch.cat(blocks).clamp_min(0).sqrt()
 
 
 def nearest_index(queries: Tensor, bank: Tensor, k: int = 1) -> Tensor:
     """Indices (Q, k) of the k nearest bank rows, nearest first."""
-    blocks = [squared_distances(q, bank).topk(min(k, len(bank)), largest=False).indices for q in queries.split(BLOCK)]
-    return torch.cat(blocks)
+    k = min(k, len(bank))
+    blocks = torch.split(queries, BLOCK)
+    return torch.cat([squared_distances(block, bank).topk(k, largest=False).indices for block in blocks])
 
 
 def random_projection(rows: Tensor, width: int, generator: torch.Generator) -> Tensor:
     """(N, C) -> (N, width) by a Gaussian matrix; distances survive up to a small distortion (Johnson-Lindenstrauss)."""
     if rows.shape[1] <= width:
         return rows
-    matrix = torch.randn(rows.shape[1], width, generator=generator) / width**0.5
+    scale: float = width**0.5
+    matrix = torch.randn(rows.shape[1], width, generator=generator) / scale
     return rows @ matrix.to(rows.device)
 
 
@@ -53,12 +55,12 @@ def k_center(rows: Tensor, count: int, generator: torch.Generator, report: Repor
     """
     norms = rows.square().sum(1)
     chosen = [int(torch.randint(len(rows), (1,), generator=generator))]
-    far = torch.full_like(norms, torch.inf)
+    squared = torch.full_like(norms, torch.inf)  # to the nearest chosen row
     for done in range(1, min(count, len(rows))):
         centre = chosen[-1]
-        torch.minimum(far, torch.addmv(norms + norms[centre], rows, rows[centre], alpha=-2), out=far)
-        far[centre] = -torch.inf  # never twice, even among equal rows
-        chosen.append(int(far.argmax()))
+        torch.minimum(squared, torch.addmv(norms + norms[centre], rows, rows[centre], alpha=-2), out=squared)
+        squared[centre] = -torch.inf  # never twice, even among equal rows
+        chosen.append(int(squared.argmax()))
         if done % 200 == 0:
             report(done / count, f"coreset: {done} of {count} patches")
     return torch.tensor(chosen)
@@ -68,10 +70,10 @@ def kmeans_pp(rows: Tensor, k: int, generator: torch.Generator) -> Tensor:
     """Indices (k,) of k-means++ seeds: each next row is drawn with odds proportional to its squared distance."""
     norms = rows.square().sum(1)
     chosen = [int(torch.randint(len(rows), (1,), generator=generator))]
-    far = torch.full_like(norms, torch.inf)
+    squared = torch.full_like(norms, torch.inf)  # to the nearest chosen row
     while len(chosen) < k:
         centre = chosen[-1]
-        far = torch.minimum(far, (norms + norms[centre] - 2 * rows @ rows[centre]).clamp_min(0))
-        odds = far if float(far.sum()) > 0 else torch.ones_like(far)
+        squared = torch.minimum(squared, (norms + norms[centre] - 2 * rows @ rows[centre]).clamp_min(0))
+        odds = squared if float(squared.sum()) > 0 else torch.ones_like(squared)
         chosen.append(int(torch.multinomial(odds.cpu(), 1, generator=generator)))
     return torch.tensor(chosen)

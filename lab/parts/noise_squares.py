@@ -1,4 +1,4 @@
-"""Synthetic defects: normal images in, images with a made anomaly and its mask out."""
+"""Synthetic defects of pixel noise: normal images in, the same with noisy rectangles and their mask out."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import scipy.ndimage
 import torch
 from torch import Tensor
 
-
-def _integer(low: int, high: int, generator: torch.Generator) -> int:
-    """One whole number, low <= x <= high."""
-    return int(torch.randint(low, high + 1, (1,), generator=generator))
+from .features import MEAN, STD
+from .random_numbers import integer
 
 
 def background(images: Tensor) -> Tensor:
-    """(B, 3, H, W) -> bool (B, H, W): nearly black or white surroundings, where a made defect would teach nothing.
+    """(B, 3, H, W) -> bool (B, H, W): nearly black or white surroundings, where a defect would teach nothing.
 
     Mean of RGB below 30 or above 220 (of 255), median filter of 7, dilated by 19 (CDO, official code).
     """
@@ -32,23 +30,21 @@ def squares(
     N(0, 1) in the ImageNet-normalised space. `skip` (B, S, S): a rectangle whose centre lies there is redrawn, at
     most 200 times, then left out.
     """
-    from .features import MEAN, STD
-
     size = images.shape[-1]
     mask = torch.zeros(len(images), size, size, dtype=torch.bool)
     for b in range(len(images)):
-        for _ in range(_integer(0, 4, generator)):
+        for _ in range(integer(0, 4, generator)):
             for _ in range(200):
-                high, wide = (_integer(size // 40, size // 10 - 1, generator) for _ in range(2))
-                row = _integer(high, size - high - 1, generator)
-                column = _integer(wide, size - wide - 1, generator)
+                high, wide = (integer(size // 40, size // 10 - 1, generator) for _ in range(2))
+                row = integer(high, size - high - 1, generator)
+                column = integer(wide, size - wide - 1, generator)
                 if skip is None or not skip[b, row, column]:
                     mask[b, row - high : row + high, column - wide : column + wide] = True
                     break
     if noise == "gaussian":
         mean, std = (torch.tensor(v).view(3, 1, 1) for v in (MEAN, STD))
-        drawn = torch.randn(images.shape, generator=generator) * std + mean
+        pixels = torch.randn(images.shape, generator=generator) * std + mean
     else:
-        drawn = torch.randint(0, 255, images.shape, generator=generator) / 255
+        pixels = torch.randint(0, 255, images.shape, generator=generator) / 255
     mask = mask.to(images.device)
-    return torch.where(mask[:, None], drawn.to(images.device), images), mask
+    return torch.where(mask[:, None], pixels.to(images.device), images), mask

@@ -1,4 +1,4 @@
-"""Weights of frozen networks on the Hub: whether they are in a cache here, how large they are, how they are fetched."""
+"""Weights of frozen networks on the Hub: whether they are cached here, how large they are, how they are downloaded."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..hub import downloads
-from ..hub.hub_errors import NotFound, readable_errors
 from ..progress import Report, no_report
 
 FILE = "model.safetensors"  # in a repository of timm's
 
 
-def pulled() -> Path:
-    """The folder of what `fetch` brought, as `<tag>.safetensors`."""
+def download_folder() -> Path:
+    """Where `fetch` puts its files."""
     return downloads.cache_folder() / "weights"
+
+
+def file_name(tag: str) -> str:
+    """The file of a tag in a folder of weights."""
+    return f"{tag.replace('/', '--')}.safetensors"
 
 
 def repository(tag: str) -> str:
@@ -25,16 +29,16 @@ def repository(tag: str) -> str:
 
 
 def cached(tag: str) -> Path | None:
-    """The file of a tag where the Hub's own client keeps it; None where it does not."""
+    """The file of a tag in the cache of the Hub's own client; None where it is not there."""
     import huggingface_hub
 
-    found = huggingface_hub.try_to_load_from_cache(repository(tag), FILE)
-    return Path(found) if isinstance(found, str) else None
+    path = huggingface_hub.try_to_load_from_cache(repository(tag), FILE)
+    return Path(path) if isinstance(path, str) else None
 
 
 @dataclasses.dataclass(frozen=True)
 class Offer:
-    """What would be downloaded, and under which licence, in words."""
+    """What would be downloaded, and the name of its licence."""
 
     file: downloads.File
     licence: str
@@ -47,22 +51,25 @@ class Offer:
 def offer(tag: str) -> Offer:
     """What the Hub has of a tag. Raises LabError where it has none."""
     name = repository(tag)
-    found = downloads.repository(name, "model")
-    for file in found.files:
+    contents = downloads.repository(name, "model")
+    for file in contents.files:
         if file.path == FILE:
-            return Offer(file, found.terms)
-    raise NotFound(f"{name}: holds no {FILE}; name a full timm tag such as resnet18.tv_in1k")
+            return Offer(file, contents.terms)
+    raise downloads.NotFound(f"{name}: holds no {FILE}; name a full timm tag such as resnet18.tv_in1k")
 
 
 def fetch(tag: str, announce: Callable[[Offer], None] = lambda offer: None, report: Report = no_report) -> Path:
-    """Downloads the file of a tag, continuing what broke off. `announce` may raise Cancelled before; LabError."""
+    """Downloads the file of a tag, resuming an interrupted download, and returns its path.
+
+    `announce` is called with the offer first and may raise Cancelled. Raises LabError where the download fails.
+    """
     with downloads.download_lock(report):
-        found = offer(tag)
-        announce(found)
-        file = found.file
-        downloads.fetch([file], lambda done, words: report(done, f"downloading {words}"))
-        target = pulled() / f"{tag.replace('/', '--')}.safetensors"
-        with readable_errors(str(target)):
+        offered = offer(tag)
+        announce(offered)
+        file = offered.file
+        downloads.fetch([file], lambda fraction, message: report(fraction, f"downloading {message}"))
+        target = download_folder() / file_name(tag)
+        with downloads.readable_errors(str(target)):
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(file.place, target)
     return target

@@ -1,4 +1,4 @@
-"""What every training shares: where it runs, chance, images in batches, progress and checkpoints."""
+"""What every training shares: batches of images, steps, loss curves, progress and checkpoints."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Training:
 
     training = Training(method, images, optimiser, generator, report, epochs=50, batch_size=8)
     for epoch in training:
-        for part in training.batches():
-            training.step(loss_of(images[part]))
+        for index in training.batches():
+            training.step(loss_of(images[index]))
     """
 
     def __init__(
@@ -40,18 +40,13 @@ class Training:
         phase: str = "",
         grad_clip: float = 0.0,
     ):
-        self.method, self.optimiser, self.generator = method, optimiser, generator
-        self.n, self.epochs, self.batch_size, self.phase, self.grad_clip = (
-            len(images),
-            epochs,
-            batch_size,
-            phase,
-            grad_clip,
-        )
+        self.method, self.optimiser, self.generator, self.report = method, optimiser, generator, report
+        self.images, self.epochs, self.batch_size = len(images), epochs, batch_size
+        self.phase, self.grad_clip = phase, grad_clip
         self.checkpoint = Checkpoint(method, optimiser, generator, method.fit_key(images) + phase)
         self.curve = f"{phase} loss".strip()
-        self.report, self.epoch, self.steps = report, 0, -(-self.n // batch_size)
-        self.losses: list[float] = []
+        self.steps = math.ceil(self.images / batch_size)  # an epoch
+        self.epoch, self.losses = 0, list[float]()
 
     def __iter__(self) -> Iterator[int]:
         start = self.checkpoint.load()
@@ -61,35 +56,35 @@ class Training:
             yield epoch
             self.record(self.curve, sum(self.losses) / len(self.losses))
             self.checkpoint.save(epoch + 1)
-        self.checkpoint.done()
+        self.checkpoint.delete()
 
     def batches(self) -> list[Tensor]:
         """This epoch's shuffled batches of image indices."""
-        return batches(self.n, self.batch_size, self.generator)
+        return batches(self.images, self.batch_size, self.generator)
 
     def step(self, loss: Tensor) -> None:
-        """One step down the loss; FloatingPointError when it is not finite."""
+        """One step down the loss (). Raises FloatingPointError where it is not finite."""
         self.losses.append(float(loss.detach()))
         if not math.isfinite(self.losses[-1]):
             raise FloatingPointError(f"the loss of {self.method.title} became {self.losses[-1]}")
         self.optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         if self.grad_clip:
-            torch.nn.utils.clip_grad_norm_(
-                [p for g in self.optimiser.param_groups for p in g["params"]], self.grad_clip
-            )
+            parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
+            torch.nn.utils.clip_grad_norm_(parameters, self.grad_clip)
         self.optimiser.step()
         place = f"{self.phase} epoch {self.epoch + 1} of {self.epochs}, step {len(self.losses)} of {self.steps}".strip()
         self.progress.step(f"{place}, loss {self.losses[-1]:.3g}")
 
     def record(self, curve: str, value: float) -> None:
+        """Appends the epoch's value to a curve of the method's history."""
         self.method.history.setdefault(curve, []).append(float(value))
 
 
 class Checkpoint:
-    """A training that can be stopped and continued: networks, optimiser, curves and chance, in one safetensors file.
+    """A training that can be interrupted: networks, optimiser, curves and random states, in one safetensors file.
 
-    The file is `method.checkpoint`; None: nothing is read or written.
+    The file is `method.checkpoint`; where that is None, nothing is read or written.
     """
 
     def __init__(self, method: Method, optimiser: torch.optim.Optimizer, generator: torch.Generator, key: str):
@@ -97,18 +92,18 @@ class Checkpoint:
         self.generator, self.key = generator, key
 
     def load(self) -> int:
-        """The number of epochs already done; 0 when there is no file. LabError when it is another training's."""
+        """The number of epochs already done, 0 without a file. Raises LabError where it is another training's."""
         if self.path is None or not self.path.exists():
             return 0
         try:
             tensors = safetensors.torch.load_file(self.path)
             with safetensors.safe_open(self.path, "pt") as file:
-                told = json.loads(file.metadata()["lab"])
+                metadata = json.loads(file.metadata()["lab"])
         except (safetensors.SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
             raise LabError(f"{self.path} is not a checkpoint ({error}); delete it to start anew") from None
-        if told["key"] != self.key:
+        if metadata["key"] != self.key:
             raise LabError(f"{self.path} is of a training with other settings or images; delete it to start anew")
-        networks = {k[4:]: v for k, v in tensors.items() if k.startswith("net.")}
+        networks = {k.removeprefix("net."): v for k, v in tensors.items() if k.startswith("net.")}
         self.method.load_state_dict(networks, strict=False)
         state = self.optimiser.state_dict()
         state["state"] = {}
@@ -116,14 +111,14 @@ class Checkpoint:
             if name.startswith("opt."):
                 _, slot, leaf = name.split(".")
                 state["state"].setdefault(int(slot), {})[leaf] = value
-        for group, rate in zip(state["param_groups"], told["rates"], strict=True):
-            group["lr"] = rate
+        for group, learning_rate in zip(state["param_groups"], metadata["learning_rates"], strict=True):
+            group["lr"] = learning_rate
         self.optimiser.load_state_dict(state)
         self.generator.set_state(tensors["generator"])
         torch.set_rng_state(tensors["global"])
         self.method.history.clear()
-        self.method.history.update(told["history"])
-        return told["epoch"]
+        self.method.history.update(metadata["history"])
+        return int(metadata["epoch"])
 
     def save(self, epoch: int) -> None:
         if self.path is None:
@@ -132,12 +127,12 @@ class Checkpoint:
         for slot, state in self.optimiser.state_dict()["state"].items():
             tensors |= {f"opt.{slot}.{leaf}": torch.as_tensor(v) for leaf, v in state.items() if v is not None}
         tensors |= {"generator": self.generator.get_state(), "global": torch.get_rng_state()}
-        rates = [group["lr"] for group in self.optimiser.param_groups]
-        told = json.dumps(dict(epoch=epoch, key=self.key, rates=rates, history=self.method.history), sort_keys=True)
         tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+        learning_rates = [group["lr"] for group in self.optimiser.param_groups]
+        metadata = dict(epoch=epoch, key=self.key, learning_rates=learning_rates, history=self.method.history)
         with atomic_write(self.path) as part:
-            safetensors.torch.save_file(tensors, part, {"lab": told})
+            safetensors.torch.save_file(tensors, part, {"lab": json.dumps(metadata, sort_keys=True)})
 
-    def done(self) -> None:
+    def delete(self) -> None:
         if self.path is not None:
             self.path.unlink(missing_ok=True)

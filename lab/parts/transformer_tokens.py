@@ -1,4 +1,4 @@
-"""A vision transformer seen as a pyramid, so that whatever takes a convolutional backbone takes it too."""
+"""A vision transformer as a pyramid, so that it serves wherever a convolutional backbone does."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 class Tokens(nn.Module):
     """Normalised images (B, 3, H, W) -> per level l (B, C, H / 2^(l+1), W / 2^(l+1)): the tokens of block 3 l of 12.
 
-    All blocks see the same grid, one token a patch (14 pixels for DINOv2), brought to the size of the level bilinearly.
-    The image is first resized to whole patches: padded or cropped, the tokens would not lie where they were seen.
+    All blocks see the same grid, one token a patch (14 pixels for DINOv2), resized bilinearly to the level's size. The
+    image is first resized to whole patches: with padding or cropping, tokens would shift against the image.
     """
 
     prefix = "network.model."  # of the names of its tensors, before those of timm's file
@@ -22,15 +22,15 @@ class Tokens(nn.Module):
 
         super().__init__()
         self.levels = levels
+        blocks = [3 * level - 1 for level in levels]
         self.network = timm.create_model(
-            tag, pretrained=False, features_only=True, out_indices=[3 * level - 1 for level in levels],
-            dynamic_img_size=True,
-        )  # fmt: skip
+            tag, pretrained=False, features_only=True, out_indices=blocks, dynamic_img_size=True
+        )
         self.feature_info: Any = self.network.feature_info
 
     def forward(self, images: Tensor) -> list[Tensor]:
         patch, sides = self.feature_info.reduction()[0], images.shape[-2:]
         whole = [max(1, round(side / patch)) * patch for side in sides]
-        maps = self.network(F.interpolate(images, whole, mode="bilinear"))
+        tokens = self.network(F.interpolate(images, whole, mode="bilinear"))
         sizes = ([-(-side // 2 ** (level + 1)) for side in sides] for level in self.levels)
-        return [F.interpolate(found, size, mode="bilinear") for found, size in zip(maps, sizes, strict=True)]
+        return [F.interpolate(grid, size, mode="bilinear") for grid, size in zip(tokens, sizes, strict=True)]

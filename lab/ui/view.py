@@ -53,7 +53,7 @@ class View:
             raise LabError("Choose two to four methods.")
         if self.source not in data.sets():
             raise LabError(f"There is no set {self.source!r} here; there are {', '.join(data.sets())}.")
-        if self.backbone and not features.at_hand(self.backbone):
+        if self.backbone and not features.local_weights(self.backbone):
             raise LabError(f"The backbone {self.backbone} is not here; choose it under Backbone, which offers it.")
         return self
 

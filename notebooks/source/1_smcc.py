@@ -21,9 +21,8 @@ from show import code, compared, covered, distributions, heat, measured, pixels,
 
 from lab import Detector, data, metrics
 from lab.bench import ablation
-from lab.methods.smcc import collapse, gmm
+from lab.methods.smcc import SMCC, collapse, gmm
 from lab.methods.smcc.centers import center_distances, loss_c, loss_o, patch_scores, smcc_loss
-from lab.methods.smcc.smcc import SMCC
 from lab.parts import features, memory_bank
 from lab.plots import BLUE, INK, ORANGE
 
@@ -259,7 +258,7 @@ plt.show()
 # put in; the paper's "retains the best set" names no criterion.
 
 # %%
-code(SMCC.remembered, SMCC.update)
+code(SMCC.fill_bank, SMCC.update)
 
 # %%
 bank = trained.embedding.bank
@@ -371,8 +370,8 @@ order = torch.Generator().manual_seed(0)
 healths, margins, stages, alarm = [], [], {}, ""
 for step in range(25):
     if step % 4 == 0:
-        embedding.bank = long.remembered(held, torch.Generator().manual_seed(0), long.patches)
-        score = patch_scores(long.taken(shown, torch.arange(len(share)), long.patches), embedding.bank, 1)
+        embedding.bank = long.fill_bank(held, torch.Generator().manual_seed(0), long.patches)
+        score = patch_scores(long.patches_at(shown, torch.arange(len(share)), long.patches), embedding.bank, 1)
         healths.append(collapse.health(embedding.bank, long.S))
         stages[f"step {step}"] = (score[sound].numpy(), score[bad].numpy())
         margins.append(metrics.margin(*stages[f"step {step}"]))

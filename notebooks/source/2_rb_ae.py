@@ -25,10 +25,9 @@ from show import code, compared, covered, distributions, measured, pixels, raw_m
 
 from lab import Detector, calibration, data, metrics, plots
 from lab.bench import ablation
-from lab.methods.rb_ae import perceptual, rb_ae
-from lab.methods.rb_ae.rb_ae import RBAE
+from lab.methods.rb_ae import RBAE, perceptual, rb_ae, rbam, synthetic_defects
 from lab.parts import autoencoding as ae
-from lab.parts import perlin
+from lab.parts import textures
 from lab.parts.maps import upsample
 from lab.plots import BLUE, ORANGE
 
@@ -54,9 +53,9 @@ detector = Detector("rb_ae", **SETTINGS).fit(good)
 trained = detector.method
 held, shown = detector.images(good), detector.images(images)
 
-draw, words = perlin.source("procedural")
+draw, words = textures.source("procedural")
 I_o = held[:]
-I_ad, M = perlin.defective(I_o, torch.Generator().manual_seed(4), draw)
+I_ad, M = synthetic_defects.defective(I_o, torch.Generator().manual_seed(4), draw)
 number = max((i for i, item in enumerate(test) if item.bad), key=lambda i: float(trained.score(shown[i]).image_score))
 batch = shown[number]
 scores = trained.score(batch)
@@ -76,14 +75,14 @@ for title, one in (("a made defect", I_ad[1:2]), (f"a real one: {test[number].de
 # $M$ is Perlin noise above a threshold, which gives blobs and streaks of all sizes; $I_n$ is a foreign texture.
 
 # %%
-code(perlin.composite, perlin.mask)
+code(synthetic_defects.composite, synthetic_defects.mask)
 
 # %% [markdown]
 # **By hand.** An image of 0.2, a texture of 0.8, two pixels, the first in the mask: 0.8 and 0.2.
 
 # %%
 plain, texture, where = torch.full((3, 1, 2), 0.2), torch.full((3, 1, 2), 0.8), torch.tensor([[[True, False]]])
-print([round(v, 2) for v in perlin.composite(plain, texture, where)[0, 0].tolist()])
+print([round(v, 2) for v in synthetic_defects.composite(plain, texture, where)[0, 0].tolist()])
 
 # %% [markdown]
 # **On images.** Four draws on good images. The network will never meet a real defect in training: these have to
@@ -140,14 +139,14 @@ table(["encoder trained", *(f"layer {i}" for i in range(1, 6)), "L_pixel_dis"], 
 # for the K x K patches $f_d^i$ of the image's features and $f_{ref}^j$ of the reference's.
 
 # %%
-code(ae.patches, ae.similarity)
+code(rbam.patches, rbam.similarity)
 
 # %% [markdown]
 # **By hand.** $(3, 4)$ and $(4, 3)$: $(12 + 12) / 25 = 0.96$; with its opposite $-1$.
 
 # %%
 f_d, f_ref = torch.tensor([[[3.0, 4.0]]]), torch.tensor([[4.0, 3.0], [-3.0, -4.0]])
-print([round(v, 4) for v in ae.similarity(f_d, f_ref).flatten().tolist()])
+print([round(v, 4) for v in rbam.similarity(f_d, f_ref).flatten().tolist()])
 
 # %% [markdown]
 # **On an image.** To which places of the reference is one patch of the image alike? Once the patch with most of the
@@ -157,7 +156,7 @@ print([round(v, 4) for v in ae.similarity(f_d, f_ref).flatten().tolist()])
 with torch.no_grad():
     F_d = trained.encoder(batch)[2:]
 F_ref = trained.reference_features()
-S = ae.similarity(ae.patches(F_d[0], 2), ae.patches(F_ref[0], 2)[0])[0]
+S = rbam.similarity(rbam.patches(F_d[0], 2), rbam.patches(F_ref[0], 2)[0])[0]
 cells = math.isqrt(len(S))
 spot = int(covered(truth, cells)[number].argmax())
 other = cells * ((spot // cells + cells // 2) % cells) + (spot % cells + cells // 2) % cells
@@ -179,7 +178,7 @@ for name, i in (("defective patch", spot), ("sound patch", other)):
 # fails".
 
 # %%
-code(ae.attention)
+code(rbam.attention)
 
 # %% [markdown]
 # **By hand.** Two patches, likeness 1 and 0.9: the first gets $1 / (1 + e^{-0.1 t})$, which is
@@ -187,7 +186,7 @@ code(ae.attention)
 
 # %%
 for t in (1, 10, 50):
-    print(f"t = {t}: {[round(v, 3) for v in ae.attention(torch.tensor([1.0, 0.9]), t).tolist()]}")
+    print(f"t = {t}: {[round(v, 3) for v in rbam.attention(torch.tensor([1.0, 0.9]), t).tolist()]}")
 
 # %% [markdown]
 # ### Eq. (5): the repair (RBFRM)
@@ -197,7 +196,7 @@ for t in (1, 10, 50):
 # Every patch is replaced by a mixture of the reference's patches. Nothing of the image survives but the choice.
 
 # %%
-code(ae.repaired)
+code(rbam.repaired)
 
 # %% [markdown]
 # **By hand.** K = 1, two channels. The feature $(1, 0)$ against $(2, 0)$ and $(0, 4)$ has likeness 1 and 0. With
@@ -206,7 +205,7 @@ code(ae.repaired)
 # %%
 one = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)
 ref = torch.tensor([[2.0, 0.0], [0.0, 4.0]]).view(1, 2, 1, 2)  # two pixels, (2, 0) and (0, 4)
-print([round(v, 3) for v in ae.repaired(one, ref, 1, math.log(3)).flatten().tolist()])
+print([round(v, 3) for v in rbam.repaired(one, ref, 1, math.log(3)).flatten().tolist()])
 
 # %% [markdown]
 # **On an image.** How much the repair changes the features, layers 3 to 5, K = 2: where nothing in the reference is
@@ -215,7 +214,7 @@ print([round(v, 3) for v in ae.repaired(one, ref, 1, math.log(3)).flatten().toli
 # %%
 changed = {}
 for layer, (a, b) in enumerate(zip(F_d, F_ref, strict=True), 3):
-    repaired = ae.repaired(a, b, 2, 10.0)
+    repaired = rbam.repaired(a, b, 2, 10.0)
     changed[f"layer {layer}"] = ((repaired - a).square().sum(1) / a.square().sum(1).mean())[0].numpy()
 row({"image": pixels(batch), "true defect": masks[number]} | changed, unit="of the mean square")
 
@@ -230,21 +229,21 @@ row({"image": pixels(batch), "true defect": masks[number]} | changed, unit="of t
 # misprint.)
 
 # %%
-code(ae.FFM.forward, ae.fused, RBAE.repair)
+code(rbam.FFM.forward, rbam.fused, RBAE.repair)
 
 # %% [markdown]
 # **By hand.** Values 8, 4, 16 with $A = \ln 1, \ln 2, \ln 5$: weights 1/8, 2/8, 5/8, so $1 + 1 + 10 = 12$.
 
 # %%
 values, A = torch.tensor([8.0, 4.0, 16.0]).view(1, 3, 1, 1, 1), torch.tensor([1.0, 2.0, 5.0]).log().view(1, 3, 1, 1, 1)
-print(round(float(ae.fused(values, A)), 4))
+print(round(float(rbam.fused(values, A)), 4))
 
 # %% [markdown]
 # **On an image.** Which share the unrepaired feature keeps, layer 3, mean over channels.
 
 # %%
 with torch.no_grad():
-    reps = [ae.repaired(F_d[0], F_ref[0], K, 10.0) for K in (2, 4)]
+    reps = [rbam.repaired(F_d[0], F_ref[0], K, 10.0) for K in (2, 4)]
     ffm = trained.ffm[0]
     shares = torch.softmax(ffm.expand(ffm.squeeze(F_d[0] + reps[0] + reps[1])).unflatten(1, (3, -1)), 1).mean(2)[0]
 kept = {f"share of {n}": s.numpy() for n, s in zip(("F_d", "F_rep2", "F_rep4"), shares, strict=True)}
@@ -300,7 +299,7 @@ print(round(float(rb_ae.segmentation([logits], torch.tensor([[[True, False]]])))
 # $$AM = 0.2\, AM_1 + 0.2\, \mathrm{up}(AM_2) + 0.6\, \mathrm{up}(AM_3)$$
 
 # %%
-code(rb_ae.fusion, RBAE.passed)
+code(rb_ae.fusion, RBAE.reconstruct)
 
 # %% [markdown]
 # **By hand.** Constant maps 1, 0.5 and 0.25: $0.2 + 0.1 + 0.15 = 0.45$.
@@ -403,10 +402,10 @@ print(RBAE.fails())
 reference = scores.views["reference"]
 centre = reference.mean((2, 3), keepdim=True)
 rebuilt, told = {}, []
-S = ae.similarity(ae.patches(batch - centre, 4), ae.patches(reference - centre, 4)[0])
+S = rbam.similarity(rbam.patches(batch - centre, 4), rbam.patches(reference - centre, 4)[0])
 for t in (1.0, 10.0, 50.0):
-    rebuilt[f"t = {t:g}"] = pixels((ae.repaired(batch - centre, reference - centre, 4, t) + centre).clamp(0, 1))
-    a = ae.attention(S, t)
+    rebuilt[f"t = {t:g}"] = pixels((rbam.repaired(batch - centre, reference - centre, 4, t) + centre).clamp(0, 1))
+    a = rbam.attention(S, t)
     largest, sharing = float(a.amax(-1).mean()), float((1 / a.square().sum(-1)).mean())
     told.append([f"{t:g}", f"{largest:.4f}", f"{1 / a.shape[-1]:.4f}", f"{sharing:.1f} of {a.shape[-1]}"])
 row({"image": pixels(batch), "reference": pixels(reference)} | rebuilt)
@@ -432,7 +431,7 @@ table(["light of the reference", "99 % of sound pixels are below", "margin"], ro
 # ### Exercise 1
 #
 # A patch has one twin in the reference, likeness 1, and $N - 1$ others of likeness 0. At which $t$ does the twin get
-# half of the attention? Work it out for $N = 256$ and check with `ae.attention`.
+# half of the attention? Work it out for $N = 256$ and check with `rbam.attention`.
 
 # %%
 # your turn
@@ -441,8 +440,8 @@ table(["light of the reference", "99 % of sound pixels are below", "margin"], ro
 # e^t / (e^t + N - 1) = 1/2 where e^t = N - 1: t = ln 255 = 5.54. With t = 1 the twin gets e / (e + 255), one per cent.
 S = torch.zeros(256)
 S[0] = 1
-assert abs(float(ae.attention(S, math.log(255))[0]) - 0.5) < 1e-5
-assert abs(float(ae.attention(S, 1.0)[0]) - math.e / (math.e + 255)) < 1e-6
+assert abs(float(rbam.attention(S, math.log(255))[0]) - 0.5) < 1e-5
+assert abs(float(rbam.attention(S, 1.0)[0]) - math.e / (math.e + 255)) < 1e-6
 
 # %% [markdown]
 # ### Exercise 2
@@ -469,7 +468,7 @@ assert abs(focal / (81 * plain) - 1) < 0.01
 # %% [markdown]
 # ### Exercise 3
 #
-# If image and reference are the same, a sharp attention returns the features as they are. Check it with `ae.repaired`
+# If image and reference are the same, a sharp attention returns the features as they are. Check it with `rbam.repaired`
 # for $t = 50$ on layer 3 of the reference. Then take $t = 1$: what comes out, and how far is it from the mean patch?
 
 # %%
@@ -478,13 +477,13 @@ assert abs(focal / (81 * plain) - 1) < 0.01
 # %% tags=["solution"]
 # Each patch is most like itself. At t = 1 nearly the mean patch comes out, everywhere the same.
 F = torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(0))
-sharp, soft = (ae.repaired(F, F, 2, t) for t in (50.0, 1.0))
+sharp, soft = (rbam.repaired(F, F, 2, t) for t in (50.0, 1.0))
 assert torch.allclose(sharp, F, atol=1e-3)
-mean = ae.patches(F, 2).mean(1, keepdim=True)
-far = (ae.patches(soft, 2) - mean).square().mean() / (ae.patches(F, 2) - mean).square().mean()
+mean = rbam.patches(F, 2).mean(1, keepdim=True)
+far = (rbam.patches(soft, 2) - mean).square().mean() / (rbam.patches(F, 2) - mean).square().mean()
 print(f"at t = 1 {float(far):.1%} of the patches' variance is left")
 assert far < 0.05
 own = F_ref[0]
 for t in (50.0, 1.0):
-    change = (ae.repaired(own, own, 2, t) - own).square().mean() / own.square().mean()
+    change = (rbam.repaired(own, own, 2, t) - own).square().mean() / own.square().mean()
     print(f"layer 3 of the reference by itself, t = {t:g}: changed by {float(change):.1%}")

@@ -26,7 +26,7 @@ from lab import Detector, data, metrics
 from lab.data.rotated_sets import unaligned
 from lab.methods.local_occ import dgm, matching, warps
 from lab.methods.local_occ.local_occ import LocalOCC, half_distance, occ_loss, parallel, singular_vectors
-from lab.parts import perlin
+from lab.parts import textures
 from lab.parts.maps import upsample
 from lab.plots import BLUE, INK, ORANGE
 
@@ -158,14 +158,14 @@ with torch.no_grad():
 
 # %%
 with torch.no_grad():
-    laid, M = trained.laid(shown[:3])
+    laid, M = trained.align(shown[:3])
 for name, images in (("before", shown[:3]), ("after", laid)):
     row({f"{name} {i}": (p - trained.template).abs().mean(0).numpy() for i, p in enumerate(images)},
         unit="difference", span=(0, 0.5))  # fmt: skip
 
 limits = torch.tensor([0.06, 0.06, math.radians(10)])
 known = warps.matrix((torch.rand(40, 3, generator=torch.Generator().manual_seed(9)) * 2 - 1) * limits)
-left = warps.compose(known, trained.laid(warps.warp(template.expand(40, -1, -1, -1), known))[1])
+left = warps.compose(known, trained.align(warps.warp(template.expand(40, -1, -1, -1), known))[1])
 pixel, degree = 128 * left[:, :, 2].norm(dim=1).median(), warps.angle(left).abs().rad2deg().median()
 asked = 128 * known[:, :, 2].norm(dim=1).median(), warps.angle(known).abs().rad2deg().median()
 print(f"known warps, median: {asked[0]:.1f} pixels of 256, {asked[1]:.1f} degrees")
@@ -225,8 +225,8 @@ print(dgm.to_grid(region, 2).int().tolist(), dgm.to_grid(dot, 2).int().tolist())
 
 # %%
 with torch.no_grad():
-    aligned = trained.laid(held[:4])[0]
-draw, words = perlin.source("procedural")
+    aligned = trained.align(held[:4])[0]
+draw, words = textures.source("procedural")
 made, M_s = dgm.defects(aligned, draw, torch.Generator().manual_seed(5), grid=grid, p=1.0)
 row({f"made {i}": pixels(p[None]) for i, p in enumerate(made)} | {"M_s of made 0": M_s[0].numpy()})
 print("replaced regions show", words)
@@ -344,7 +344,7 @@ plt.show()
 
 # %%
 with torch.no_grad():
-    back = warps.inverse(trained.laid(shown[:])[1])
+    back = warps.inverse(trained.align(shown[:])[1])
 judged = warps.seen(back, shown[0].shape[-1])
 whole = torch.nn.functional.interpolate(judged[:, None].float(), truth.shape[1:])[:, 0].numpy() > 0
 row({f"judged of {i}": pixels(shown[i] * (0.2 + 0.8 * judged[i])) for i in range(4)})
@@ -399,7 +399,7 @@ assert torch.allclose(d.grad, torch.tensor([[[-0.5, 0.0]]]))
 remaining = {}
 for degree in (5, 10, 20, 40):
     known = warps.matrix(torch.tensor([[0.0, 0.0, math.radians(degree)]]))
-    left = warps.compose(known, trained.laid(warps.warp(template, known))[1])
+    left = warps.compose(known, trained.align(warps.warp(template, known))[1])
     remaining[degree] = float(warps.angle(left).abs().rad2deg())
     print(f"turned by {degree} degrees: {remaining[degree]:.1f} left")
 assert remaining[5] < remaining[40] and remaining[40] >= 40 - math.degrees(trained.turn) - 0.1

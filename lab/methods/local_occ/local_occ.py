@@ -1,28 +1,28 @@
-"""Local OCC (Lv et al.): images are laid on a template (IMM); a small network then brings every place's features to
-that place's own centre (ALM), and away from it where a made defect lies (DGM).
+"""Local OCC (Lv et al.): images are aligned with a template (IMM); a small network then brings every place's features
+to the centre of that place (ALM), and away from it where a synthetic defect is (DGM).
 
 symbol    name                                                          shape
-I_T       template, one good training image                           (3, S, S)
-I_M       image laid on the template by the IMM                       (B, 3, S, S)
-V         where I_M shows the image, not padding                      bool (B, S, S)
+I_T       template, one good training image                             (3, S, S)
+I_M       image aligned with the template by the IMM                    (B, 3, S, S)
+V         where I_M shows the image, not padding                        bool (B, S, S)
 F_mixed   features of three levels, one beside the other                (B, C, h, w)
 W         dimensionality reduction                                      (C, d)
 F_C       centre of every place: mean of the reduced F_mixed            (d, h, w)
 N_M       mapping network                                               (B, C, h, w) -> (B, d, h, w)
-M_s       cells of the made defects                                     bool (B, h, w)
-delta     margin, how far from its centre a made defect has to be       ()
+M_s       cells of the synthetic defects                                bool (B, h, w)
+delta     margin, how far from its centre a synthetic defect has to be  ()
 
-Fails: symmetric objects, whose turn cannot be told; fine repeated edges (screw, zipper); a template with a defect
+Fails: symmetric objects, whose angle cannot be found; fine repeated edges (screw, zipper); a template with a defect
 
 Differs: F_C is reduced by a truncated SVD without centring | no method is named; centred, the single centre is zero
 Differs: replaced regions show procedural textures, or LAB_TEXTURES | the paper cuts them from VOC
-Differs: what a made defect leaves unchanged is not in M_s | black darkened is still normal
-Differs: heat is turned back into the image's own frame | the paper warps the masks (Fig. 10); `aligned` does so
-Differs: beyond the image's rim heat fades within a pixel | cut off where V < 0.5, it jumps with the last bit of T
-Differs: the heat is smoothed | the paper does not say; `smooth` switches it
-Differs: theta reaches twice the set's turn | two images of the set, template and input, may be turned apart so far
-Differs: in `live` the IMM sees 64 px, also learns known warps and more poses, and its rate falls | 500 epochs take
-a GPU
+Differs: what a synthetic defect leaves unchanged is not in M_s | black darkened is still normal
+Differs: the anomaly map is warped back to the image's frame | the paper warps the masks (Fig. 10); `aligned` does so
+Differs: beyond the image's rim the map fades within a pixel | cut off at V < 0.5, it jumps with the last bit of T
+Differs: the anomaly map is smoothed | the paper does not say; `smooth` switches it
+Differs: theta reaches twice the set's rotation | template and input may be turned apart so far
+Differs: in `live` the IMM sees 64 px, also learns known warps and more poses, and its learning rate falls | 500
+epochs take a GPU
 Differs: `live` trains N_M of width 128 on a grid of S/8 | 300 epochs of width 256 on S/4 take a GPU
 """
 
@@ -40,13 +40,13 @@ from ...equations import equation
 from ...errors import LabError
 from ...image_stack import ImageStack, batches
 from ...method import BaseSettings, Method, Scores, setting
-from ...parts import features, maps, perlin
+from ...parts import features, maps, textures
 from ...parts.training import Training
-from ...progress import Report
+from ...progress import Report, part_of
 from . import matching, warps
 from .dgm import defects
 
-PARALLEL = 0.98  # mean cosine between centres above which a constant answer would serve everywhere
+PARALLEL = 0.98  # mean cosine between centres above which a constant output would do everywhere
 
 
 def half_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ def half_distance(a: Tensor, b: Tensor) -> Tensor:
     covers=(3,),
 )
 def occ_loss(d: Tensor, M_s: Tensor, delta: float) -> Tensor:
-    """Draws normal places to their centers and keeps synthetic defects delta away.
+    """Draws normal places to their centres and keeps synthetic defects delta away.
 
     d (B, h, w), M_s bool (B, h, w) -> (). An empty M_s gives Eq. (3).
     """
@@ -69,7 +69,7 @@ def occ_loss(d: Tensor, M_s: Tensor, delta: float) -> Tensor:
 
 
 def parallel(F_C: Tensor) -> float:
-    """Mean cosine of two different places of F_C (d, h, w); near 1 a constant answer would do everywhere."""
+    """Mean cosine of two different places of F_C (d, h, w); near 1 a constant output would do everywhere."""
     units = F.normalize(F_C.flatten(1), dim=0)
     n = units.shape[1]
     return float((units.sum(1).square().sum() - n) / (n * n - n))
@@ -77,7 +77,8 @@ def parallel(F_C: Tensor) -> float:
 
 def singular_vectors(second: Tensor, d: int) -> Tensor:
     """W (C, d): the d leading right singular vectors of rows x, from the mean of x x^T (C, C)."""
-    return torch.linalg.eigh(second).eigenvectors[:, -d:].flip(1).float()
+    vectors: Tensor = torch.linalg.eigh(second).eigenvectors
+    return vectors[:, -d:].flip(1).float()
 
 
 class LocalOCC(Method):
@@ -93,43 +94,51 @@ class LocalOCC(Method):
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Settings(BaseSettings):
         backbone: str = features.backbone_setting()
-        imm: bool = setting(True, "IMM: lay every image on a template first (objects; off for textures)",
-                            component=True, eq="1-2")  # fmt: skip
-        dgm: bool = setting(True, "DGM: learn to keep made defects away from the centres", component=True, eq="5")
+        imm: bool = setting(
+            True, "IMM: align every image with a template first (objects; off for textures)", component=True, eq="1-2"
+        )
+        dgm: bool = setting(True, "DGM: learn to keep synthetic defects away from the centres", component=True, eq="5")
         augment: bool = setting(False, "turn and shift the training images at random", component=True)
-        center: str = setting("map", "a centre for every place, or one vector for all", choices=("map", "vector"),
-                              component=True, eq="3")  # fmt: skip
+        center: str = setting(
+            "map", "a centre for every place, or one vector for all", choices=("map", "vector"), component=True, eq="3"
+        )
         rotation: float = setting(10.0, "how far the set's images are turned, ± degrees", low=0, high=180)
         matching_size: int = setting(64, "side at which the IMM sees images, pixels", low=32, high=1024, step=32)
         matching_epochs: int = setting(100, "passes of the IMM over the training images", low=1, high=5000)
-        matching_batch_size: int = setting(8, "images a step of the IMM", low=1, high=256)
+        matching_batch_size: int = setting(8, "batch size of the IMM", low=1, high=256)
         matching_learning_rate: float = setting(1e-3, "learning rate of the IMM", low=1e-6, high=1)
         guided: bool = setting(True, "the IMM also learns more poses and known warps, from blurred to sharp")
         anneal: bool = setting(True, "the learning rates fall to zero as a cosine")
         multi_start: bool = setting(False, "match from four quarter turns and keep the best")
         padding: str = setting("border", "what fills the rim of a matched image", choices=warps.PADDINGS)
         stride: int = setting(8, "pixels a cell of the map of centres", choices=(4, 8, 16))
-        reduction: str = setting("svd", "how F_mixed is reduced to the centres' dimensions",
-                                 choices=("svd", "pca", "random"))  # fmt: skip
+        reduction: str = setting(
+            "svd", "how F_mixed is reduced to the centres' dimensions", choices=("svd", "pca", "random")
+        )
         dimensions: int = setting(128, "dimensions of a centre, d", low=2, high=1024)
         width: int = setting(128, "channels inside N_M", low=8, high=1024)
-        delta: float = setting(0.1, "margin of made defects, δ", low=0, high=1, eq="5")
-        source: str = setting("procedural", "what fills a replaced region", choices=perlin.SOURCES)
+        delta: float = setting(0.1, "margin of synthetic defects, δ", low=0, high=1, eq="5")
+        source: str = setting("procedural", "what fills a replaced region", choices=textures.SOURCES)
         epochs: int = setting(25, "passes of N_M over the training images", low=1, high=2000)
-        batch_size: int = setting(4, "images a step of N_M", low=1, high=256)
+        batch_size: int = setting(4, "batch size of N_M", low=1, high=256)
         learning_rate: float = setting(1e-3, "learning rate of N_M", low=1e-6, high=1)
-        smooth: bool = setting(True, "smooth the heat, 4 pixels of 256", scoring=True)
-        aligned: bool = setting(False, "heat in the template's frame, not the image's", scoring=True)
+        smooth: bool = setting(True, "smooth the anomaly map, 4 pixels of 256", scoring=True)
+        aligned: bool = setting(False, "anomaly map in the template's frame, not the image's", scoring=True)
 
     settings: Settings
+    template: Tensor
+    W: Tensor
+    offset: Tensor
+    F_C: Tensor
 
     @classmethod
     def presets(cls) -> dict[str, BaseSettings]:
         live = cls.Settings()
         paper = live.replace(
-            backbone="resnet18.tv_in1k", matching_size=256, matching_epochs=500, matching_batch_size=32, matching_learning_rate=2e-4,
-            guided=False, anneal=False, stride=4, width=256, epochs=300, batch_size=32,
-        )  # fmt: skip
+            backbone="resnet18.tv_in1k", matching_size=256, matching_epochs=500, matching_batch_size=32
+        )
+        paper = paper.replace(matching_learning_rate=2e-4, guided=False, anneal=False)
+        paper = paper.replace(stride=4, width=256, epochs=300, batch_size=32)
         return {
             "live": live,
             "paper": paper,
@@ -149,31 +158,28 @@ class LocalOCC(Method):
         self.register_buffer("W", nn.init.orthogonal_(torch.empty(C, self.d)))  # stays so where reduction is "random"
         self.register_buffer("offset", torch.zeros(C))  # the mean that "pca" takes away
         self.register_buffer("F_C", torch.zeros(self.d, *(1, 1) if s.center == "vector" else (self.grid, self.grid)))
-        self.N_M = nn.Sequential(
-            nn.Conv2d(C, s.width, 3, 1, 1, bias=False), nn.BatchNorm2d(s.width), nn.ReLU(),
-            nn.Conv2d(s.width, s.width, 3, 1, 1, bias=False), nn.BatchNorm2d(s.width), nn.ReLU(),
-            nn.Conv2d(s.width, self.d, 1),
-        )  # fmt: skip
+        layers: list[nn.Module] = []
+        for inner in (C, s.width):
+            layers += [nn.Conv2d(inner, s.width, 3, 1, 1, bias=False), nn.BatchNorm2d(s.width), nn.ReLU()]
+        self.N_M = nn.Sequential(*layers, nn.Conv2d(s.width, self.d, 1))
 
     def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
         s = self.settings
         share, matched = 0.4 if s.imm else 0.0, False
         optimiser = torch.optim.Adam(self.N_M.parameters(), s.learning_rate)
-        training = Training(
-            self, images, optimiser, generator, lambda f, words: report(share + (1 - share) * f, words),
-            epochs=s.epochs, batch_size=s.batch_size, phase="one-class",
-        )  # fmt: skip
-        draw, told = perlin.source(s.source)
+        rest, loop = part_of(report, share, 1), dict(epochs=s.epochs, batch_size=s.batch_size)
+        training = Training(self, images, optimiser, generator, rest, phase="one-class", **loop)
+        draw, description = textures.source(s.source)
         if s.dgm:
-            self.notes["source"] = f"replaced regions show {told}"
+            self.notes["source"] = f"replaced regions show {description}"
         if s.imm:
             self.template = images[int(torch.randint(len(images), (), generator=generator))][0]
-            with contextlib.suppress(LabError):  # it is the matching's, or another training's, which that will tell
+            with contextlib.suppress(LabError):  # a checkpoint of the matching; of another training: it will say so
                 matched = training.checkpoint.load() > 0
             if not matched:
-                self.learn_matching(images, generator, lambda f, words: report(share * f, words))
+                self.learn_matching(images, generator, part_of(report, 0, share))
             self.matcher.eval()
-            parts = [self.laid(images[part])[0] for part in batches(len(images), 8)]
+            parts = [self.align(images[index])[0] for index in batches(len(images), 8)]
             aligned = ImageStack(torch.cat([part.mul(255).round().byte().cpu() for part in parts]))
         else:
             aligned = images
@@ -181,9 +187,9 @@ class LocalOCC(Method):
         self.N_M.train()
         for epoch in training:
             self.anneal(optimiser, s.learning_rate, epoch / s.epochs)
-            for part in training.batches():
-                I_M = self.moved(images[part], generator) if s.augment else aligned[part]
-                M_s = torch.zeros(len(part), self.grid, self.grid, dtype=torch.bool, device=I_M.device)
+            for index in training.batches():
+                I_M = self.augmented(images[index], generator) if s.augment else aligned[index]
+                M_s = torch.zeros(len(index), self.grid, self.grid, dtype=torch.bool, device=I_M.device)
                 if s.dgm:
                     I_M, M_s = defects(I_M, draw, generator, grid=self.grid)
                 training.step(occ_loss(self.distances(I_M), M_s, s.delta))
@@ -194,50 +200,48 @@ class LocalOCC(Method):
         optimiser = torch.optim.Adam(self.matcher.parameters(), s.matching_learning_rate)
         self.matcher.train()
         I_T = matching.shrunk(self.template[None], size)
-        training = Training(
-            self, images, optimiser, generator, report,
-            epochs=s.matching_epochs, batch_size=s.matching_batch_size, phase="matching",
-        )  # fmt: skip
+        loop = dict(epochs=s.matching_epochs, batch_size=s.matching_batch_size)
+        training = Training(self, images, optimiser, generator, report, phase="matching", **loop)
         for epoch in training:
             done = epoch / s.matching_epochs
             sigma = matching.pyramid(done) if s.guided else 0.0
             self.anneal(optimiser, s.matching_learning_rate, done)
-            for part in training.batches():
-                I_O = matching.shrunk(images[part], size)
+            for index in training.batches():
+                I_O, count = matching.shrunk(images[index], size), len(index)
                 if s.guided:
-                    pose = self.matcher.warps(len(part), 0.5 * self.turn, generator).to(I_O.device)
+                    pose = self.matcher.warps(count, 0.5 * self.turn, generator).to(I_O.device)
                     I_O = warps.warp(I_O, warps.matrix(pose), s.padding)
-                known = self.matcher.warps(len(part), 0.75 * self.turn, generator).to(I_O.device)
+                known = self.matcher.warps(count, 0.75 * self.turn, generator).to(I_O.device)
                 turned = warps.warp(I_T.expand_as(I_O), warps.inverse(warps.matrix(known)))
-                found = self.matcher(torch.cat([I_O, turned]) if s.guided else I_O, I_T)
-                M = warps.matrix(found[: len(part)])
+                T = self.matcher(torch.cat([I_O, turned]) if s.guided else I_O, I_T)
+                M = warps.matrix(T[:count])
                 I_M = warps.warp(matching.blurred(I_O, sigma), M, s.padding)
                 loss = matching.registration_loss(I_M, matching.blurred(I_T, sigma), warps.seen(M, size)).mean()
                 if s.guided:
-                    loss = loss + matching.KNOWN * matching.known_warp_loss(found[len(part) :], known)
+                    loss = loss + matching.KNOWN * matching.known_warp_loss(T[count:], known)
                 training.step(loss)
 
-    def anneal(self, optimiser: torch.optim.Optimizer, rate: float, done: float) -> None:
+    def anneal(self, optimiser: torch.optim.Optimizer, learning_rate: float, done: float) -> None:
         if self.settings.anneal:
             for group in optimiser.param_groups:
-                group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * done))
+                group["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
     @torch.no_grad()
-    def laid(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def align(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """I_M (B, 3, S, S) and the sampling matrices (B, 2, 3); the images and the identity without the IMM."""
         if not self.settings.imm:
             return images, torch.eye(2, 3, device=images.device).expand(len(images), 2, 3)
         M = self.matcher.match(images, self.template, starts=4 if self.settings.multi_start else 1)
         return warps.warp(images, M, self.settings.padding), M
 
-    def moved(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Augmentation: turned and shifted at random (a tenth of the half side), then laid on the template."""
+    def augmented(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Images turned and shifted at random (by up to a tenth of the half side), then aligned with the template."""
         limits = torch.tensor([0.1, 0.1, math.radians(self.settings.rotation)])
-        drawn = (torch.rand(len(images), 3, generator=generator) * 2 - 1) * limits
-        return self.laid(warps.warp(images, warps.matrix(drawn.to(images.device)), self.settings.padding))[0]
+        pose = (torch.rand(len(images), 3, generator=generator) * 2 - 1) * limits
+        return self.align(warps.warp(images, warps.matrix(pose.to(images.device)), self.settings.padding))[0]
 
     def mixed(self, levels: list[Tensor]) -> Tensor:
-        """F_mixed: three levels, brought to S/stride, one beside the other."""
+        """F_mixed: three levels, resized to S/stride, one beside the other."""
         return torch.cat([_to_grid(f, self.grid) for f in levels], 1)
 
     @torch.no_grad()
@@ -245,15 +249,15 @@ class LocalOCC(Method):
         """W, then F_C: the mean over images of the reduced F_mixed, per place; "vector": over places as well."""
         mean = torch.zeros(len(self.W), self.grid, self.grid, device=self.W.device)
         second = torch.zeros(len(self.W), len(self.W), dtype=torch.float64, device=self.W.device)
-        for part in batches(len(aligned), 4):
-            mixed = self.mixed(features.pyramids(self.backbone, aligned, part))
+        for index in batches(len(aligned), 4):
+            mixed = self.mixed(features.pyramids(self.backbone, aligned, index))
             mean += mixed.sum(0) / len(aligned)
             rows = features.rows_of(mixed)
             second += (rows.T @ rows).double() / (len(aligned) * self.grid**2)
-        over = mean.mean((1, 2))
+        mean_of_places = mean.mean((1, 2))
         if self.settings.reduction == "pca":
-            self.offset = over
-            second -= torch.outer(over, over)
+            self.offset = mean_of_places
+            second -= torch.outer(mean_of_places, mean_of_places)
         if self.settings.reduction != "random":
             self.W = singular_vectors(second, self.d)
         F_C = torch.einsum("cd,chw->dhw", self.W, mean - self.offset[:, None, None])
@@ -269,9 +273,9 @@ class LocalOCC(Method):
 
     @torch.no_grad()
     def score(self, images: Tensor) -> Scores:
-        """Heat of I_M, zero beyond the image; then in the image's frame, its minimum where I_M did not look."""
+        """The anomaly map of I_M, zero beyond the image, warped to the image's frame; its minimum outside I_M."""
         s, size = self.settings, images.shape[-1]
-        I_M, M = self.laid(images)
+        I_M, M = self.align(images)
         cells = self.distances(I_M)
         anomaly_map = maps.upsample(cells, size)
         anomaly_map = maps.smooth(anomaly_map, maps.sigma_for(size)) if s.smooth else anomaly_map
@@ -279,14 +283,12 @@ class LocalOCC(Method):
             return Scores(anomaly_map, maps.maximum(anomaly_map), {"distance to the centres": cells})
         anomaly_map = anomaly_map * warps.cover(M, size)
         pixel = anomaly_map if s.aligned else warps.unwarp(anomaly_map, M)
-        template = self.template.expand_as(images)
-        return Scores(
-            pixel, maps.maximum(pixel), {"template": template, "aligned image": I_M, "aligned heat": anomaly_map}
-        )
+        views = {"template": self.template.expand_as(images), "aligned image": I_M, "aligned anomaly map": anomaly_map}
+        return Scores(pixel, maps.maximum(pixel), views)
 
 
 def _to_grid(level: Tensor, grid: int) -> Tensor:
-    """(B, C, h, w) -> (B, C, grid, grid): finer levels averaged over areas, coarser ones brought up bilinearly."""
+    """(B, C, h, w) -> (B, C, grid, grid): finer levels averaged over areas, coarser ones upsampled bilinearly."""
     if level.shape[-1] > grid:
         return F.adaptive_avg_pool2d(level, grid)
     return F.interpolate(level, (grid, grid), mode="bilinear") if level.shape[-1] < grid else level

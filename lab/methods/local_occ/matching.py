@@ -1,13 +1,13 @@
-"""IMM, the image matching module of local OCC (Lv et al., 2.1): how an image must be turned and shifted to lie on a
+"""IMM, the image matching module of local OCC (Lv et al., 2.1): how an image must be turned and shifted to match a
 template, regressed by one pass of a small network.
 
 symbol     name                                              shape
-I_O, I_T   image as it came, template                      (B, 3, S, S)
+I_O, I_T   image before matching, template                   (B, 3, S, S)
 N_P        feature network, shared                           (B, 3, S, S) -> (B, 128, S/16, S/16)
 N_R        regression network, on both features              (B, 256, S/16, S/16) -> (B, 3)
 T          parameters (T_x, T_y, theta)                      (B, 3), theta in radians
-I_M        image matched: I_O warped by T                  (B, 3, S, S)
-V          where I_M shows the image, not its padding      bool (B, S, S)
+I_M        image matched: I_O warped by T                    (B, 3, S, S)
+V          where I_M shows the image, not its padding        bool (B, S, S)
 """
 
 from __future__ import annotations
@@ -48,24 +48,23 @@ def pyramid(done: float) -> float:
 
 
 class Matcher(nn.Module):
-    """N_P and N_R for images of side `size`; a fresh one answers the identity. `turn`: largest |theta|, radians."""
+    """N_P and N_R for images of side `size`; untrained it gives the identity. `turn`: largest |theta|, radians."""
 
     def __init__(self, size: int, turn: float):
         super().__init__()
         widths = (3, 32, 64, 128, 128)
         self.size, self.turn = size, turn
         self.N_P = nn.Sequential(*(_block(a, b, 2) for a, b in zip(widths, widths[1:], strict=False)))
-        self.N_R = nn.Sequential(
-            _block(256, 128, 1), _block(128, 64, 2), nn.Flatten(),
-            nn.Linear(64 * math.ceil(size / 32) ** 2, 256), nn.ReLU(), nn.Linear(256, 3),
-        )  # fmt: skip
-        nn.init.zeros_(self.N_R[-1].weight)
-        nn.init.zeros_(self.N_R[-1].bias)
+        convolutions = (_block(256, 128, 1), _block(128, 64, 2), nn.Flatten())
+        hidden, last = nn.Linear(64 * math.ceil(size / 32) ** 2, 256), nn.Linear(256, 3)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.N_R = nn.Sequential(*convolutions, hidden, nn.ReLU(), last)
 
     @equation("local_occ", 2, formula="T = N_R(N_P(I_O), N_P(I_T)), bounded by tanh")
     def forward(self, I_O: Tensor, I_T: Tensor) -> Tensor:
         """Parameters T of the warps: I_O (B, 3, S, S), I_T (1, 3, S, S) -> (B, 3)."""
-        features = self.N_P(torch.cat([I_O, I_T]) - 0.5)  # one pass: BatchNorm sees both kinds together
+        features = self.N_P(torch.cat([I_O, I_T]) - 0.5)  # one pass: BatchNorm sees images and template together
         pairs = torch.cat([features[:-1], features[-1:].expand_as(features[:-1])], 1)
         limits = torch.tensor([SHIFT, SHIFT, self.turn], device=pairs.device)
         return limits * torch.tanh(self.N_R(pairs))
@@ -76,20 +75,17 @@ class Matcher(nn.Module):
         return (torch.rand(count, 3, generator=generator) * 2 - 1) * limits
 
     @torch.no_grad()
-    def match(self, images: Tensor, template: Tensor, *, passes: int = 1, starts: int = 1) -> Tensor:
-        """Sampling matrices (B, 2, 3) that lay images (B, 3, S', S') on the template (3, S', S'), of any S'.
+    def match(self, images: Tensor, template: Tensor, *, starts: int = 1) -> Tensor:
+        """Sampling matrices (B, 2, 3) that align images (B, 3, S', S') with the template (3, S', S'), of any S'.
 
-        passes   each further one matches what the one before has aligned, and their warps are composed
-        starts   4: also tried from the image turned by 90, 180 and 270 degrees; the smallest L_reg is kept
+        starts  4: also from the image turned by 90, 180 and 270 degrees; the smallest L_reg is kept
         """
         I_O, I_T = shrunk(images, self.size), shrunk(template[None], self.size)
         best, least = torch.empty(0), torch.full((len(I_O),), torch.inf, device=I_O.device)
         for k in range(starts):
             quarter = torch.tensor([[0.0, 0.0, k * math.pi / 2]], device=I_O.device)
             M = warps.matrix(quarter).expand(len(I_O), 2, 3)
-            for n in range(passes):
-                I_M = warps.warp(I_O, M) if k or n else I_O
-                M = warps.compose(M, warps.matrix(self(I_M, I_T)))
+            M = warps.compose(M, warps.matrix(self(warps.warp(I_O, M) if k else I_O, I_T)))
             if starts == 1:
                 return M
             loss = registration_loss(warps.warp(I_O, M), I_T, warps.seen(M, self.size))
@@ -103,10 +99,10 @@ def shrunk(images: Tensor, size: int) -> Tensor:
     return images if images.shape[-1] == size else F.interpolate(images, (size, size), mode="area")
 
 
-def known_warp_loss(found: Tensor, known: Tensor) -> Tensor:
+def known_warp_loss(T: Tensor, known: Tensor) -> Tensor:
     """Mean |difference| of (T_x, T_y, sin theta, cos theta); (B, 3), (B, 3) -> ()."""
-    told = [torch.cat([p[:, :2], p[:, 2:].sin(), p[:, 2:].cos()], 1) for p in (found, known)]
-    return F.l1_loss(*told)
+    a, b = (torch.cat([p[:, :2], p[:, 2:].sin(), p[:, 2:].cos()], 1) for p in (T, known))
+    return F.l1_loss(a, b)
 
 
 def _block(inner: int, outer: int, stride: int) -> nn.Sequential:

@@ -26,9 +26,9 @@ def compose(first: Tensor, second: Tensor) -> Tensor:
 
 
 def inverse(matrices: Tensor) -> Tensor:
-    """Of a rigid matrix: the transposed rotation, and the shift turned back."""
-    back = matrices[..., :2].mT
-    return torch.cat([back, -back @ matrices[..., 2:]], -1)
+    """The inverses of rigid matrices (B, 2, 3): the transposed rotation, and the shift turned back."""
+    rotation = matrices[..., :2].mT
+    return torch.cat([rotation, -rotation @ matrices[..., 2:]], -1)
 
 
 def angle(matrices: Tensor) -> Tensor:
@@ -43,8 +43,10 @@ def warp(images: Tensor, matrices: Tensor, padding: str = "border") -> Tensor:
 
 
 def cover(matrices: Tensor, size: int) -> Tensor:
-    """(B, size, size) in [0, 1]: how much of each pixel that `warp` makes lies inside the image: a warped field of
-    ones. Across the rim it falls from 1 to 0 within a pixel."""
+    """(B, size, size) in [0, 1]: how much of each pixel of a warped image lies inside the image.
+
+    It falls from 1 to 0 within a pixel across the rim: a warped field of ones.
+    """
     ones = torch.ones(len(matrices), 1, size, size, dtype=matrices.dtype, device=matrices.device)
     return warp(ones, matrices, "zeros")[:, 0]
 
@@ -55,10 +57,10 @@ def seen(matrices: Tensor, size: int) -> Tensor:
 
 
 def unwarp(maps: Tensor, matrices: Tensor) -> Tensor:
-    """Maps (B, S, S) of warped images, back in the frame of the images; what the warp left out gets the minimum.
+    """Maps (B, S, S) of warped images in the frame of the original images; what the warp left out gets the minimum.
 
-    It fades there with `cover`: cut off by a threshold, the values of a rim would jump with the last bit of a matrix.
+    They fade there with `cover`: with a hard threshold, the values of a rim would jump with the last bit of a matrix.
     """
     back = inverse(matrices)
-    found = warp(maps[:, None], back)[:, 0]
-    return torch.lerp(maps.amin((1, 2), keepdim=True), found, cover(back, maps.shape[-1]))
+    unwarped = warp(maps[:, None], back)[:, 0]
+    return torch.lerp(maps.amin((1, 2), keepdim=True), unwarped, cover(back, maps.shape[-1]))

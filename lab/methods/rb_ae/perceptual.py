@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...device import device
 from ...equations import equation
-from ...errors import LabError
 from ...parts import features
 
 VGG = "vgg16.tv_in1k"
 NETWORKS = ("embedded", "resnet18.tv_in1k", VGG, "none")
-# where in VGG-16 the five ReLUs stand: the first five (the paper's words), or the first of each block (later code of
-# the same authors)
+# indices of five ReLUs in VGG-16: the first five (the paper's words), or the first of each block (the authors' later
+# code)
 RELUS = {"first": (1, 3, 6, 8, 11), "blocks": (1, 6, 11, 18, 25)}
 
 
 class Vgg(nn.Module):
-    """The convolutions of VGG-16 as far as they are needed: images (B, 3, H, W) in [0, 1] -> five maps."""
+    """The convolutions of VGG-16, as many as needed: images (B, 3, H, W) in [0, 1] -> five maps."""
 
     def __init__(self, relus: tuple[int, ...]) -> None:
-        from torchvision.models import vgg  # slow to import, and needed here alone
+        from torchvision.models import vgg  # slow to import, and only needed here
 
         super().__init__()
         path = features.find_weights(VGG)
         self.relus, self.sha256 = relus, features.file_sha256(path)
-        with torch.device("meta"):  # no time for weights that are replaced at once
+        with torch.device("meta"):  # no random weights: they would be replaced at once
             self.features = vgg.make_layers(vgg.cfgs["D"], batch_norm=False)[: relus[-1] + 1]
-        stored, wanted = safetensors.torch.load_file(path), self.state_dict()
-        if missing := [k for k in wanted if k not in stored]:
-            raise LabError(f"{path} lacks {len(missing)} tensors of {VGG} (first: {missing[0]}); replace the file")
-        self.load_state_dict({k: stored[k] for k in wanted}, assign=True)
+        features.load_weights(self, VGG, path, assign=True)
         self.requires_grad_(False).eval()
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -46,7 +41,7 @@ class Vgg(nn.Module):
 
 
 def network(tag: str, relus: str = "first") -> features.Backbone | Vgg | None:
-    """The network of that tag, None for `none`; LabError where its weights are nowhere. It never is another's.
+    """The network of that tag, None for `none`. Raises LabError where its weights are not found.
 
     Maps: VGG-16's five ReLUs; ResNet-18's stem and layers 1 to 3; the embedded backbone's three levels.
     """
@@ -61,3 +56,12 @@ def network(tag: str, relus: str = "first") -> features.Backbone | Vgg | None:
 def distance(original: list[Tensor], rebuilt: list[Tensor]) -> Tensor:
     """The perceptual loss () of two images by their feature maps, (B, C_l, h_l, w_l) a level."""
     return torch.stack([F.l1_loss(r, o) for o, r in zip(original, rebuilt, strict=True)]).mean()
+
+
+def loss(network: nn.Module | None, I_o: Tensor, I_rec: Tensor) -> Tensor:
+    """L_per of a reconstruction, by Eq. (13); zero without a network."""
+    if network is None:
+        return I_o.new_zeros(())
+    with torch.no_grad():
+        original = network(I_o)
+    return distance(original, network(I_rec))

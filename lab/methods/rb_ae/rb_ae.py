@@ -1,14 +1,13 @@
-"""RB-AE (Luo et al.), for textures: an encoder learns where made defects are, a decoder rebuilds the image from
-features repaired by those of one sound reference, and what the encoder sees differently afterwards is the anomaly.
+"""RB-AE (Luo et al.), for textures: an encoder learns where synthetic defects are, a decoder rebuilds the image from
+features repaired by those of a normal reference, and what the encoder sees differently in the result is the anomaly.
 
 symbol            name                                                        shape
-I_o, I_ad         sound image, the same with a made defect                  (B, 3, S, S) in [0, 1]
-M                 mask of the made defect                                     (B, S, S)
+I_o, I_ad         normal image, the same with a synthetic defect              (B, 3, S, S) in [0, 1]
+M                 mask of the synthetic defect                                (B, S, S)
 I_rec, I_adb      reconstruction of I_o (phase 1), of I_ad (phase 2)          (B, 3, S, S)
 Phi_l             encoder, layers l = 1..5 at strides 1, 2, 4, 8, 16          (B, C_l, S/s, S/s)
 F_d, F_ref        features of the image, of the reference; l = 3..5
-F_rep2, F_rep4    F_d rebuilt from patches of F_ref, K = 2 and 4 (RBFRM)
-F_out             the mixture of the three (FFM); RBAM is RBFRM and FFM
+F_out             F_d repaired by F_ref (RBAM)
 t                 attn_scale, sharpness of the attention
 AM_i              anomaly maps of MSFDM's three FDMs, i = 1..3                (B, S/s, S/s) in [0, 1]
 AM                anomaly map                                                 (B, S, S) in [0, 1]
@@ -16,20 +15,21 @@ AM                anomaly map                                                 (B
 Fails: objects: it is for textures alone; a reference in another light or phase; carpet is its weakest
 
 Differs: the attention has temperature t = 10 | at t = 1, as printed, it is nearly the plain mean of the reference
-Differs: Eq. (8) is read as F_out, Eq. (9) divides by its three layers, not two | misprints: F_o is the sound image's
+Differs: Eq. (8) is read as F_out, Eq. (9) divides by its three layers, not two | misprints: F_o is the normal image's
 Differs: residuals in Eq. (2) go to 0..1 by their own range, images without a defect do not count | left open
 Differs: the five layers are two 3x3 convolutions each, 32 to 256 wide; an FDM has three convolutions | left open
 Differs: empty Perlin masks are drawn again, at most ten times | they teach Eq. (2) nothing
 Differs: the image's score is the largest 21 x 21 mean of its map, as DRAEM's | the paper names none
-Differs: batch 8, one Adam without a schedule for both phases, whose decoder goes on from the first | left open
-Differs: a map that K does not divide is continued by its border | sizes that are no multiple of 64
-Differs: `live` has 128 pixels, a quarter of the width, higher rates, procedural textures and the embedded backbone's
-perceptual loss | 600 epochs with ImageNet and VGG-16 take a GPU
+Differs: batch size 8; one Adam without a schedule for both phases; phase 2 continues the decoder of 1 | left open
+Differs: a map that K does not divide is padded by its border | sizes that are no multiple of 64
+Differs: `live` has 128 pixels, a quarter of the width, higher learning rates, procedural textures and the embedded
+backbone's perceptual loss | 600 epochs with ImageNet and VGG-16 take a GPU
 """
 
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -39,10 +39,11 @@ from ...equations import equation
 from ...image_stack import ImageStack, batches
 from ...method import BaseSettings, Method, Scores, setting
 from ...parts import autoencoding as ae
-from ...parts import maps, perlin
+from ...parts import maps, textures
 from ...parts.training import Training
 from ...progress import Report
-from . import perceptual
+from . import perceptual, rbam
+from .synthetic_defects import defective
 
 SEGMENTERS = ("msfdm", "pixel_gap", "msfr", "ssim")
 
@@ -50,20 +51,20 @@ SEGMENTERS = ("msfdm", "pixel_gap", "msfr", "ssim")
 @equation(
     "rb_ae", 2, formula="L_pixel_dis = mean over layers of |N(R_l) - M_l|^2, R_l = mean_c (Phi_l(I_o) - Phi_l(I_ad))^2"
 )
-def pixel_discrepancy(sound: list[Tensor], made: list[Tensor], M: Tensor) -> Tensor:
+def pixel_discrepancy(normal: list[Tensor], defective: list[Tensor], M: Tensor) -> Tensor:
     """Teaches the encoder to see a defect: its residuals are to equal the mask.
 
-    sound, made (B, C_l, h, w) a layer, M bool (B, S, S) -> (). N takes each R to 0..1 by its least and largest value,
-    M_l is M averaged over areas; images with an empty mask do not count.
+    normal, defective (B, C_l, h, w) a layer, M bool (B, S, S) -> (). N takes each R to 0..1 by its least and largest
+    value, M_l is M averaged over areas; images with an empty mask do not count.
     """
-    seen = M.flatten(1).any(1)
-    if not seen.any():
-        return sound[0].new_zeros(())
+    masked = M.flatten(1).any(1)
+    if not masked.any():
+        return normal[0].new_zeros(())
     losses = []
-    for a, b in zip(sound, made, strict=True):
-        R = (a[seen] - b[seen]).square().mean(1)
+    for a, b in zip(normal, defective, strict=True):
+        R = (a[masked] - b[masked]).square().mean(1)
         low, high = R.amin((1, 2), keepdim=True), R.amax((1, 2), keepdim=True)
-        M_l = F.adaptive_avg_pool2d(M[seen, None].float(), R.shape[-2:])[:, 0]
+        M_l = F.adaptive_avg_pool2d(M[masked, None].float(), (R.shape[-2], R.shape[-1]))[:, 0]
         losses.append(F.mse_loss((R - low) / (high - low + 1e-8), M_l))
     return torch.stack(losses).mean()
 
@@ -114,6 +115,32 @@ def phase_2(rec: Tensor, per: Tensor, fea_rep: Tensor, seg: Tensor) -> Tensor:
     return 100 * rec + per + fea_rep + seg
 
 
+class FDM(nn.Module):
+    """Features of the image and of its reconstruction, (B, C, H, W) each -> logits (B, 2, H, W): normal, defect."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for inner in (2 * channels, channels):
+            conv = nn.Conv2d(inner, channels, 3, padding=1, bias=False)
+            layers += [conv, nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
+        self.net = nn.Sequential(*layers, nn.Conv2d(channels, 2, 1))
+
+    def forward(self, features: Tensor, rebuilt: Tensor) -> Tensor:
+        logits: Tensor = self.net(torch.cat([features, rebuilt], 1))
+        return logits
+
+
+class Reconstruction(NamedTuple):
+    """What `RBAE.reconstruct` computes on the way from images to the logits of the FDMs."""
+
+    Phi: list[Tensor]  # layers 1 to 3 of the images
+    Phi_rec: list[Tensor]  # and of their reconstructions
+    F_out: list[Tensor]  # layers 3 to 5
+    I_rec: Tensor  # (B, 3, S, S) in (0, 1)
+    logits: list[Tensor]  # (B, 2, S/s, S/s) a layer
+
+
 class RBAE(Method):
     title = "RB-AE"
     paper = "W. Luo, H. Yao, W. Yu, X. Wang. Reference-Based Autoencoder for Surface Defect Detection. Manuscript"
@@ -130,9 +157,9 @@ class RBAE(Method):
         )
         attn_scale: float = setting(10.0, "sharpness of the attention, t; 1 as printed", low=0.1, high=100, eq="4")
         width: float = setting(0.25, "channels as a share of 32 to 256", low=0.125, high=2)
-        reference: str = setting("first", "which sound image repairs the others", choices=("first", "medoid"))
-        source: str = setting("procedural", "where the made defects' textures come from", choices=perlin.SOURCES)
-        beta_max: float = setting(0.0, "how see-through a made defect may be", low=0, high=0.95, eq="1")
+        reference: str = setting("first", "which normal image repairs the others", choices=("first", "medoid"))
+        source: str = setting("procedural", "where the synthetic defects' textures come from", choices=textures.SOURCES)
+        beta_max: float = setting(0.0, "how see-through a synthetic defect may be", low=0, high=0.95, eq="1")
         p_clean: float = setting(0.0, "share of training images left without a defect", low=0, high=0.9)
         redraw_empty: bool = setting(True, "draw an empty mask again")
         perceptual: str = setting("embedded", "network of the perceptual loss", choices=perceptual.NETWORKS, eq="13")
@@ -142,17 +169,15 @@ class RBAE(Method):
         sigma: float = setting(0.0, "Gaussian smoothing of the map, pixels", low=0, high=16, scoring=True)
         epochs_1: int = setting(20, "passes over the images, encoder and decoder", low=1, high=4000)
         epochs_2: int = setting(40, "passes over the images, RBAM, decoder and MSFDM", low=1, high=4000)
-        batch_size: int = setting(4, "images a step", low=1, high=256)
+        batch_size: int = setting(4, "batch size", low=1, high=256)
         learning_rate: float = setting(2e-3, "learning rate of Adam", low=1e-6, high=1)
 
     settings: Settings
 
     @classmethod
     def presets(cls) -> dict[str, BaseSettings]:
-        paper = cls.Settings(
-            size=256, width=1.0, source="folder", perceptual=perceptual.VGG,
-            epochs_1=400, epochs_2=200, batch_size=8, learning_rate=1e-4,
-        )  # fmt: skip
+        paper = cls.Settings(size=256, width=1.0, source="folder", perceptual=perceptual.VGG)
+        paper = paper.replace(epochs_1=400, epochs_2=200, batch_size=8, learning_rate=1e-4)
         return {"live": cls.Settings(), "paper": paper}
 
     def build(self) -> None:
@@ -161,34 +186,33 @@ class RBAE(Method):
         self.encoder = ae.Encoder(channels)
         self.decoder = ae.Decoder(channels, skips=True)
         middle = max(4, round(64 * s.width))
-        self.ffm = nn.ModuleList(ae.FFM(c, middle) for c in channels[2:] if s.rbam)
-        self.fdm = nn.ModuleList(ae.FDM(c) for c in channels[:3])
+        self.ffm = nn.ModuleList(rbam.FFM(c, middle) for c in channels[2:] if s.rbam)
+        self.fdm = nn.ModuleList(FDM(c) for c in channels[:3])
         self.register_buffer("reference", torch.zeros(3, s.size, s.size))
-        self.F_ref: list[Tensor] = []  # of the frozen encoder, made when first needed
+        self.F_ref: list[Tensor] = []  # of the frozen encoder, computed when first needed
 
     def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
         s = self.settings
-        judge = perceptual.network(s.perceptual, s.per_relus)
-        draw, self.notes["anomaly source"] = perlin.source(s.source)
-        self.notes["perceptual loss"] = s.perceptual if judge is None else f"{s.perceptual}, sha256 {judge.sha256}"
+        network = perceptual.network(s.perceptual, s.per_relus)
+        draw, self.notes["anomaly source"] = textures.source(s.source)
+        self.notes["perceptual loss"] = s.perceptual if network is None else f"{s.perceptual}, sha256 {network.sha256}"
         optimiser = torch.optim.Adam(self.parameters(), s.learning_rate, weight_decay=1e-5)
-        # one frame for both phases: what a phase does not train has no gradient, and Adam leaves it alone
+        # one training for both phases: what a phase does not train has no gradient, and Adam leaves it as it is
         epochs = s.epochs_1 + s.epochs_2
         training = Training(self, images, optimiser, generator, report, epochs=epochs, batch_size=s.batch_size)
-        options = dict(beta_max=s.beta_max, p_clean=s.p_clean, redraw=s.redraw_empty)
         for epoch in training:
-            training.phase = "phase 1" if epoch < s.epochs_1 else "phase 2"
-            training.curve = f"{training.phase} loss"
-            if epoch >= s.epochs_1 and not self.F_ref:
+            phase, loss = (1, self.loss_1) if epoch < s.epochs_1 else (2, self.loss_2)
+            training.phase, training.curve = f"phase {phase}", f"phase {phase} loss"
+            if phase == 2 and not self.F_ref:
                 self.begin_phase_2(images)
-            for part in training.batches():
-                I_o = images[part]
-                I_ad, M = perlin.defective(I_o, generator, draw, **options)
-                training.step((self.loss_1 if epoch < s.epochs_1 else self.loss_2)(I_o, I_ad, M, judge))
+            for index in training.batches():
+                I_o = images[index]
+                I_ad, M = defective(I_o, generator, draw, beta_max=s.beta_max, p_clean=s.p_clean, redraw=s.redraw_empty)
+                training.step(loss(I_o, I_ad, M, network))
         self.encoder.requires_grad_(True)
 
     def begin_phase_2(self, images: ImageStack) -> None:
-        """Freezes the encoder, in eval mode (its BatchNorm would drift otherwise), and takes the reference."""
+        """Freezes the encoder, in eval mode (its BatchNorm would drift otherwise), and sets the reference."""
         self.encoder.requires_grad_(False).eval()
         number = 0 if self.settings.reference == "first" else self.medoid(images)
         self.notes["reference"] = f"training image {number + 1}"
@@ -199,8 +223,8 @@ class RBAE(Method):
     def medoid(self, images: ImageStack) -> int:
         """The image whose features (channel means of layers 3 to 5) are on average nearest to the others'."""
         rows = []
-        for part in batches(len(images), 8):
-            rows.append(torch.cat([f.mean((2, 3)) for f in self.encoder(images[part])[2:]], 1))
+        for index in batches(len(images), 8):
+            rows.append(torch.cat([f.mean((2, 3)) for f in self.encoder(images[index])[2:]], 1))
         vectors = torch.cat(rows)
         return int(torch.cdist(vectors, vectors).mean(1).argmin())
 
@@ -209,39 +233,31 @@ class RBAE(Method):
         self.F_ref = self.F_ref or self.encoder(self.reference[None])[2:]
         return self.F_ref
 
-    def loss_1(self, I_o: Tensor, I_ad: Tensor, M: Tensor, judge: nn.Module | None) -> Tensor:
-        """Phase 1: one encoder pass of both images (shared BatchNorm statistics), the decoder gets the sound one."""
+    def loss_1(self, I_o: Tensor, I_ad: Tensor, M: Tensor, network: nn.Module | None) -> Tensor:
+        """Phase 1: one encoder pass of both images (shared BatchNorm statistics); the decoder gets the normal one."""
         levels = [f.chunk(2) for f in self.encoder(torch.cat([I_o, I_ad]))]
-        sound, made = ([pair[i] for pair in levels] for i in (0, 1))
-        I_rec = self.decoder(*sound[:1:-1])
-        discrepancy = pixel_discrepancy(sound, made, M) if self.settings.pixel_dis else I_o.new_zeros(())
-        return phase_1(F.mse_loss(I_rec, I_o), self.perceived(I_o, I_rec, judge), discrepancy)
+        normal, defective = ([pair[i] for pair in levels] for i in (0, 1))
+        I_rec = self.decoder(*normal[:1:-1])
+        discrepancy = pixel_discrepancy(normal, defective, M) if self.settings.pixel_dis else I_o.new_zeros(())
+        return phase_1(F.mse_loss(I_rec, I_o), perceptual.loss(network, I_o, I_rec), discrepancy)
 
-    def loss_2(self, I_o: Tensor, I_ad: Tensor, M: Tensor, judge: nn.Module | None) -> Tensor:
+    def loss_2(self, I_o: Tensor, I_ad: Tensor, M: Tensor, network: nn.Module | None) -> Tensor:
         """Phase 2: only the defective image goes in; gradients reach decoder and RBAM through the frozen encoder."""
-        _, _, F_out, I_adb, logits = self.passed(I_ad)
+        _, _, F_out, I_adb, logits = self.reconstruct(I_ad)
         with torch.no_grad():
             F_o = self.encoder(I_o)[2:]
-        per, seg = self.perceived(I_o, I_adb, judge), segmentation(logits, M)
+        per, seg = perceptual.loss(network, I_o, I_adb), segmentation(logits, M)
         return phase_2(F.mse_loss(I_adb, I_o), per, feature_repair(F_out, F_o), seg)
 
-    def perceived(self, I_o: Tensor, I_rec: Tensor, judge: nn.Module | None) -> Tensor:
-        if judge is None:
-            return I_o.new_zeros(())
-        with torch.no_grad():
-            wanted = judge(I_o)
-        return perceptual.distance(wanted, judge(I_rec))
-
-    def passed(self, images: Tensor) -> tuple[list[Tensor], list[Tensor], list[Tensor], Tensor, list[Tensor]]:
-        """The pass of phase 2 and of the test: Phi_1..3 of the image and of its reconstruction, F_out of layers 3
-        to 5, the reconstruction, the FDMs' logits."""
+    def reconstruct(self, images: Tensor) -> Reconstruction:
+        """The pass of phase 2 and of the test."""
         with torch.no_grad():
             Phi = self.encoder(images)
         F_out = self.repair(Phi[2:])
         I_rec = self.decoder(*F_out[::-1])
         Phi_rec = self.encoder(I_rec.detach() if self.settings.detach_recon else I_rec, depth=3)
         logits = [fdm(a, b) for fdm, a, b in zip(self.fdm, Phi, Phi_rec, strict=False)]
-        return Phi[:3], Phi_rec, F_out, I_rec, logits
+        return Reconstruction(Phi[:3], Phi_rec, F_out, I_rec, logits)
 
     def repair(self, F_d: list[Tensor]) -> list[Tensor]:
         """RBAM on layers 3 to 5; without it the features themselves."""
@@ -250,13 +266,13 @@ class RBAE(Method):
         F_out, t = [], self.settings.attn_scale
         for features, F_ref, ffm in zip(F_d, self.reference_features(), self.ffm, strict=True):
             with torch.no_grad():
-                F_rep2, F_rep4 = (ae.repaired(features, F_ref, K, t) for K in (2, 4))
+                F_rep2, F_rep4 = (rbam.repaired(features, F_ref, K, t) for K in (2, 4))
             F_out.append(ffm(features, F_rep2, F_rep4))
         return F_out
 
     @torch.no_grad()
     def score(self, images: Tensor) -> Scores:
-        Phi, Phi_rec, F_out, I_rec, logits = self.passed(images)
+        Phi, Phi_rec, F_out, I_rec, logits = self.reconstruct(images)
         AM = [torch.softmax(scale, 1)[:, 1] for scale in logits]
         size, segmenter = images.shape[-1], self.settings.segmenter
         if segmenter == "msfdm":
@@ -269,8 +285,8 @@ class RBAE(Method):
         else:
             pixel = 1 - ae.ssim(images, I_rec)
         pixel = maps.smooth(pixel, self.settings.sigma)
-        judged = {"max_avg21": ae.peak_of_averages, "std": lambda m: m.std((1, 2)), "max": maps.maximum}
+        scores = {"max_avg21": ae.peak_of_averages, "std": lambda m: m.std((1, 2)), "max": maps.maximum}
         views = {"reference": self.reference.expand_as(images), "reconstruction": I_rec}
         views["repaired features"] = F_out[0].square().mean(1)
         views |= {f"anomaly map {i + 1}": map_i for i, map_i in enumerate(AM)}
-        return Scores(pixel, judged[self.settings.image_score](pixel), views)
+        return Scores(pixel, scores[self.settings.image_score](pixel), views)

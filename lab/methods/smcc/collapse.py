@@ -1,4 +1,4 @@
-"""Guards of a training that only draws features together: its loss is least where every patch is the same."""
+"""Guards against collapse: a loss that only draws features together is least where every patch is the same."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def health(P: Tensor, S: Tensor, most: int = 1000) -> Health:
 
 
 def collapsed(now: Health, start: Health) -> str:
-    """What went wrong, in words for `notes`; empty while nothing did."""
+    """What went wrong, as a message for `notes`; "" while nothing did."""
     if not math.isfinite(now.spread):
         return "features are no longer finite"
     if now.spread < LEAST * start.spread:

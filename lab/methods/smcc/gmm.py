@@ -1,4 +1,4 @@
-"""A Gaussian mixture fitted to a weighted coreset: few points that stand, without bias, for many."""
+"""A Gaussian mixture fitted to a weighted coreset: few points that represent many without bias."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def weighted_em(
     floor = reg * float(whole.mean()) + 1e-12
     variances = (whole + floor).expand_as(means).clone()
     shares = torch.full_like(means[:, 0], 1 / len(means))
-    before = -math.inf
+    previous = -math.inf
     for _ in range(steps):
         precision = 1 / variances
         square = x2 @ precision.T - 2 * x @ (means * precision).T + (means.square() * precision).sum(1)
@@ -77,9 +77,9 @@ def weighted_em(
         means = mass.T @ x / shares[:, None]
         variances = (mass.T @ x2 / shares[:, None] - means.square()).clamp_min(0) + floor
         shares = shares / shares.sum()
-        if likelihood - before < tol:
+        if likelihood - previous < tol:
             break
-        before = likelihood
+        previous = likelihood
     return Mixture(means + centre, variances, shares, likelihood)
 
 
@@ -88,14 +88,15 @@ def mixture_of_coreset(
 ) -> tuple[Mixture, Tensor]:
     """Algorithm 2 whole: the mixture of k Gaussians, and the coreset (m, C), m = ceil(sampling n), it was fitted to.
 
-    The coreset is drawn about the best of five k-means++ seedings; EM starts at the best three, the likeliest stays.
+    The coreset is drawn around the best of five k-means++ seedings; EM starts from the best three; the likeliest
+    mixture is kept.
     """
     k = min(k, len(rows))
     seedings = [rows[memory_bank.kmeans_pp(rows, k, generator)] for _ in range(5)]
     seedings.sort(key=lambda seeds: float(memory_bank.nearest(rows, seeds).square().sum()))
     index, gamma = sensitivity_coreset(rows, seedings[0], math.ceil(sampling * len(rows)), generator)
-    coreset, found = rows[index], []
+    coreset, mixtures = rows[index], []
     for number, seeds in enumerate(seedings[:3]):
         report(number / 3, f"mixture of {k} Gaussians on {len(coreset)} of {len(rows)} patches")
-        found.append(weighted_em(coreset, gamma, seeds))
-    return max(found, key=lambda mixture: mixture.likelihood), coreset
+        mixtures.append(weighted_em(coreset, gamma, seeds))
+    return max(mixtures, key=lambda mixture: mixture.likelihood), coreset

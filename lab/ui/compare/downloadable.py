@@ -56,7 +56,7 @@ class Downloadable:
         """
         report(0.0, f"asking what {self.title} weighs")
         if not self.source:
-            if features.at_hand(self.name):
+            if features.local_weights(self.name):
                 return None
             backbone, origin = pretrained_weights.offer(self.name), pretrained_weights.repository(self.name)
             return Downloadable("", self.name, backbone.licence, backbone.size, f"{origin} at the Hub")
@@ -87,7 +87,7 @@ def missing(view: View) -> Downloadable | None:
     known = DOWNLOADABLE.get(view.source)
     if known and view.category in known.counts and view.category not in categories_here(view.source):
         return Downloadable(view.source, view.category, known.licence)
-    return Downloadable("", view.backbone) if view.backbone and not features.at_hand(view.backbone) else None
+    return Downloadable("", view.backbone) if view.backbone and not features.local_weights(view.backbone) else None
 
 
 def categories_here(source: str) -> list[str]:
@@ -109,7 +109,7 @@ def categories(source: str) -> list[Choice]:
 def backbones(default: str) -> list[Choice]:
     """`default` is the one that methods take by themselves: no other stands for it."""
     tags = [default, *(tag for tag in features.BACKBONES if tag not in (default, "embedded"))]
-    return [(tag if features.at_hand(tag) else f"{tag} ({NOT_HERE})", tag) for tag in tags]
+    return [(tag if features.local_weights(tag) else f"{tag} ({NOT_HERE})", tag) for tag in tags]
 
 
 def _choices(here: list[str], known: Iterable[str]) -> list[Choice]:
