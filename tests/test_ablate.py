@@ -18,6 +18,7 @@ from lab.__main__ import main
 from lab.bench import ablation, paper_comparison, studies_readme, study_files
 from lab.bench.measurement import evenly_spaced
 from lab.bench.provenance import repeatable_command
+from lab.bench.rows import IDENTITY
 from lab.method import Method
 from lab.papers import paper_tables
 
@@ -381,3 +382,43 @@ def test_repo2025_differs_in_settings_that_act(cdo: Callable[..., Method]) -> No
     assert float(worst.image_score) == approx(highest[:92].mean(), rel=1e-5) and float(worst.image_score) < float(
         scores.image_score
     )
+
+
+GPU_ROWS = ROOT / "lab/bench/gpu_rows"
+
+
+@pytest.mark.parametrize("path", sorted(GPU_ROWS.glob("*.json")), ids=lambda path: path.stem)
+def test_rows_of_the_gpu_have_todays_settings(path: Path) -> None:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert set(content) == {"note", "rows"} and "NVIDIA H200" in content["note"]
+    rows = content["rows"]
+    assert f"| `{path.name}` | {len(rows)} |" in (GPU_ROWS / "README.md").read_text(encoding="utf-8")
+    for measured in rows:
+        assert set(IDENTITY) - set(measured) <= {"component", "base"}
+        assert METHODS[measured["method"]].Settings(**measured["settings"]).as_dict() == measured["settings"]
+        assert measured["machine"]["gpu"] == "NVIDIA H200" and measured["command"].startswith("python -m lab bench ")
+        assert all(0 <= measured[figure] <= 1 for figure in ("image_auroc", "pixel_auroc", "pixel_ap", "aupro"))
+
+
+def test_the_gpu_rows_readme_prints_their_figures() -> None:
+    text = (GPU_ROWS / "README.md").read_text(encoding="utf-8")
+    rows = json.loads((GPU_ROWS / "h200_2026-11-27b.json").read_text(encoding="utf-8"))["rows"]
+    figures = ("image_auroc", "pixel_auroc", "pixel_ap", "aupro")
+    by_variant = {
+        (r["seed"], r["settings"]["epochs_1"], r["component"]): r
+        for r in rows
+        if r["method"] == "rb_ae" and not r["settings"]["detach_recon"]
+    }
+    for (seed, epochs, component), altered in by_variant.items():
+        if component != "full":
+            full = by_variant[seed, epochs, "full"]
+            deltas = [f"{full[f] - altered[f]:+.3f}".replace("0.", ".") for f in figures]
+            assert component in ("segmenter=msfr", "segmenter=ssim") or ", ".join(deltas) in text
+    for measured in rows:
+        if measured["method"] == "local_occ":
+            assert ", ".join(f"{measured[f]:.3f}".lstrip("0") for f in figures) in text
+
+
+def test_studies_have_todays_settings() -> None:
+    for study in study_files.read_studies():
+        assert METHODS[study["method"]].Settings(**study["settings"]).as_dict() == study["settings"]

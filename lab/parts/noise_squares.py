@@ -7,6 +7,8 @@ import scipy.ndimage
 import torch
 from torch import Tensor
 
+from .features import MEAN, STD
+
 
 def _integer(low: int, high: int, generator: torch.Generator) -> int:
     """One whole number, low <= x <= high."""
@@ -32,8 +34,6 @@ def squares(
     N(0, 1) in the ImageNet-normalised space. `skip` (B, S, S): a rectangle whose centre lies there is redrawn, at
     most 200 times, then left out.
     """
-    from .features import MEAN, STD
-
     size = images.shape[-1]
     mask = torch.zeros(len(images), size, size, dtype=torch.bool)
     for b in range(len(images)):
