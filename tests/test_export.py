@@ -137,5 +137,5 @@ def test_every_method_scores_alike_on_20_images(name: str, tmp_path: Path, capsy
         parity = export_detector.export(detector, tmp_path / f"det.{kind}", kind, images)
         assert parity is not None and parity.score < 1e-4 and parity.sigma < 0.1
         with capsys.disabled():
-            print(f"\n{name}, {kind}: {parity.words()}")
+            print(f"\n{name}, {kind}: {parity.statement()}")
     assert np.isfinite(detector.detect(images[1]).anomaly_map).all()

@@ -94,9 +94,7 @@ def repository(name: str, repo_type: str = "dataset") -> Repository:
         files = tuple(
             File(
                 entry.path,
-                huggingface_hub.hf_hub_url(
-                    name, entry.path, repo_type=repo_type, revision=info.sha, endpoint=_endpoint()
-                ),
+                url(entry.path),
                 entry.size,
                 entry.lfs.sha256 if entry.lfs else entry.blob_id,
             )

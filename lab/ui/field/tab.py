@@ -152,9 +152,9 @@ def licence(name: str) -> str:
 def sets() -> str:
     rows = []
     for name, told in survey.SETS.items():
-        counts = [sum(count) for count in DOWNLOADABLE[told.pulled].counts.values()] if told.pulled else []
+        counts = [sum(count) for count in DOWNLOADABLE[told.downloadable].counts.values()] if told.downloadable else []
         held = f"{sum(counts):,} in {len(counts)} categories" if counts else ""
-        rows.append([name, told.kind, told.size, held, licence(name).partition(": ")[2]])
+        rows.append([name, told.contents, told.size, held, licence(name).partition(": ")[2]])
     head = ["set", "kind", "says the survey", "official archive", "licence"]
     return (
         "<section><h2>The survey's sets</h2><p>None of them is part of this project: "
