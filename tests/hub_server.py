@@ -27,7 +27,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 TEXT = (".md", ".txt", ".json", ".jsonl", ".csv", ".yaml", ".gitattributes")  # kept by git itself, all else as LFS
-KIND = r"(models|datasets|spaces)"
+REPO_TYPE = r"(models|datasets|spaces)"
 NAME = r"([^/]+/[^/]+)"
 ROUTES: list[tuple[str, re.Pattern[str], Callable[..., None]]] = []
 
@@ -47,7 +47,7 @@ class Repo:
     """`files`: path -> bytes. `gated`: its files need leave. `private`: strangers are told it is not there.
     `swapped`: path -> bytes sent in place of the true ones, whose hash is still announced."""
 
-    kind: str
+    repo_type: str
     id: str
     files: dict[str, bytes]
     card: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -58,16 +58,16 @@ class Repo:
     @property
     def sha(self) -> str:
         """The commit: another one for other files."""
-        told = [(path, hashlib.sha1(data).hexdigest()) for path, data in sorted(self.files.items())]
-        return hashlib.sha1(repr((self.id, told)).encode()).hexdigest()
+        hashes = [(path, hashlib.sha1(data).hexdigest()) for path, data in sorted(self.files.items())]
+        return hashlib.sha1(repr((self.id, hashes)).encode()).hexdigest()
 
     def entry(self, path: str) -> dict[str, Any]:
         """A file as trees list it."""
         data = self.files[path]
-        told = {"type": "file", "path": path, "size": len(data), "oid": git_hash(data)}
+        entry = {"type": "file", "path": path, "size": len(data), "oid": git_hash(data)}
         if large(path):
-            told["lfs"] = {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 130}
-        return told
+            entry["lfs"] = {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 130}
+        return entry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +87,7 @@ def git_hash(data: bytes) -> str:
 
 
 class Hub:
-    """The server; `repos` by (kind, id), `plain` files by path for any other address, `log` of all requests.
+    """The server; `repos` by (type, id), `plain` files by path for any other address, `log` of all requests.
 
     tokens   those it knows; None: it takes any
     readers  those that may not write
@@ -123,9 +123,9 @@ class Hub:
         if not isinstance(sys.exception(), ConnectionError):
             traceback.print_exc()
 
-    def repo(self, kind: str, id: str, files: dict[str, bytes], **told: Any) -> Repo:
-        self.repos[kind, id] = Repo(kind, id, dict(files), **told)
-        return self.repos[kind, id]
+    def repo(self, repo_type: str, id: str, files: dict[str, bytes], **options: Any) -> Repo:
+        self.repos[repo_type, id] = Repo(repo_type, id, dict(files), **options)
+        return self.repos[repo_type, id]
 
     def cut(self, path: str, *after: int) -> None:
         """The next answers with the bytes of files whose path ends so break off after so many bytes each."""
@@ -138,7 +138,7 @@ class Hub:
                     return left.pop(0)
         return None
 
-    def asked(self, method: str, end: str = "") -> list[Request]:
+    def requests(self, method: str, end: str = "") -> list[Request]:
         """The requests so far of that method whose path ends so."""
         return [request for request in list(self.log) if request.method == method and request.path.endswith(end)]
 
@@ -159,10 +159,10 @@ class Call(BaseHTTPRequestHandler):
         with self.hub._lock:
             headers = {name.title(): value for name, value in self.headers.items()}
             self.hub.log.append(Request(self.command, self.place, headers, self.body))
-        asked = "GET" if self.command == "HEAD" else self.command
+        wanted = "GET" if self.command == "HEAD" else self.command
         for method, pattern, answer in ROUTES:
-            if method == asked and (found := pattern.fullmatch(self.place)):
-                return answer(self, *found.groups())
+            if method == wanted and (match := pattern.fullmatch(self.place)):
+                return answer(self, *match.groups())
         self.fail(404, "EntryNotFound", "no such address")
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_one
@@ -170,15 +170,15 @@ class Call(BaseHTTPRequestHandler):
     @property
     def token(self) -> str | None:
         """What the caller logs in with; None without, or where it is unknown."""
-        given = self.headers.get("Authorization", "").removeprefix("Bearer ")
-        return given if given and (self.hub.tokens is None or given in self.hub.tokens) else None
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        return token if token and (self.hub.tokens is None or token in self.hub.tokens) else None
 
-    def repo(self, kind: str, id: str) -> Repo | None:
-        """The repository, or None after the caller was told that it is not there."""
-        found = self.hub.repos.get((kind, id))
-        if found and (self.token or not found.private):
-            return found
-        self.fail(404 if self.token else 401, "RepoNotFound", "Repository not found")
+    def repo(self, repo_type: str, id: str) -> Repo | None:
+        """The repository, or None after the caller was options that it is not there."""
+        repo = self.hub.repos.get((repo_type, id))
+        if repo and (self.token or not repo.private):
+            return repo
+        self.fail(404 if self.token else 401, "RepoNotFound", "Repository not repo")
         return None
 
     def send(self, status: int, body: bytes = b"", **headers: str) -> None:
@@ -191,23 +191,23 @@ class Call(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def json(self, told: Any, **headers: str) -> None:
-        self.send(200, json.dumps(told).encode(), Content_Type="application/json", **headers)
+    def json(self, content: Any, **headers: str) -> None:
+        self.send(200, json.dumps(content).encode(), Content_Type="application/json", **headers)
 
-    def fail(self, status: int, code: str, words: str) -> None:
-        self.send(status, json.dumps({"error": words}).encode(), X_Error_Code=code, X_Error_Message=words)
+    def fail(self, status: int, code: str, message: str) -> None:
+        self.send(status, json.dumps({"error": message}).encode(), X_Error_Code=code, X_Error_Message=message)
 
     def bytes(self, data: bytes, paths: list[str], **headers: str) -> None:
         """A file or the range asked for; broken off where that was ordered for one of these paths."""
         total, start = len(data), 0
-        if found := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
-            start, end = int(found[1]), int(found[2] or total - 1)
+        if match := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
+            start, end = int(match[1]), int(match[2] or total - 1)
             if start >= total:
                 return self.send(416, Content_Range=f"bytes */{total}")
             data = data[start : end + 1]
             headers["Content_Range"] = f"bytes {start}-{start + len(data) - 1}/{total}"
         cut = self.hub.next_cut(paths) if self.command == "GET" else None
-        self.send_response(206 if found else 200)
+        self.send_response(206 if match else 200)
         for name, value in (headers | {"Accept_Ranges": "bytes", "Content_Length": str(len(data))}).items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
@@ -219,9 +219,9 @@ class Call(BaseHTTPRequestHandler):
 # Repositories -----------------------------------------------------------------------------------------------------
 
 
-@route("GET", rf"/api/{KIND}/{NAME}(?:/revision/([^/]+))?")
-def info(call: Call, kind: str, id: str, revision: str | None) -> None:
-    if repo := call.repo(kind, id):
+@route("GET", rf"/api/{REPO_TYPE}/{NAME}(?:/revision/([^/]+))?")
+def info(call: Call, repo_type: str, id: str, revision: str | None) -> None:
+    if repo := call.repo(repo_type, id):
         if revision not in (None, "main", repo.sha):
             return call.fail(404, "RevisionNotFound", "Invalid rev id")
         files = [{"rfilename": path} for path in sorted(repo.files)]
@@ -231,9 +231,9 @@ def info(call: Call, kind: str, id: str, revision: str | None) -> None:
         )  # fmt: skip
 
 
-@route("GET", rf"/api/{KIND}/{NAME}/tree/([^/]+)(?:/(.+))?")
-def tree(call: Call, kind: str, id: str, revision: str, below: str | None) -> None:
-    if repo := call.repo(kind, id):
+@route("GET", rf"/api/{REPO_TYPE}/{NAME}/tree/([^/]+)(?:/(.+))?")
+def tree(call: Call, repo_type: str, id: str, revision: str, below: str | None) -> None:
+    if repo := call.repo(repo_type, id):
         if revision not in ("main", repo.sha):
             return call.fail(404, "RevisionNotFound", "Invalid rev id")
         above = f"{below}/" if below else ""
@@ -257,12 +257,12 @@ def tree(call: Call, kind: str, id: str, revision: str, below: str | None) -> No
 
 
 @route("GET", rf"(?:/(datasets|spaces))?/{NAME}/resolve/([^/]+)/(.+)")
-def resolve(call: Call, kind: str | None, id: str, revision: str, path: str) -> None:
-    if repo := call.repo(kind or "models", id):
+def resolve(call: Call, repo_type: str | None, id: str, revision: str, path: str) -> None:
+    if repo := call.repo(repo_type or "models", id):
         if revision not in ("main", repo.sha):
             return call.fail(404, "RevisionNotFound", "Invalid rev id")
         if repo.gated:
-            return call.fail(403 if call.token else 401, "GatedRepo", f"Access to {kind}/{id} is restricted")
+            return call.fail(403 if call.token else 401, "GatedRepo", f"Access to {repo_type}/{id} is restricted")
         if path not in repo.files:
             return call.fail(404, "EntryNotFound", "Entry not found")
         data = repo.files[path]
@@ -309,11 +309,11 @@ def may_write(call: Call) -> bool:
 @route("POST", r"/api/repos/create")
 def create(call: Call) -> None:
     if may_write(call):
-        told = json.loads(call.body)
-        key = f"{told.get('type', 'model')}s", f"{told['organization']}/{told['name']}"
+        request = json.loads(call.body)
+        key = f"{request.get('type', 'model')}s", f"{request['organization']}/{request['name']}"
         if key in call.hub.repos:
             return call.send(409, json.dumps({"url": f"{call.hub.url}/{key[1]}"}).encode())
-        private = told.get("visibility") == "private" or bool(told.get("private"))
+        private = request.get("visibility") == "private" or bool(request.get("private"))
         call.hub.repo(*key, {".gitattributes": b"*.safetensors filter=lfs"}, private=private)
         call.json({"url": f"{call.hub.url}/{key[1]}"})
 
@@ -324,10 +324,10 @@ def validate(call: Call) -> None:
     call.json({"errors": [], "warnings": []})
 
 
-@route("POST", rf"/api/{KIND}/{NAME}/preupload/main")
-def preupload(call: Call, kind: str, id: str) -> None:
+@route("POST", rf"/api/{REPO_TYPE}/{NAME}/preupload/main")
+def preupload(call: Call, repo_type: str, id: str) -> None:
     """Which files are sent as LFS and which in the commit itself."""
-    if may_write(call) and call.repo(kind, id):
+    if may_write(call) and call.repo(repo_type, id):
         paths = [file["path"] for file in json.loads(call.body)["files"]]
         modes = {path: "lfs" if large(path) else "regular" for path in paths}
         call.json({"files": [{"path": p, "uploadMode": mode, "shouldIgnore": False} for p, mode in modes.items()]})
@@ -338,9 +338,9 @@ def batch(call: Call, id: str) -> None:
     """Where each large file is to be put; nothing to do for one that is there."""
     if may_write(call):
         objects = json.loads(call.body)["objects"]
-        for told in objects:
-            if told["oid"] not in call.hub.blobs:
-                told["actions"] = {"upload": {"href": f"{call.hub.url}/lfs/{told['oid']}"}}
+        for blob in objects:
+            if blob["oid"] not in call.hub.blobs:
+                blob["actions"] = {"upload": {"href": f"{call.hub.url}/lfs/{blob['oid']}"}}
         call.json({"transfer": "basic", "objects": objects})
 
 
@@ -353,14 +353,14 @@ def put(call: Call, sha256: str) -> None:
     call.send(200)
 
 
-@route("POST", rf"/api/{KIND}/{NAME}/commit/main")
-def commit(call: Call, kind: str, id: str) -> None:
+@route("POST", rf"/api/{REPO_TYPE}/{NAME}/commit/main")
+def commit(call: Call, repo_type: str, id: str) -> None:
     """Lines of JSON: a head, then the files, whole or by the hash of what was put before."""
-    if may_write(call) and (repo := call.repo(kind, id)):
+    if may_write(call) and (repo := call.repo(repo_type, id)):
         for line in map(json.loads, call.body.splitlines()):
-            told = line["value"]
+            value = line["value"]
             if line["key"] == "file":
-                repo.files[told["path"]] = base64.b64decode(told["content"])
+                repo.files[value["path"]] = base64.b64decode(value["content"])
             elif line["key"] == "lfsFile":
-                repo.files[told["path"]] = call.hub.blobs[told["oid"]]
+                repo.files[value["path"]] = call.hub.blobs[value["oid"]]
         call.json({"commitUrl": f"{call.hub.url}/{id}/commit/{repo.sha}", "commitOid": repo.sha})

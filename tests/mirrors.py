@@ -25,13 +25,13 @@ Tree = dict[str, bytes]
 
 def tree() -> Tree:
     """A few images of the samples with their masks, as files."""
-    washer, found = samples.load("washer"), {}
+    washer, files = samples.load("washer"), {}
     bad = [item for item in washer.test if item.bad][:: samples.BAD // BAD][:BAD]
     for item in [*washer.train[:TRAIN], *washer.test[:GOOD], *bad]:
-        found[f"{item.name}.png"] = png(item.image())
+        files[f"{item.name}.png"] = png(item.image())
         if item.bad and item.mask:
-            found[f"{item.name.replace('test', 'ground_truth', 1)}_mask.png"] = png(item.mask())
-    return found
+            files[f"{item.name.replace('test', 'ground_truth', 1)}_mask.png"] = png(item.mask())
+    return files
 
 
 @contextlib.contextmanager
@@ -58,7 +58,7 @@ def png(array: np.ndarray) -> bytes:
 
 
 Row = Callable[[str, str, bytes, bytes | None], dict[str, Any]]
-"""(path, kind, image, mask) -> a row"""
+"""(path, defect, image, mask) -> a row"""
 
 
 def table(tree: Tree, split: str, *columns: Row) -> bytes:
@@ -67,33 +67,33 @@ def table(tree: Tree, split: str, *columns: Row) -> bytes:
     rows = []
     for row in columns:
         for path, image in tree.items():
-            part, kind, name = path.split("/")
+            part, defect, name = path.split("/")
             if part == split:
-                rows.append(row(path, kind, image, tree.get(f"ground_truth/{kind}/{name[:-4]}_mask.png")))
+                rows.append(row(path, defect, image, tree.get(f"ground_truth/{defect}/{name[:-4]}_mask.png")))
     images = {name for row in rows for name, value in row.items() if isinstance(value, dict)}
-    made = datasets.Dataset.from_dict({name: [row[name] for row in rows] for name in rows[0]})
+    dataset = datasets.Dataset.from_dict({name: [row[name] for row in rows] for name in rows[0]})
     for name in images:
-        made = made.cast_column(name, datasets.Image())
+        dataset = dataset.cast_column(name, datasets.Image())
     out = io.BytesIO()
-    made.to_parquet(out)
+    dataset.to_parquet(out)
     return out.getvalue()
 
 
-def mvtec_row(path: str, kind: str, image: bytes, mask: bytes | None) -> dict[str, Any]:
+def mvtec_row(path: str, defect: str, image: bytes, mask: bytes | None) -> dict[str, Any]:
     """A row of the MVTec mirror."""
     split, name = path.split("/")[0], path.rsplit("/", 1)[1]
     return {
-        "object": "bottle", "split": split, "defect": kind, "label": int(kind != "good"),
+        "object": "bottle", "split": split, "defect": defect, "label": int(defect != "good"),
         "image_path": {"bytes": image, "path": name},
         "mask_path": {"bytes": mask, "path": name} if mask else None,
     }  # fmt: skip
 
 
-def visa_row(path: str, kind: str, image: bytes, mask: bytes | None) -> dict[str, Any]:
+def visa_row(path: str, defect: str, image: bytes, mask: bytes | None) -> dict[str, Any]:
     """A row of the VisA mirror: no kinds of defects, a black mask for a sound image, no names."""
     black = png(np.zeros((256, 256), bool))
     return {
-        "image": {"bytes": image, "path": None}, "label": int(kind != "good"),
+        "image": {"bytes": image, "path": None}, "label": int(defect != "good"),
         "mask": {"bytes": mask or black, "path": None},
     }  # fmt: skip
 

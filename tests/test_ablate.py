@@ -18,6 +18,7 @@ from lab.__main__ import main
 from lab.bench import ablation, paper_comparison, studies_readme, study_files
 from lab.bench.measurement import evenly_spaced
 from lab.bench.provenance import repeatable_command
+from lab.bench.rows import IDENTITY
 from lab.method import Method
 from lab.papers import paper_tables
 
@@ -34,7 +35,7 @@ def row(component: str, seed: int, category: str = "bottle", **figures: float | 
     )  # fmt: skip
 
 
-def found(rows: list[dict[str, Any]]) -> dict[tuple[str, str, str], paper_comparison.Comparison]:
+def compare_rows(rows: list[dict[str, Any]]) -> dict[tuple[str, str, str], paper_comparison.Comparison]:
     (study,) = study_files.gather_studies(rows)
     again = json.loads(json.dumps(study))  # nothing is lost on the way to the committed file
     assert paper_comparison.compare(again) == paper_comparison.compare(study)
@@ -42,7 +43,7 @@ def found(rows: list[dict[str, Any]]) -> dict[tuple[str, str, str], paper_compar
 
 
 @pytest.mark.parametrize(
-    ("deltas", "claim", "told"),
+    ("deltas", "claim", "expected"),
     [
         ([0.04, 0.05, 0.06], UP, "agrees"),  # t s / sqrt(n) = 2.920 x 0.01 / 1.732 = 0.0169 < 0.05
         ([-0.04, -0.05, -0.06], UP, "disagrees"),
@@ -56,8 +57,8 @@ def found(rows: list[dict[str, Any]]) -> dict[tuple[str, str, str], paper_compar
         ([0.04, 0.05, 0.06], None, "not in the paper"),
     ],
 )
-def test_mark(deltas: list[float], claim: paper_tables.Claim | None, told: str) -> None:
-    assert paper_comparison.mark(deltas, claim) == told
+def test_mark(deltas: list[float], claim: paper_tables.Claim | None, expected: str) -> None:
+    assert paper_comparison.mark(deltas, claim) == expected
 
 
 def test_deltas_are_paired_by_seed() -> None:
@@ -65,13 +66,13 @@ def test_deltas_are_paired_by_seed() -> None:
     rows = [row("full", s, pixel_auroc=v, margin=1.0) for s, v in full.items()]
     rows += [row("mom off", s, pixel_auroc=v, margin=None if s == 1 else 3.0) for s, v in off.items()]
     rows.append(row("mom off", 7, pixel_auroc=0.1))  # has no partner
-    told = found(rows)
-    auroc = told["mvtec/bottle", "mom off", "pixel_auroc"]
+    comparisons = compare_rows(rows)
+    auroc = comparisons["mvtec/bottle", "mom off", "pixel_auroc"]
     assert (auroc.mean, auroc.sd, auroc.seeds) == (approx(0.04), approx(0.02), 3)  # deltas 0.02, 0.04, 0.06
     assert auroc.mark == "agrees" and auroc.claim and auroc.claim.delta == approx(0.9825 - 0.9788)  # 0.04 > 0.0337
-    margin = told["mvtec/bottle", "mom off", "margin"]
+    margin = comparisons["mvtec/bottle", "mom off", "margin"]
     assert (margin.mean, margin.seeds, margin.mark) == (-2.0, 2, "disagrees")  # the paper has it larger
-    assert ("mvtec/bottle", "mom off", "aupro") not in told  # defined nowhere
+    assert ("mvtec/bottle", "mom off", "aupro") not in comparisons  # defined nowhere
 
 
 def test_a_set_of_several_categories_has_a_mean() -> None:
@@ -81,10 +82,10 @@ def test_a_set_of_several_categories_has_a_mean() -> None:
             rows += [row("full", seed, category, aupro=0.8), row("oom off", seed, category, aupro=0.8 - shift)]
     rows.append(row("full", 2, "bottle", aupro=0.8))
     rows.append(row("oom off", 2, "bottle", aupro=0.2))  # a seed that the other category has not
-    told = found(rows)
-    assert told["mvtec, mean of 2", "oom off", "aupro"].mean == approx(-0.01)
-    assert told["mvtec, mean of 2", "oom off", "aupro"].seeds == 2
-    assert told["mvtec/cable", "oom off", "aupro"].mark == "disagrees"
+    comparisons = compare_rows(rows)
+    assert comparisons["mvtec, mean of 2", "oom off", "aupro"].mean == approx(-0.01)
+    assert comparisons["mvtec, mean of 2", "oom off", "aupro"].seeds == 2
+    assert comparisons["mvtec/cable", "oom off", "aupro"].mark == "disagrees"
 
 
 def test_one_component_alone_is_set_against_none() -> None:
@@ -92,9 +93,12 @@ def test_one_component_alone_is_set_against_none() -> None:
     values = {"full": (0.90, 0.91), "mom off": (0.79, 0.82), "oom off": (0.87, 0.88), "mom off, oom off": (0.80, 0.82)}
     rows = [row(name, s, pixel_auroc=v[s], margin=1.0) for name, v in values.items() for s in (0, 1)]
     (study,) = study_files.gather_studies(rows)
-    told = {(d.component, d.figure): d for d in paper_comparison.compare_alone(study)}
-    assert list(told) == [("mom alone", "pixel_auroc"), ("oom alone", "pixel_auroc")]  # no figure printed of the margin
-    mom, oom = told.values()
+    comparisons = {(d.component, d.figure): d for d in paper_comparison.compare_alone(study)}
+    assert list(comparisons) == [
+        ("mom alone", "pixel_auroc"),
+        ("oom alone", "pixel_auroc"),
+    ]  # no figure printed of the margin
+    mom, oom = comparisons.values()
     assert mom.mean == approx(0.065) and mom.mark == "agrees" and mom.seeds == 2 and mom.place == "mvtec/bottle"
     assert mom.claim and mom.claim.delta == approx(0.9794 - 0.9694)
     assert oom.mean == approx(-0.005) and oom.mark == "within noise"
@@ -109,7 +113,7 @@ def test_other_settings_are_another_study() -> None:
     assert len(study_files.gather_studies([*rows, row("full", 0, aupro=0.7) | dict(train_limit=9)])) == 3
 
 
-LIVE = {name: kind.presets()["live"].as_dict() for name, kind in METHODS.items()}
+LIVE = {name: method.presets()["live"].as_dict() for name, method in METHODS.items()}
 WIDE = {"backbone": "wide_resnet50_2.tv_in1k"}
 
 
@@ -147,19 +151,19 @@ def test_what_the_papers_do_not_say() -> None:
     assert (
         paper_tables.claim("cdo", "oom off", "aupro", base=LIVE["cdo"] | {"mom": False}) is None
     )  # not the paper's full
-    equal, words = (
+    equal, statement = (
         paper_tables.claim("smcc", "l_o off", "pixel_auroc", base=LIVE["smcc"]),
         paper_tables.claim("cdo", "oom off", "overlap", base=LIVE["cdo"]),
     )
-    assert equal and equal.sign == 0 and words and words.sign == -1 and words.delta is None
+    assert equal and equal.sign == 0 and statement and statement.sign == -1 and statement.delta is None
 
 
 @pytest.mark.parametrize("method", paper_tables.load_tables()["ablations"])
 def test_every_setting_of_a_papers_table_is_measured(method: str) -> None:
-    told = paper_tables.load_tables()["ablations"][method]
+    table = paper_tables.load_tables()["ablations"][method]
     plan = ablation.plan(method, METHODS[method].presets()["live"])
     assert next(iter(plan)) == "full"
-    for source in told["sources"]:
+    for source in table["sources"]:
         for component in source.get("rows", source["columns"]):
             assert component in plan
     assert len({json.dumps(settings.as_dict()) for settings in plan.values()}) == len(plan)
@@ -193,25 +197,25 @@ def test_even_choice() -> None:
 
 
 def test_the_command_holds_no_paths() -> None:
-    words = ["bench", "--data", "/home/me/sets/mvtec", "--output", "/tmp/me", "--seeds", "0,1"]
-    assert repeatable_command(words, words[2], words[4]) == "python -m lab bench --data mvtec --seeds 0,1"
-    words = ["bench", "--data=sets/mvtec/", "--output=me"]
-    assert repeatable_command(words, "sets/mvtec/", "me") == "python -m lab bench --data=mvtec"
+    arguments = ["bench", "--data", "/home/me/sets/mvtec", "--output", "/tmp/me", "--seeds", "0,1"]
+    assert repeatable_command(arguments, arguments[2], arguments[4]) == "python -m lab bench --data mvtec --seeds 0,1"
+    arguments = ["bench", "--data=sets/mvtec/", "--output=me"]
+    assert repeatable_command(arguments, "sets/mvtec/", "me") == "python -m lab bench --data=mvtec"
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight training images of a striped surface, two sound and two bad test images with masks."""
+    """Eight training images of a striped surface, two good and two bad test images with masks."""
     root = tmp_path_factory.mktemp("sets") / "secret" / "stripes"
     for folder in ("train/good", "test/good", "test/blot", "ground_truth/blot"):
         (root / folder).mkdir(parents=True)
     for i in range(8):
         image_files.write_png(root / f"train/good/{i}.png", stripes(i))
     for i in (50, 51):
-        sound, bad = stripes(i), stripes(i, defect=True)
-        image_files.write_png(root / f"test/good/{i}.png", sound)
+        good, bad = stripes(i), stripes(i, defect=True)
+        image_files.write_png(root / f"test/good/{i}.png", good)
         image_files.write_png(root / f"test/blot/{i}.png", bad)
-        changed = np.abs(bad.astype(int) - sound.astype(int)).max(2) > 40
+        changed = np.abs(bad.astype(int) - good.astype(int)).max(2) > 40
         image_files.write_png(root / f"ground_truth/blot/{i}_mask.png", changed)
     return root
 
@@ -219,15 +223,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[Method]:
     """Every method that was fitted, in order."""
-    made: list[Method] = []
+    fitted: list[Method] = []
     fit = Method.fit
 
     def counted(self: Method, *args: Any, **more: Any) -> Method:
-        made.append(self)
+        fitted.append(self)
         return fit(self, *args, **more)
 
     monkeypatch.setattr(Method, "fit", counted)
-    return made
+    return fitted
 
 
 SMALL = ["--size", "96", "--epochs", "1"]
@@ -237,7 +241,7 @@ def test_an_ablation_stops_continues_and_tells(
     data: Path, tmp_path: Path, fits: list[Method], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     out = tmp_path / "out"
-    words = ["bench", "--ablate", "cdo", "--data", str(data), *SMALL, "--seeds", "0,1", "--train", "7"]
+    arguments = ["bench", "--ablate", "cdo", "--data", str(data), *SMALL, "--seeds", "0,1", "--train", "7"]
     score = Detector.raw
 
     def stop(self: Detector, image: np.ndarray) -> Any:
@@ -246,13 +250,13 @@ def test_an_ablation_stops_continues_and_tells(
         return score(self, image)
 
     monkeypatch.setattr(Detector, "raw", stop)
-    assert main([*words, "--output", str(out)]) == 130
+    assert main([*arguments, "--output", str(out)]) == 130
     kept = json.loads((out / "rows.json").read_text())
     assert len(kept) == 3 and not list(out.glob("*.part"))
     monkeypatch.setattr(Detector, "raw", score)
-    assert main([*words, "--output", str(out)]) == 0
+    assert main([*arguments, "--output", str(out)]) == 0
     assert len(fits) == 4 + 5  # eight in all, three were kept
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     rows = json.loads((out / "rows.json").read_text())
     assert rows[:3] == kept and [r["component"] for r in rows[:4]] == ["full", "mom off", "oom off", "mom off, oom off"]
     for r in rows:
@@ -265,10 +269,10 @@ def test_an_ablation_stops_continues_and_tells(
         assert len(r["date"]) == 10 and len(r["weights"]["sha256"]) == 64 and "missed" not in r
     assert str(data.parent.parent) not in (out / "rows.json").read_text()
     delta = rows[0]["pixel_auroc"] - rows[3]["pixel_auroc"], rows[4]["pixel_auroc"] - rows[7]["pixel_auroc"]
-    (line,) = [x for x in told.splitlines() if "mom off, oom off" in x and "pixel_auroc  full - altered" in x]
+    (line,) = [x for x in output.splitlines() if "mom off, oom off" in x and "pixel_auroc  full - altered" in x]
     assert f"{np.mean(delta):+.4f} ± {np.std(delta, ddof=1):.4f}" in line and "paper +0.0131" in line
-    assert main([*words, "--output", str(out)]) == 0 and len(fits) == 9
-    assert main([*words[:-3], "0", "--train", "8", "--output", str(out)]) == 0
+    assert main([*arguments, "--output", str(out)]) == 0 and len(fits) == 9
+    assert main([*arguments[:-3], "0", "--train", "8", "--output", str(out)]) == 0
     assert len(fits) == 13 and len(json.loads((out / "rows.json").read_text())) == 12  # other images: other rows
     studies = study_files.read_studies([str(out / "ablation.json")])
     assert [s["train"] for s in studies] == [{"secret/stripes": 7}, {"secret/stripes": 8}]
@@ -306,14 +310,14 @@ def test_calibrated_rows_share_nothing(data: Path, fits: list[Method]) -> None:
 
 
 def test_a_turned_set_tells_the_method_how_far(data: Path, tmp_path: Path) -> None:
-    words = ["bench", "--methods", "local_occ,cdo", "--data", str(data), "--rto", "180", "--folds", "0", *SMALL]
-    assert main([*words, "--matching-epochs", "1", "--output", str(tmp_path)]) == 0
+    arguments = ["bench", "--methods", "local_occ,cdo", "--data", str(data), "--rto", "180", "--folds", "0", *SMALL]
+    assert main([*arguments, "--matching-epochs", "1", "--output", str(tmp_path)]) == 0
     settings = [r["settings"] for r in json.loads((tmp_path / "rows.json").read_text())]
     assert settings[0]["rotation"] == 180.0 and "rotation" not in settings[1]
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("arguments", "expected"),
     [
         (["--ablate", "padim", "--data", "samples"], "padim has no component to switch off"),
         (["--ablate", "cdo"], "--data"),
@@ -328,12 +332,12 @@ def test_a_turned_set_tells_the_method_how_far(data: Path, tmp_path: Path) -> No
     ],
 )
 def test_bad_arguments_are_one_sentence(
-    words: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture
+    arguments: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     (tmp_path / "rows.json").write_text('{"half":')
-    assert main(["bench", *(word.format(tmp_path) for word in words)]) == 2
+    assert main(["bench", *(argument.format(tmp_path) for argument in arguments)]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: ") and error.count("\n") == 1 and told in error
+    assert error.startswith("error: ") and error.count("\n") == 1 and expected in error
 
 
 def test_the_page_is_the_rendering_of_what_was_measured(capsys: pytest.CaptureFixture) -> None:
@@ -381,3 +385,43 @@ def test_repo2025_differs_in_settings_that_act(cdo: Callable[..., Method]) -> No
     assert float(worst.image_score) == approx(highest[:92].mean(), rel=1e-5) and float(worst.image_score) < float(
         scores.image_score
     )
+
+
+GPU_ROWS = ROOT / "lab/bench/gpu_rows"
+
+
+@pytest.mark.parametrize("path", sorted(GPU_ROWS.glob("*.json")), ids=lambda path: path.stem)
+def test_rows_of_the_gpu_have_todays_settings(path: Path) -> None:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert set(content) == {"note", "rows"} and "NVIDIA H200" in content["note"]
+    rows = content["rows"]
+    assert f"| `{path.name}` | {len(rows)} |" in (GPU_ROWS / "README.md").read_text(encoding="utf-8")
+    for measured in rows:
+        assert set(IDENTITY) - set(measured) <= {"component", "base"}
+        assert METHODS[measured["method"]].Settings(**measured["settings"]).as_dict() == measured["settings"]
+        assert measured["machine"]["gpu"] == "NVIDIA H200" and measured["command"].startswith("python -m lab bench ")
+        assert all(0 <= measured[figure] <= 1 for figure in ("image_auroc", "pixel_auroc", "pixel_ap", "aupro"))
+
+
+def test_the_gpu_rows_readme_prints_their_figures() -> None:
+    text = (GPU_ROWS / "README.md").read_text(encoding="utf-8")
+    rows = json.loads((GPU_ROWS / "h200_2026-11-27b.json").read_text(encoding="utf-8"))["rows"]
+    figures = ("image_auroc", "pixel_auroc", "pixel_ap", "aupro")
+    by_variant = {
+        (r["seed"], r["settings"]["epochs_1"], r["component"]): r
+        for r in rows
+        if r["method"] == "rb_ae" and not r["settings"]["detach_recon"]
+    }
+    for (seed, epochs, component), altered in by_variant.items():
+        if component != "full":
+            full = by_variant[seed, epochs, "full"]
+            deltas = [f"{full[f] - altered[f]:+.3f}".replace("0.", ".") for f in figures]
+            assert component in ("segmenter=msfr", "segmenter=ssim") or ", ".join(deltas) in text
+    for measured in rows:
+        if measured["method"] == "local_occ":
+            assert ", ".join(f"{measured[f]:.3f}".lstrip("0") for f in figures) in text
+
+
+def test_studies_have_todays_settings() -> None:
+    for study in study_files.read_studies():
+        assert METHODS[study["method"]].Settings(**study["settings"]).as_dict() == study["settings"]

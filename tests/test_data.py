@@ -116,18 +116,18 @@ def test_btad_layout(tmp_path):
         put(part / "ground_truth/ko" / f"0000.{'png' if part.name == '01' else 'bmp'}", mask=SPOT)
     assert data.categories(str(tmp_path / "btad")) == ["01", "03"]
     for category in ("01", "03"):
-        found = data.load(str(tmp_path / "btad"), category)
-        assert found.name == "btad" and found.licence.startswith("BTAD")
-        assert count(found.train) == {"good": 3} and count(found.test) == {"good": 1, "ko": 2}
-        assert np.array_equal(named(found, "test/ko/0000").mask(), SPOT)
-        assert not named(found, "test/ok/0000").mask().any()
+        dataset = data.load(str(tmp_path / "btad"), category)
+        assert dataset.name == "btad" and dataset.licence.startswith("BTAD")
+        assert count(dataset.train) == {"good": 3} and count(dataset.test) == {"good": 1, "ko": 2}
+        assert np.array_equal(named(dataset, "test/ko/0000").mask(), SPOT)
+        assert not named(dataset, "test/ok/0000").mask().any()
 
 
 def test_magnetic_tile_layout(tmp_path):
     root = tmp_path / "mtd"
-    for kind, masks in {"Free": [None] * 11, "Crack": [SPOT], "Uneven": [SPOT, SPOT & False]}.items():
+    for defect, masks in {"Free": [None] * 11, "Crack": [SPOT], "Uneven": [SPOT, SPOT & False]}.items():
         for n, mask in enumerate(masks):
-            path = root / f"MT_{kind}" / "Imgs" / f"exp{n:02}.jpg"
+            path = root / f"MT_{defect}" / "Imgs" / f"exp{n:02}.jpg"
             put(path)
             put(path.with_suffix(".png"), mask=SPOT & False if mask is None else mask)
     tiles = data.load(str(root))
@@ -145,12 +145,12 @@ def test_kolektor_layout(tmp_path):
             path = root / f"kos{number:02}" / f"Part{n}.jpg"
             put(path)
             put(path.with_name(f"Part{n}_label.bmp"), mask=SPOT if n == bad else SPOT & False)
-    found = data.load(str(root), "kolektorsdd")
-    assert [i.name for i in found.train] == ["train/kos01/Part0", "train/kos35/Part0", "train/kos35/Part1"]
-    assert [i.name for i in found.test if i.bad] == ["test/kos01/Part1", "test/kos36/Part0"]
-    assert [i.name for i in found.test if not i.bad] == ["test/kos36/Part1", "test/kos40/Part0", "test/kos40/Part1"]
-    assert np.array_equal(named(found, "test/kos01/Part1").mask(), SPOT)
-    assert not named(found, "test/kos40/Part0").mask().any()
+    dataset = data.load(str(root), "kolektorsdd")
+    assert [i.name for i in dataset.train] == ["train/kos01/Part0", "train/kos35/Part0", "train/kos35/Part1"]
+    assert [i.name for i in dataset.test if i.bad] == ["test/kos01/Part1", "test/kos36/Part0"]
+    assert [i.name for i in dataset.test if not i.bad] == ["test/kos36/Part1", "test/kos40/Part0", "test/kos40/Part1"]
+    assert np.array_equal(named(dataset, "test/kos01/Part1").mask(), SPOT)
+    assert not named(dataset, "test/kos40/Part0").mask().any()
     assert "Part<number>_label.bmp" in only_sentence(root / "kos01")  # its labels are no images to learn from
 
 
@@ -160,13 +160,13 @@ def test_good_and_bad_folders(tmp_path):
     whole = data.load(str(part))
     assert len(whole.train) == 10 and not whole.test  # nothing to tell apart yet: all are learned from
     put(part / "bad/a.jpg", part / "bad/b.jpg")
-    found = data.load(str(part), seed=1)
-    assert (found.name, found.category) == ("screws", "screws") and "unknown" in found.licence
-    assert len(found.train) == 8 and count(found.test) == {"good": 2, "bad": 2}
-    assert all(item.mask is None for item in found.test)
-    parts = [{item.name.split("/")[-1] for item in side if not item.bad} for side in (found.train, found.test)]
+    dataset = data.load(str(part), seed=1)
+    assert (dataset.name, dataset.category) == ("screws", "screws") and "unknown" in dataset.licence
+    assert len(dataset.train) == 8 and count(dataset.test) == {"good": 2, "bad": 2}
+    assert all(item.mask is None for item in dataset.test)
+    parts = [{item.name.split("/")[-1] for item in side if not item.bad} for side in (dataset.train, dataset.test)]
     assert not parts[0] & parts[1] and parts[0] | parts[1] == {f"{n:02}" for n in range(10)}
-    assert [i.name for i in data.load(str(part), seed=1).test] == [i.name for i in found.test]
+    assert [i.name for i in data.load(str(part), seed=1).test] == [i.name for i in dataset.test]
     assert len({tuple(i.name for i in data.load(str(part), seed=seed).test) for seed in range(6)}) > 1
     put(part / "mask/a.png", mask=SPOT)
     masked = data.load(str(part))
@@ -181,11 +181,11 @@ def test_several_good_and_bad_folders_are_a_set(tmp_path):
 
 
 def test_a_folder_of_images_is_good_ones(tmp_path):
-    kinds = ["PNG", "jpg", "Jpeg", "bmp", "TIF", "webp", "gif", "ppm"]
-    put(*(tmp_path / "mine" / f"a.{kind}" for kind in kinds))
-    found = data.load(str(tmp_path / "mine"))
-    assert len(found.train) == len({item.name for item in found.train}) == len(kinds) and not found.test
-    assert found.train[0].image().shape == (H, W, 3)
+    suffixes = ["PNG", "jpg", "Jpeg", "bmp", "TIF", "webp", "gif", "ppm"]
+    put(*(tmp_path / "mine" / f"a.{suffix}" for suffix in suffixes))
+    dataset = data.load(str(tmp_path / "mine"))
+    assert len(dataset.train) == len({item.name for item in dataset.train}) == len(suffixes) and not dataset.test
+    assert dataset.train[0].image().shape == (H, W, 3)
 
 
 def test_what_fits_no_layout_is_explained(tmp_path):
@@ -264,13 +264,13 @@ SHARED = shared("LAB_DATA", "data") or Path("absent")
 def test_real_sets(source, train, good, bad, masks):
     if not (SHARED / source).is_dir():
         pytest.skip(f"no {source} in the folder that LAB_DATA names")
-    found = data.load(str(SHARED / source))
-    tested = Counter(item.bad for item in found.test)
-    assert (len(found.train), tested[False], tested[True]) == (train, good, bad)
-    drawn = [item for item in found.test if item.bad and item.mask]
+    dataset = data.load(str(SHARED / source))
+    tested = Counter(item.bad for item in dataset.test)
+    assert (len(dataset.train), tested[False], tested[True]) == (train, good, bad)
+    drawn = [item for item in dataset.test if item.bad and item.mask]
     assert len(drawn) == masks and all(item.mask().any() for item in drawn[::20])
-    assert len({item.name for item in found.train + found.test}) == train + good + bad
-    assert "unknown" not in found.licence
+    assert len({item.name for item in dataset.train + dataset.test}) == train + good + bad
+    assert "unknown" not in dataset.licence
 
 
 def test_textures_alone_are_no_set_to_detect_in():

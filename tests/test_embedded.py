@@ -55,10 +55,10 @@ def test_file_is_small_and_tells_its_story() -> None:
     with safetensors.safe_open(FILE, "pt") as f:
         metadata = f.metadata()
     assert list(metadata) == ["lab"]
-    told = json.loads(metadata["lab"])
-    assert metadata["lab"] == json.dumps(told, sort_keys=True)
+    story = json.loads(metadata["lab"])
+    assert metadata["lab"] == json.dumps(story, sort_keys=True)
     assert {t.dtype for t in safetensors.torch.load_file(FILE).values()} == {torch.float16}
-    assert told["teacher"] == "resnet18.tv_in1k" and len(told["sha256"]) == 64 and told["crops"] > 0
+    assert story["teacher"] == "resnet18.tv_in1k" and len(story["sha256"]) == 64 and story["crops"] > 0
 
 
 def test_readme_names_the_files_hash() -> None:
@@ -207,10 +207,12 @@ def test_narrowing_nothing_away_is_folding_batchnorm(monkeypatch: pytest.MonkeyP
 def test_distilling_lowers_the_error_and_repeats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.distill.recipe.SIDE", 64)
     monkeypatch.setattr("lab.distill.recipe.START_BATCHES", 4)
-    said: list[float] = []
-    course = distill(Tiny(), None, tmp_path / "a.safetensors", crops=800, report=lambda f, words: said.append(f))
-    assert course[-1][0] < 0.95 * course[0][0] and course[-1][1] < course[0][1]
-    assert said[0] == 0 and said[-1] == 1 and said == sorted(said)
+    fractions: list[float] = []
+    history = distill(
+        Tiny(), None, tmp_path / "a.safetensors", crops=800, report=lambda f, message: fractions.append(f)
+    )
+    assert history[-1][0] < 0.95 * history[0][0] and history[-1][1] < history[0][1]
+    assert fractions[0] == 0 and fractions[-1] == 1 and fractions == sorted(fractions)
     distill(Tiny(), None, tmp_path / "b.safetensors", crops=48)
     distill(Tiny(), None, tmp_path / "c.safetensors", crops=48)
     assert (tmp_path / "b.safetensors").read_bytes() == (tmp_path / "c.safetensors").read_bytes()

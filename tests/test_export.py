@@ -36,22 +36,22 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def onnx(fitted: Path) -> Path:
-    words = ["export", str(fitted / "det.safetensors"), "-o", str(fitted / "det.onnx")]
-    assert main([*words, "--images", str(fitted / "images")]) == 0
+    arguments = ["export", str(fitted / "det.safetensors"), "-o", str(fitted / "det.onnx")]
+    assert main([*arguments, "--images", str(fitted / "images")]) == 0
     return fitted / "det.onnx"
 
 
 def test_onnx_holds_the_scale_and_nothing_of_this_machine(onnx: Path) -> None:
     detector = Detector.load(onnx.with_name("det.safetensors"))
     session = onnxruntime.InferenceSession(onnx)
-    told, c = json.loads(session.get_modelmeta().custom_metadata_map["lab"]), detector.calibration
+    metadata, c = json.loads(session.get_modelmeta().custom_metadata_map["lab"]), detector.calibration
     assert c is not None
-    assert told["score"] == dict(zero=c.score_scale.median, unit=c.score_scale.unit, look=c.look, bad=c.bad)
-    assert told["map"] == dict(zero=c.pixel_scale.median, unit=c.pixel_scale.unit, bad=c.pixel_bad)
-    assert told["method"] == "patchcore" and told["size"] == 96 and told["scale"] == c.statement()
-    assert [tuple(found.shape) for found in session.get_outputs()] == [(1, 96, 96), (1,)]
-    held = onnx.read_bytes()
-    assert str(ROOT).encode() not in held and b".py" not in held
+    assert metadata["score"] == dict(zero=c.score_scale.median, unit=c.score_scale.unit, look=c.look, bad=c.bad)
+    assert metadata["map"] == dict(zero=c.pixel_scale.median, unit=c.pixel_scale.unit, bad=c.pixel_bad)
+    assert metadata["method"] == "patchcore" and metadata["size"] == 96 and metadata["scale"] == c.statement()
+    assert [tuple(output.shape) for output in session.get_outputs()] == [(1, 96, 96), (1,)]
+    content = onnx.read_bytes()
+    assert str(ROOT).encode() not in content and b".py" not in content
     assert sorted(path.name for path in onnx.parent.iterdir()) == ["det.onnx", "det.safetensors", "images"]
 
 
@@ -69,12 +69,14 @@ def test_the_readmes_example_says_what_detect_says(onnx: Path, tmp_path: Path) -
     assert len(lines) == len(images)
     verdicts = set()
     for path, line in zip(images, lines):
-        found = detector.detect(image_files.read(path))
-        score, marked = re.fullmatch(rf"{path}  {found.verdict}  (\S+) σ, (\S+)% of the surface marked", line).groups()
-        assert float(score) == pytest.approx(found.score, abs=0.011)
-        coarse = 0.011 if found.mask.shape == (96, 96) else 2  # the example marks at the detector's own size
-        assert float(marked) == pytest.approx(100 * found.mask.mean(), abs=coarse)
-        verdicts.add(found.verdict)
+        finding = detector.detect(image_files.read(path))
+        score, marked = re.fullmatch(
+            rf"{path}  {finding.verdict}  (\S+) σ, (\S+)% of the surface marked", line
+        ).groups()
+        assert float(score) == pytest.approx(finding.score, abs=0.011)
+        coarse = 0.011 if finding.mask.shape == (96, 96) else 2  # the example marks at the detector's own size
+        assert float(marked) == pytest.approx(100 * finding.mask.mean(), abs=coarse)
+        verdicts.add(finding.verdict)
     assert len(verdicts) > 1
 
 
@@ -90,15 +92,15 @@ def test_torch_export_comes_back_without_a_pickle(fitted: Path, tmp_path: Path) 
     own = detector.raw(image)
     assert torch.equal(score, own.image_score) and torch.equal(pixel, own.anomaly_map)
     with zipfile.ZipFile(file) as archive:
-        held = {name: archive.read(name) for name in archive.namelist()}
-    assert not any(data[:2] in (b"PK", b"\x80\x02") for data in held.values())
-    assert str(ROOT).encode() not in b"".join(held.values())
+        members = {name: archive.read(name) for name in archive.namelist()}
+    assert not any(data[:2] in (b"PK", b"\x80\x02") for data in members.values())
+    assert str(ROOT).encode() not in b"".join(members.values())
 
 
 def test_a_departure_leaves_no_file(fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     detector = Detector.load(fitted / "det.safetensors")
     monkeypatch.setattr(
-        torch_export_file, "write", lambda program, *_: lambda x: [1.001 * found for found in program.module()(x)]
+        torch_export_file, "write", lambda program, *_: lambda x: [1.001 * values for values in program.module()(x)]
     )
     with pytest.raises(LabError, match=r"score 1\.0e-03 \(.* σ\), of a map 1\.0e-03; "):
         export_detector.export(detector, tmp_path / "det.pt2", "torch-export", [stripes(60)])
@@ -108,17 +110,17 @@ def test_a_departure_leaves_no_file(fitted: Path, tmp_path: Path, monkeypatch: p
 def test_what_cannot_be_exported_is_one_sentence(
     fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    words = ["export", str(fitted / "det.safetensors"), "-o"]
-    assert main([*words, str(tmp_path / "absent/det.onnx")]) == 2
+    arguments = ["export", str(fitted / "det.safetensors"), "-o"]
+    assert main([*arguments, str(tmp_path / "absent/det.onnx")]) == 2
     assert "there is no folder" in capsys.readouterr().err
     with monkeypatch.context() as bare:
         bare.setattr(importlib.util, "find_spec", lambda name: None)
-        assert main([*words, str(tmp_path / "det.onnx")]) == 2
+        assert main([*arguments, str(tmp_path / "det.onnx")]) == 2
     assert "pip install onnxscript onnxruntime" in capsys.readouterr().err
-    kind = METHODS["patchcore"]
-    whole = kind.score
-    monkeypatch.setattr(kind, "score", lambda self, x: whole(self, x if float(x.mean()) > 0.1 else 1 - x))
-    assert main([*words, str(tmp_path / "det.onnx")]) == 2
+    method = METHODS["patchcore"]
+    whole = method.score
+    monkeypatch.setattr(method, "score", lambda self, x: whole(self, x if float(x.mean()) > 0.1 else 1 - x))
+    assert main([*arguments, str(tmp_path / "det.onnx")]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: PatchCore cannot be exported: its score is no fixed graph")
     assert error.count("\n") == 1 and not list(tmp_path.iterdir())
@@ -133,9 +135,9 @@ def test_every_method_scores_alike_on_20_images(name: str, tmp_path: Path, capsy
     few = {k: 1 for k in METHODS[name].Settings.fields() if "epochs" in k}
     detector = Detector(name, **preset_settings(name, "live", few)).fit([stripes(i, size=256) for i in range(12)])
     images = [stripes(100 + i, defect=i % 2 == 1, size=256) for i in range(20)]
-    for kind in export_detector.FORMATS:
-        parity = export_detector.export(detector, tmp_path / f"det.{kind}", kind, images)
+    for file_format in export_detector.FORMATS:
+        parity = export_detector.export(detector, tmp_path / f"det.{file_format}", file_format, images)
         assert parity is not None and parity.score < 1e-4 and parity.sigma < 0.1
         with capsys.disabled():
-            print(f"\n{name}, {kind}: {parity.words()}")
+            print(f"\n{name}, {file_format}: {parity.statement()}")
     assert np.isfinite(detector.detect(images[1]).anomaly_map).all()

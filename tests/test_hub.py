@@ -64,26 +64,26 @@ def sized(path: str, content: bytes) -> tarfile.TarInfo:
 
 def btad(tree: Tree, category: str = "01") -> Tree:
     """The same in BTAD's layout: ok and ko, images and masks of one name."""
-    found, number = {}, 0
+    files, number = {}, 0
     for path, content in tree.items():
-        part, kind, _ = path.split("/")
+        part, folder, _ = path.split("/")
         if part != "ground_truth":
             number += 1
-            kind = "ok" if kind == "good" else "ko"
-            found[f"{category}/{part}/{kind}/{number:04}.png"] = content
+            folder = "ok" if folder == "good" else "ko"
+            files[f"{category}/{part}/{folder}/{number:04}.png"] = content
             if mask := tree.get(path.replace("test", "ground_truth", 1).replace(".png", "_mask.png")):
-                found[f"{category}/ground_truth/ko/{number:04}.png"] = mask
-    return found
+                files[f"{category}/ground_truth/ko/{number:04}.png"] = mask
+    return files
 
 
 def shown(dataset: data.Dataset, names: bool = True) -> set[tuple[str, str, str]]:
     """(name, hash of the image, hash of the mask) of every item; without names only the split and good or not."""
-    found = set()
+    items = set()
     for item in (*dataset.train, *dataset.test):
         mask = item.mask() if item.mask and item.bad else np.zeros(0)
         name = item.name if names else f"{item.name.split('/')[0]} {item.bad}"
-        found.add((name, data.fingerprint([item.image()]), data.fingerprint([mask])))
-    return found
+        items.add((name, data.fingerprint([item.image()]), data.fingerprint([mask])))
+    return items
 
 
 @pytest.fixture(scope="session")
@@ -103,10 +103,10 @@ def sentence(name: str, category: str | None = None, **more: Any) -> str:
     """What a failed pull says, after which nothing may lie where a reader looks."""
     with pytest.raises(LabError) as caught:
         pulled_sets.pull(name, category, **more)
-    words = str(caught.value)
-    assert "\n" not in words and len(words) > 20
+    message = str(caught.value)
+    assert "\n" not in message and len(message) > 20
     assert not any(path.is_file() for path in pulled_sets.folder().rglob("*"))
-    return words
+    return message
 
 
 # MVTec AD ----------------------------------------------------------------------------------------------------------
@@ -121,9 +121,9 @@ def serve(server: Hub, form: str, tree: Tree, monkeypatch: pytest.MonkeyPatch) -
     if form == "rows with paths":
         names = {path: "files/" + path.replace("/", "_", 1) for path in tree}
 
-        def row(path: str, kind: str, image: bytes, mask: bytes | None) -> dict[str, Any]:
+        def row(path: str, defect: str, image: bytes, mask: bytes | None) -> dict[str, Any]:
             drawn = f"ground_truth/{path.split('/', 1)[1][:-4]}_mask.png"
-            return mvtec_row(path, kind, image, mask) | {
+            return mvtec_row(path, defect, image, mask) | {
                 "image_path": names[path], "mask_path": names[drawn] if mask else None,
             }  # fmt: skip
 
@@ -147,19 +147,19 @@ def test_mvtec_from_each_of_its_forms(
 ) -> None:
     source = serve(server, form, tree, monkeypatch)
     offers: list[download_sources.Offer] = []
-    told: list[tuple[float, str]] = []
-    folder = pulled_sets.pull("mvtec", "bottle", announce=offers.append, report=lambda *words: told.append(words))
+    reports: list[tuple[float, str]] = []
+    folder = pulled_sets.pull("mvtec", "bottle", announce=offers.append, report=lambda *values: reports.append(values))
     assert folder == pulled_sets.folder() / "mvtec" / "bottle"
     assert offers[-1].source.startswith(f"{source} at ") and offers[-1].licence == DOWNLOADABLE["mvtec"].licence
     assert len(offers[-1].passed) == DOWNLOADABLE["mvtec"].sources.index(source)
     assert all("no such repository" in reason for reason in offers[-1].passed)
-    fractions = [fraction for fraction, _ in told]
+    fractions = [fraction for fraction, _ in reports]
     assert fractions == sorted(fractions) and fractions[0] >= 0 and fractions[-1] <= 1
 
-    found = data.load("mvtec", "bottle")
-    assert shown(found) == shown(original)
-    assert (found.name, found.category, found.licence) == ("mvtec", "bottle", DOWNLOADABLE["mvtec"].licence)
-    assert "NC-SA" in found.licence and data.sets()["mvtec"] == str(pulled_sets.folder() / "mvtec")
+    dataset = data.load("mvtec", "bottle")
+    assert shown(dataset) == shown(original)
+    assert (dataset.name, dataset.category, dataset.licence) == ("mvtec", "bottle", DOWNLOADABLE["mvtec"].licence)
+    assert "NC-SA" in dataset.licence and data.sets()["mvtec"] == str(pulled_sets.folder() / "mvtec")
     assert {path.relative_to(folder).as_posix() for path in files_in(folder)} == {*tree, "LICENCE.txt"}
     assert all((folder / path).read_bytes() == content for path, content in tree.items())
     licence, origin, counted = (folder / "LICENCE.txt").read_text().splitlines()
@@ -167,9 +167,9 @@ def test_mvtec_from_each_of_its_forms(
     kept = [path.name for path in files_in(downloads.cache_folder() / "downloads")]
     assert kept == ([".lock"] if form != "archive" else [".lock", SHA256["mvtec_anomaly_detection.tar.xz"]])
 
-    asked = len(server.log)
+    requests = len(server.log)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert pulled_sets.pull("mvtec", "bottle") == folder and len(server.log) == asked
+    assert pulled_sets.pull("mvtec", "bottle") == folder and len(server.log) == requests
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -179,10 +179,10 @@ def files_in(folder: Path) -> list[Path]:
 def test_only_the_category_asked_for_is_fetched(server: Hub, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     serve(server, "folders", tree, monkeypatch)
     pulled_sets.pull("mvtec", "bottle")
-    asked = {
+    paths = {
         request.path.split("/resolve/")[1].split("/", 1)[1] for request in server.log if "/resolve/" in request.path
     }
-    assert asked == {f"bottle/{path}" for path in tree}
+    assert paths == {f"bottle/{path}" for path in tree}
 
 
 def test_a_download_that_broke_off_is_continued(server: Hub, tree: Tree, original: data.Dataset) -> None:
@@ -196,9 +196,9 @@ def test_a_download_that_broke_off_is_continued(server: Hub, tree: Tree, origina
         / hashlib.sha256(packs["data/bottle.train-00000-of-00001.parquet"]).hexdigest()
     )
     assert place.with_suffix(".part").stat().st_size == 70_000 and not place.exists()
-    before = len(server.asked("GET", place.name))
+    before = len(server.requests("GET", place.name))
     pulled_sets.pull("mvtec", "bottle")
-    (again,) = server.asked("GET", place.name)[before:]
+    (again,) = server.requests("GET", place.name)[before:]
     assert again.headers["Range"] == "bytes=70000-"
     assert shown(data.load("mvtec", "bottle")) == shown(original)
 
@@ -207,8 +207,8 @@ def test_a_line_that_breaks_again_and_again_still_gets_there(server: Hub, tree: 
     server.repo("datasets", DOWNLOADABLE["mvtec"].sources[0], tables(tree, "bottle", mvtec_row))
     server.cut("bottle.train-00000-of-00001.parquet", *[9_000, 0, 0] * 4)
     pulled_sets.pull("mvtec", "bottle")
-    asked = [request.headers.get("Range") for request in server.asked("GET") if "/cdn/" in request.path]
-    assert {f"bytes={9_000 * n}-" for n in range(1, 5)} <= set(asked)
+    ranges = [request.headers.get("Range") for request in server.requests("GET") if "/cdn/" in request.path]
+    assert {f"bytes={9_000 * n}-" for n in range(1, 5)} <= set(ranges)
 
 
 def test_the_token_is_shown_to_the_hub_alone(server: Hub, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,10 +216,10 @@ def test_the_token_is_shown_to_the_hub_alone(server: Hub, tree: Tree, monkeypatc
     server.tokens = {"hf_secret"}
     server.repo("datasets", DOWNLOADABLE["mvtec"].sources[0], tables(tree, "bottle", mvtec_row), private=True)
     pulled_sets.pull("mvtec", "bottle")
-    asked = [
+    requests = [
         request for request in server.log if "/cdn/" in request.path or DOWNLOADABLE["mvtec"].sources[0] in request.path
     ]
-    seen = {("/cdn/" in request.path, request.headers.get("Authorization")) for request in asked}
+    seen = {("/cdn/" in request.path, request.headers.get("Authorization")) for request in requests}
     assert seen == {(False, "Bearer hf_secret"), (True, None)}
 
 
@@ -231,8 +231,8 @@ def test_another_hash_is_refused_and_thrown_away(server: Hub, tree: Tree) -> Non
     path = "data/pcb1.test-00000-of-00001.parquet"
     wrong = bytes(byte ^ (n == 999) for n, byte in enumerate(packs[path]))
     repo = server.repo("datasets", "BrachioLab/visa", packs, swapped={path: wrong})
-    told = sentence("visa", "pcb1")
-    assert path in told and "do not have the expected hash" in told and "try again" in told
+    message = sentence("visa", "pcb1")
+    assert path in message and "do not have the expected hash" in message and "try again" in message
     assert hashlib.sha256(packs[path]).hexdigest() not in {
         p.stem for p in files_in(downloads.cache_folder() / "downloads")
     }
@@ -244,35 +244,35 @@ def test_every_source_that_fails_is_named(server: Hub, tree: Tree) -> None:
     parquet, folders, packed = DOWNLOADABLE["mvtec"].sources
     server.repo("datasets", parquet, tables(tree, "bottle", mvtec_row), gated=True)
     server.repo("datasets", packed, {"mvtec_anomaly_detection.tar.xz": tar(tree)})
-    told = sentence("mvtec", "bottle")
-    gated, absent, other = told.split("; then ")
+    message = sentence("mvtec", "bottle")
+    gated, absent, other = message.split("; then ")
     assert "is gated" in gated and "hf auth login" in gated
     assert folders in absent and "no such repository" in absent
     assert packed in other and "not the official archive" in other
 
 
 @pytest.mark.parametrize(
-    ("columns", "told"),
+    ("columns", "expected"),
     [
         ({"image_path": None, "text": "x"}, "none of them images"),
         ({"label": None, "defect": None}, "none says which images are good"),
         ({"image_path": {"bytes": b"GIF", "path": "000.png"}}, "a row has no image in image_path"),
     ],
 )
-def test_a_changed_schema_is_explained(columns: dict[str, Any], told: str, server: Hub, tree: Tree) -> None:
-    def row(*given: Any) -> dict[str, Any]:
-        return {k: v for k, v in (mvtec_row(*given) | columns).items() if v is not None or k == "mask_path"}
+def test_a_changed_schema_is_explained(columns: dict[str, Any], expected: str, server: Hub, tree: Tree) -> None:
+    def row(*values: Any) -> dict[str, Any]:
+        return {k: v for k, v in (mvtec_row(*values) | columns).items() if v is not None or k == "mask_path"}
 
     server.repo("datasets", "some/set", tables(tree, "bottle", row))
-    words = sentence("some/set", "bottle")
-    assert told in words and "has changed" in words and "some/set" in words
+    message = sentence("some/set", "bottle")
+    assert expected in message and "has changed" in message and "some/set" in message
 
 
 def test_missing_images_are_counted(server: Hub, tree: Tree) -> None:
     fewer = {path: content for path, content in tree.items() if path != "train/good/002.png"}
     server.repo("datasets", "BrachioLab/visa", tables(fewer, "pcb1", visa_row))
-    told = sentence("visa", "pcb1")
-    assert "holds 5 images to learn from" in told and "official set 6 images to learn from" in told
+    message = sentence("visa", "pcb1")
+    assert "holds 5 images to learn from" in message and "official set 6 images to learn from" in message
     masks = {path: content for path, content in tree.items() if "ground_truth" not in path}
     server.repo("datasets", "BrachioLab/visa", tables(masks, "pcb1", visa_row))
     assert "3 bad to test, 0 masks" in sentence("visa", "pcb1")
@@ -324,9 +324,9 @@ def test_a_full_disk(server: Hub, tree: Tree, monkeypatch: pytest.MonkeyPatch) -
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", full)
         assert "disk is full" in sentence("visa", "pcb1")
-    asked = len(server.asked("GET"))
+    count = len(server.requests("GET"))
     pulled_sets.pull("visa", "pcb1")
-    assert not [request for request in server.asked("GET")[asked:] if "/cdn/" in request.path]  # it had come whole
+    assert not [request for request in server.requests("GET")[count:] if "/cdn/" in request.path]  # it had come whole
 
 
 def test_what_is_declined_is_not_fetched(server: Hub, tree: Tree) -> None:
@@ -344,8 +344,8 @@ def test_what_is_declined_is_not_fetched(server: Hub, tree: Tree) -> None:
 def test_a_pull_can_be_stopped_and_taken_up(server: Hub, tree: Tree) -> None:
     server.repo("datasets", "BrachioLab/visa", tables(tree, "pcb1", visa_row))
 
-    def stop(fraction: float, words: str) -> None:
-        if words.startswith("writing test"):
+    def stop(fraction: float, message: str) -> None:
+        if message.startswith("writing test"):
             raise Cancelled
 
     with pytest.raises(Cancelled):
@@ -355,7 +355,7 @@ def test_a_pull_can_be_stopped_and_taken_up(server: Hub, tree: Tree) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "kind", "told"),
+    ("path", "entry_type", "expected"),
     [
         ("bottle/train/good/9.png", tarfile.SYMTYPE, "is a link"),
         ("bottle/train/good/9.png", tarfile.LNKTYPE, "is a link"),
@@ -364,14 +364,14 @@ def test_a_pull_can_be_stopped_and_taken_up(server: Hub, tree: Tree) -> None:
     ],
 )
 def test_an_archive_may_not_reach_out(
-    path: str, kind: bytes, told: str, server: Hub, tree: Tree, monkeypatch: pytest.MonkeyPatch
+    path: str, entry_type: bytes, expected: str, server: Hub, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = tarfile.TarInfo(path)
-    entry.type, entry.linkname = kind, "/etc/passwd"
+    entry.type, entry.linkname = entry_type, "/etc/passwd"
     archive = tar(tree, entry)
     monkeypatch.setitem(SHA256, "mvtec_anomaly_detection.tar.xz", hashlib.sha256(archive).hexdigest())
     server.repo("datasets", DOWNLOADABLE["mvtec"].sources[2], {"mvtec_anomaly_detection.tar.xz": archive})
-    assert told in sentence("mvtec", "bottle")
+    assert expected in sentence("mvtec", "bottle")
 
 
 # BTAD, VisA, and whatever else lies on the Hub ---------------------------------------------------------------------
@@ -381,23 +381,23 @@ def test_an_archive_may_not_reach_out(
 def test_btad(
     form: str, server: Hub, tree: Tree, original: data.Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    own = btad(tree) | btad(tree, "02")
+    files = btad(tree) | btad(tree, "02")
     if form == "folders":
-        server.repo("datasets", "some/btad", {f"BTech_Dataset_transformed/{path}": own[path] for path in own})
+        server.repo("datasets", "some/btad", {f"BTech_Dataset_transformed/{path}": files[path] for path in files})
     elif form == "parquet":
-        row = lambda path, kind, image, mask: {
-            "image": {"bytes": image, "path": path.rsplit("/", 1)[1]}, "label": "ok" if kind == "good" else "ko",
+        row = lambda path, defect, image, mask: {
+            "image": {"bytes": image, "path": path.rsplit("/", 1)[1]}, "label": "ok" if defect == "good" else "ko",
             "mask": {"bytes": mask, "path": None} if mask else None,
         }  # fmt: skip
         server.repo(
             "datasets", "some/btad", {f"01/{split}-0.parquet": table(tree, split, row) for split in ("train", "test")}
         )
     elif form == "local folder":
-        laid(tmp_path / "BTech_Dataset_transformed", own)
+        laid(tmp_path / "BTech_Dataset_transformed", files)
     else:
         out = io.BytesIO()
         with zipfile.ZipFile(out, "w") as file:
-            for path, content in own.items():
+            for path, content in files.items():
                 file.writestr(f"BTech_Dataset_transformed/{path}", content)
         server.plain["/plain/btad.zip"] = out.getvalue()
         address = DownloadableSet(
@@ -415,23 +415,23 @@ def test_btad(
     if form in named:
         monkeypatch.setenv("LAB_BTAD_REPO", named[form])
     pulled_sets.pull("btad", "01")
-    found = data.load("btad", "01")
-    assert shown(found, names=False) == shown(original, names=False)
-    assert {item.defect for item in found.test} == {"good", "ko"}
-    assert found.licence == DOWNLOADABLE["btad"].licence and found.licence.startswith("BTAD")
+    dataset = data.load("btad", "01")
+    assert shown(dataset, names=False) == shown(original, names=False)
+    assert {item.defect for item in dataset.test} == {"good", "ko"}
+    assert dataset.licence == DOWNLOADABLE["btad"].licence and dataset.licence.startswith("BTAD")
     if form == "zip":
-        assert [r.headers.get("Range") for r in server.asked("GET", "btad.zip")][-2:] == [None, "bytes=50000-"]
+        assert [r.headers.get("Range") for r in server.requests("GET", "btad.zip")][-2:] == [None, "bytes=50000-"]
         assert not any("Authorization" in request.headers for request in server.log)
 
 
 def test_visa(server: Hub, tree: Tree, original: data.Dataset) -> None:
     server.repo("datasets", "BrachioLab/visa", tables(tree, "pcb1", visa_row), card={"license": "apache-2.0"})
     pulled_sets.pull("visa", "pcb1")
-    found = data.load("visa", "pcb1")
-    assert shown(found, names=False) == shown(original, names=False)
-    assert {item.defect for item in found.test} == {"good", "anomaly"}
+    dataset = data.load("visa", "pcb1")
+    assert shown(dataset, names=False) == shown(original, names=False)
+    assert {item.defect for item in dataset.test} == {"good", "anomaly"}
     assert (
-        found.licence == DOWNLOADABLE["visa"].licence and "CC BY 4.0" in found.licence
+        dataset.licence == DOWNLOADABLE["visa"].licence and "CC BY 4.0" in dataset.licence
     )  # not what a mirror's card says
 
 
@@ -441,9 +441,9 @@ def test_any_image_folder(server: Hub, tree: Tree, original: data.Dataset) -> No
     server.repo("datasets", "some/washers", normal | more, card={"license": "cc-by-nc-sa-4.0"})
     folder = pulled_sets.pull("some/washers")
     assert folder == pulled_sets.folder() / "some--washers" / "washers"
-    found = data.load("some/washers")
-    assert shown(found) == shown(original) and (found.name, found.category) == ("some/washers", "washers")
-    assert found.licence == "some/washers: CC BY-NC-SA 4.0" and "some/washers" in data.sets()
+    dataset = data.load("some/washers")
+    assert shown(dataset) == shown(original) and (dataset.name, dataset.category) == ("some/washers", "washers")
+    assert dataset.licence == "some/washers: CC BY-NC-SA 4.0" and "some/washers" in data.sets()
     assert pulled_sets.pull("some/washers") == folder
 
 
@@ -452,20 +452,20 @@ def test_any_parquet(server: Hub, tree: Tree) -> None:
     everything = {path.replace("test/", "train/"): content for path, content in tree.items()}
     everything = {path.replace("good/0", "good/t0", path.startswith("train/good")): c for path, c in everything.items()}
     everything |= {f"train/good/u{n}.png": tree[f"test/good/00{n}.png"] for n in range(GOOD)}
-    row = lambda path, kind, image, mask: {
-        "image": {"bytes": image, "path": path.rsplit("/", 1)[1]}, "label": "normal" if kind == "good" else "defect",
+    row = lambda path, defect, image, mask: {
+        "image": {"bytes": image, "path": path.rsplit("/", 1)[1]}, "label": "normal" if defect == "good" else "defect",
     }  # fmt: skip
     server.repo("datasets", "some/parts", {"data/train-00000-of-00001.parquet": table(everything, "train", row)})
     pulled_sets.pull("some/parts")
-    found = data.load("some/parts")
-    bad = [item for item in found.test if item.bad]
-    good = len(found.train) + len(found.test) - len(bad)
+    dataset = data.load("some/parts")
+    bad = [item for item in dataset.test if item.bad]
+    good = len(dataset.train) + len(dataset.test) - len(bad)
     assert len(bad) == BAD and good == sum(path.startswith("train/good") for path in everything)
-    assert "states no licence" in found.licence
+    assert "states no licence" in dataset.licence
 
 
 def test_one_table_for_several_categories(server: Hub, tree: Tree, original: data.Dataset) -> None:
-    nut = lambda *given: mvtec_row(*given) | {"object": "nut"}
+    nut = lambda *values: mvtec_row(*values) | {"object": "nut"}
     both = {f"data/{split}.parquet": table(tree, split, mvtec_row, nut) for split in ("train", "test")}
     server.repo("datasets", "some/mvtec", both)
     assert "it has bottle, nut" in sentence("some/mvtec")
@@ -496,8 +496,8 @@ def test_the_command_says_licence_and_size_first(
     server.repo(
         "datasets", DOWNLOADABLE["mvtec"].sources[1], {f"bottle/{path}": content for path, content in tree.items()}
     )
-    words = ["pull", "mvtec", "--category", "bottle", "--to", str(tmp_path / "mine")]
-    assert main(words) == 0
+    arguments = ["pull", "mvtec", "--category", "bottle", "--to", str(tmp_path / "mine")]
+    assert main(arguments) == 0
     passed, licence, size, done, use = capsys.readouterr().out.splitlines()
     assert passed.startswith("not used: TheoM55/") and licence == DOWNLOADABLE["mvtec"].licence
     total = downloads.megabytes(sum(map(len, tree.values())))
@@ -505,7 +505,7 @@ def test_the_command_says_licence_and_size_first(
     folder = tmp_path / "mine" / "mvtec" / "bottle"
     assert done.startswith(f"{folder}: 6 good training images, 5 test images") and licence in done
     assert use == f"available as --data {folder}"
-    assert main(words) == 0 and len(capsys.readouterr().out.splitlines()) == 2
+    assert main(arguments) == 0 and len(capsys.readouterr().out.splitlines()) == 2
     assert main(["pull", "mvtec", "bottle"]) == 2 and "--category" in capsys.readouterr().err
 
 
@@ -519,8 +519,8 @@ def test_a_detector_keeps_the_licence_of_what_was_pulled(
     fit = ["fit", "--method", "patchcore", "--data", "mvtec", "--category", "bottle", "--size", "64", "-o", str(file)]
     assert main([*fit, "--candidates", "300"]) == 0
     with safetensors.safe_open(file, "pt") as stored:
-        told = json.dumps(stored.metadata())
-    assert DOWNLOADABLE["mvtec"].licence in told
+        metadata = json.dumps(stored.metadata())
+    assert DOWNLOADABLE["mvtec"].licence in metadata
 
 
 # Weights -----------------------------------------------------------------------------------------------------------
@@ -549,20 +549,20 @@ def test_a_backbone_is_pulled_once(
     assert size == f"{TAG}, licence bsd-3-clause: {downloads.megabytes(len(weights))} to download"
     assert f"--backbone {TAG}" in done
     assert f"bytes={len(weights) // 2}-" in [request.headers.get("Range") for request in server.log]
-    asked = len(server.log)
+    requests = len(server.log)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert main(["pull", "backbone", TAG]) == 0 and len(server.log) == asked
-    held = features.local_weights(TAG)
-    assert held and held.read_bytes() == weights and held.parent == pretrained_weights.download_folder()
-    assert features.find_weights(TAG) == held
+    assert main(["pull", "backbone", TAG]) == 0 and len(server.log) == requests
+    path = features.at_hand(TAG)
+    assert path and path.read_bytes() == weights and path.parent == pretrained_weights.pulled()
+    assert features.find_weights(TAG) == path
 
 
 def test_another_backbone_is_never_taken(nowhere: None, server: Hub, capsys: pytest.CaptureFixture) -> None:
     server.repo("models", "timm/resnet18.a1_in1k", {"model.safetensors": b"other"})
     server.repo("models", "timm/resnet34.tv_in1k", {"pytorch_model.bin": b"pickle"})
-    for tag, told in {TAG: "no such repository", "resnet34.tv_in1k": "holds no model.safetensors"}.items():
-        assert main(["pull", "backbone", tag]) == 2 and told in capsys.readouterr().err
-        with pytest.raises(LabError, match=f"backbone {tag} is not at hand.*{told}.*LAB_WEIGHTS"):
+    for tag, expected in {TAG: "no such repository", "resnet34.tv_in1k": "holds no model.safetensors"}.items():
+        assert main(["pull", "backbone", tag]) == 2 and expected in capsys.readouterr().err
+        with pytest.raises(LabError, match=f"backbone {tag} is not at hand.*{expected}.*LAB_WEIGHTS"):
             features.find_weights(tag)
     assert main(["pull", "backbone"]) == 2 and TAG in capsys.readouterr().err
     assert not files_in(pretrained_weights.download_folder())
@@ -585,7 +585,7 @@ def test_a_transformer_gives_a_pyramid(nowhere: None, tmp_path: Path, monkeypatc
     changed[..., :14, :14] = 0
     with torch.no_grad():
         maps, others = network(image), network(changed)
-    assert [tuple(found.shape) for found in maps] == [(1, 384, 16, 16), (1, 384, 8, 8), (1, 384, 4, 4)]
+    assert [tuple(level.shape) for level in maps] == [(1, 384, 16, 16), (1, 384, 8, 8), (1, 384, 4, 4)]
     moved = (maps[0] - others[0]).abs().sum(1)[0]
     assert moved[:3, :3].mean() > 3 * moved[8:, 8:].mean()  # the tokens lie where the image was changed
 

@@ -39,10 +39,10 @@ def draw(path: Path, number: int, value: int = 255) -> None:
     Image.fromarray(spot(number).astype(np.uint8) * value).save(path)
 
 
-def check(dataset: data.Dataset, train: list[str], sound: list[str], bad: dict[str, np.ndarray | None]) -> None:
-    """The names of each side, and image by image the mask that belongs to it; sound images have empty ones."""
+def check(dataset: data.Dataset, train: list[str], good: list[str], bad: dict[str, np.ndarray | None]) -> None:
+    """The names of each side, and image by image the mask that belongs to it; good images have empty ones."""
     assert [item.name for item in dataset.train] == train and not any(item.bad for item in dataset.train)
-    assert [item.name for item in dataset.test if not item.bad] == sound
+    assert [item.name for item in dataset.test if not item.bad] == good
     assert [item.name for item in dataset.test if item.bad] == list(bad)
     for item in dataset.test:
         grey = sum(item.name.split("/")[-1].encode()) % 200
@@ -70,33 +70,33 @@ def test_loco(tmp_path):
     draw(part / "ground_truth/logical_anomalies/000/001.png", 2, value=3)
     draw(part / "ground_truth/logical_anomalies/001/000.png", 3)
     draw(part / "ground_truth/structural_anomalies/000/000.png", 4)
-    found = data.load(str(root), "pushpins")
-    assert "LOCO" in found.licence and "CC BY-NC-SA 4.0" in found.licence
+    dataset = data.load(str(root), "pushpins")
+    assert "LOCO" in dataset.licence and "CC BY-NC-SA 4.0" in dataset.licence
     masks = {"test/logical_anomalies/000": spot(1) | spot(2), "test/logical_anomalies/001": spot(3)}
     masks["test/structural_anomalies/000"] = spot(4)
-    check(found, [f"train/good/{n:03}" for n in range(3)], ["test/good/000"], masks)
+    check(dataset, [f"train/good/{n:03}" for n in range(3)], ["test/good/000"], masks)
 
 
 def test_mvtec_3d(tmp_path):
     root = tmp_path / "3d"
     for category in ("bagel", "rope"):
         part = root / category
-        for kind, count in {"train/good": 2, "validation/good": 1, "test/good": 1, "test/hole": 2}.items():
+        for folder, count in {"train/good": 2, "validation/good": 1, "test/good": 1, "test/hole": 2}.items():
             for n in range(count):
-                put(part / kind / "rgb" / f"{n:03}.png")
-                (part / kind / "xyz").mkdir(exist_ok=True)
-                (part / kind / "xyz" / f"{n:03}.tiff").write_bytes(b"positions, not an image")
+                put(part / folder / "rgb" / f"{n:03}.png")
+                (part / folder / "xyz").mkdir(exist_ok=True)
+                (part / folder / "xyz" / f"{n:03}.tiff").write_bytes(b"positions, not an image")
         draw(part / "test/good/gt/000.png", 0, value=0)
         for n in range(2):
             draw(part / "test/hole/gt" / f"{n:03}.png", n + (10 if category == "rope" else 0))
     assert data.categories(str(root)) == ["bagel", "rope"]
     for category, first in {"bagel": 0, "rope": 10}.items():
-        found = data.load(str(root), category)
-        assert found.name == "3d" and found.licence.startswith("MVTec 3D-AD: CC BY-NC-SA 4.0")
+        dataset = data.load(str(root), category)
+        assert dataset.name == "3d" and dataset.licence.startswith("MVTec 3D-AD: CC BY-NC-SA 4.0")
         masks = {f"test/hole/{n:03}": spot(first + n) for n in range(2)}
-        check(found, ["train/good/000", "train/good/001"], ["test/good/000"], masks)
+        check(dataset, ["train/good/000", "train/good/001"], ["test/good/000"], masks)
     rope = data.load(str(root / "rope"))
-    assert rope.origin == dict(dataset="3d", category="rope", licence=found.licence)
+    assert rope.origin == dict(dataset="3d", category="rope", licence=dataset.licence)
 
 
 @pytest.fixture
@@ -120,9 +120,9 @@ def test_visa_with_its_own_split(visa):
     table.write_text("\n".join(rows) + "\n")
     assert data.categories(str(visa)) == ["candle", "pcb1"]  # the folder of the table is none
     masks = {f"test/anomaly/{n:03}": spot(n) for n in range(2)}
-    found = data.load(str(visa), "candle")
-    assert found.licence == "VisA: CC BY 4.0 (Zou et al. 2022)"
-    check(found, [f"train/good/000{n}" for n in (1, 3, 6)], [f"test/good/000{n}" for n in (0, 2, 4, 5)], masks)
+    dataset = data.load(str(visa), "candle")
+    assert dataset.licence == "VisA: CC BY 4.0 (Zou et al. 2022)"
+    check(dataset, [f"train/good/000{n}" for n in (1, 3, 6)], [f"test/good/000{n}" for n in (0, 2, 4, 5)], masks)
     assert [item.name for item in data.load(str(visa / "pcb1")).train] == ["train/good/0002"]
     table.write_text("image\nx\n")
     assert "columns object, split and image" in refused(visa, "pcb1")
@@ -146,21 +146,21 @@ def test_dagm(tmp_path):
     for side in ("Train", "Test"):
         (root / "Class10" / side / "Label").mkdir()
     assert data.categories(str(root)) == ["Class1", "Class10"]
-    found = data.load(str(root), "Class1")
-    assert found.licence.startswith("DAGM 2007: CC BY 4.0")
+    dataset = data.load(str(root), "Class1")
+    assert dataset.licence.startswith("DAGM 2007: CC BY 4.0")
     masks = {"test/defect/0021": spot(21), "test/defect/0022": None, "test/defect/0023": spot(23)}
-    check(found, ["train/good/0000", "train/good/0004"], ["test/good/0020", "test/good/0024"], masks)
+    check(dataset, ["train/good/0000", "train/good/0004"], ["test/good/0020", "test/good/0024"], masks)
 
 
 def test_elpv(tmp_path):
     root = tmp_path / "elpv-dataset"
-    given = ["0.0", "1.0", "0.3333333333333333", "0.6666666666666666", "0.0", "0.0", "0.0", "0.0", "0.0"]
-    lines = [f"images/cell{n:04}.png  {sure:19} mono" for n, sure in enumerate(given)]
+    probabilities = ["0.0", "1.0", "0.3333333333333333", "0.6666666666666666", "0.0", "0.0", "0.0", "0.0", "0.0"]
+    lines = [f"images/cell{n:04}.png  {sure:19} mono" for n, sure in enumerate(probabilities)]
     lines += [f"images/cell{n:04}.png  {sure:19} poly" for n, sure in ((20, "1.0"), (21, "0.0"), (22, "0.0"))]
     put(*(root / line.split()[0] for line in lines), root / "images/cell0099.png")  # the last one nobody labelled
     (root / "labels.csv").write_text("\n".join(lines) + "\n")
     assert data.categories(str(root)) == ["mono", "poly"]
-    mono, poly = (data.load(str(root), kind) for kind in ("mono", "poly"))
+    mono, poly = (data.load(str(root), cell_type) for cell_type in ("mono", "poly"))
     assert (mono.name, mono.category) == ("elpv-dataset", "mono") and "ELPV: CC BY-NC-SA 4.0" in mono.licence
     learned = [f"train/good/cell000{n}" for n in (4, 5, 6, 7)]  # of 0 4 5 6 7 8 the first and the sixth are tested
     check(mono, learned, ["test/good/cell0000", "test/good/cell0008"], {"test/defect/cell0001": None})
@@ -196,7 +196,7 @@ def test_aitex(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("made", "name"),
+    ("paths", "name"),
     [
         (["bottle/train/good/000.png", "bottle/ground_truth/hole/000_mask.png"], "MVTec AD"),
         (["pushpins/validation/good/000.png", "pushpins/test/good/000.png"], "MVTec AD"),  # LOCO's is the same
@@ -210,8 +210,8 @@ def test_aitex(tmp_path):
         (["NODefect_images/roll/strip.png", "Defect_images/0001_002_00.png"], "AITEX"),
     ],
 )
-def test_a_layout_that_is_not_whole_is_told_what_was_looked_for(tmp_path, made, name):
-    put(*(tmp_path / "set" / path for path in made))
+def test_a_layout_that_is_not_whole_is_told_what_was_looked_for(tmp_path, paths, name):
+    put(*(tmp_path / "set" / path for path in paths))
     looked_for = {layout.name: layout.looks_for for layout in LAYOUTS}[name]
     assert f"{name}: {looked_for}" in refused(tmp_path / "set")
 

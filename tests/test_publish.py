@@ -55,15 +55,15 @@ def file(good: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 def row(detector: Detector) -> dict[str, Any]:
     """A row as the bench writes it, of figures chosen here."""
-    told = dict(
+    values = dict(
         method=detector.id,
         settings=detector.settings.as_dict(),
         weights=features.backbone_weights(detector.settings),
         seed=0,
     )
-    told |= dict(dataset="mvtec", category="metal_nut", train=12, train_limit=None, folds=None, eval_size=96)
-    told |= dict(good=22, bad=93, image_auroc=0.9, missed=9, false_alarms=1, version="0.1.0", pixel_auroc=0.87)
-    return told | dict(pixel_ap=0.5, aupro=0.75, margin=1.25, overlap=None)
+    values |= dict(dataset="mvtec", category="metal_nut", train=12, train_limit=None, folds=None, eval_size=96)
+    values |= dict(good=22, bad=93, image_auroc=0.9, missed=9, false_alarms=1, version="0.1.0", pixel_auroc=0.87)
+    return values | dict(pixel_ap=0.5, aupro=0.75, margin=1.25, overlap=None)
 
 
 def split(card: str) -> tuple[dict[str, Any], str]:
@@ -83,11 +83,11 @@ def test_what_is_pushed_comes_back_the_same(hub, file, bad, capsys):
     assert files(hub, "anna/nut")["detector.safetensors"] == file.read_bytes()
     assert not hub.repos["models", "anna/nut"].private
     here, there = Detector.load(file), Detector.from_hub("anna/nut")
-    one, two = here.detect(bad), there.detect(bad)
+    first, second = here.detect(bad), there.detect(bad)
     assert (
-        one.score == two.score
-        and np.array_equal(one.anomaly_map, two.anomaly_map)
-        and one.verdict == two.verdict == "bad"
+        first.score == second.score
+        and np.array_equal(first.anomaly_map, second.anomaly_map)
+        and first.verdict == second.verdict == "bad"
     )
     assert there.calibration == here.calibration and there.origin == MVTEC
     publishing.push(file, "anna/nut")  # a second time: the same repository
@@ -194,8 +194,10 @@ def test_a_pickle_is_refused_and_never_opened(hub, tmp_path, monkeypatch, protoc
     hub.repo("models", "eve/trap", {"detector.safetensors": content})
     with pytest.raises(LabError) as caught:
         Detector.from_hub("eve/trap")
-    told = "is not a detector's file" if protocol == "text" else "is a pickle, which runs code when it is opened, and"
-    assert f"eve/trap/detector.safetensors {told}" in sentence(caught) and not (tmp_path / "trapped").exists()
+    expected = (
+        "is not a detector's file" if protocol == "text" else "is a pickle, which runs code when it is opened, and"
+    )
+    assert f"eve/trap/detector.safetensors {expected}" in sentence(caught) and not (tmp_path / "trapped").exists()
     (tmp_path / "own.safetensors").write_bytes(content)
     with pytest.raises(LabError, match="is a pickle|not a detector's file"):
         publishing.push("own.safetensors", "eve/more")
@@ -224,10 +226,10 @@ def test_what_goes_wrong_is_one_sentence(hub, file, monkeypatch, tmp_path):
         "https://hub/eve/nut": "names no repository",
         "eve/..": "eve/..: no name for a repository",
     }
-    for repository, told in wrong.items():
+    for repository, expected in wrong.items():
         with pytest.raises(LabError) as caught:
             Detector.from_hub(repository)
-        assert told in sentence(caught), repository
+        assert expected in sentence(caught), repository
     for token in (READS, "hf_old"):
         monkeypatch.setenv("HF_TOKEN", token)
         with pytest.raises(LabError) as caught:

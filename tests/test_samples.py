@@ -120,8 +120,8 @@ def test_write(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(samples, "TRAIN", 2)
     monkeypatch.setattr(samples, "GOOD", 1)
     monkeypatch.setattr(samples, "BAD", 5)
-    told: list[float] = []
-    samples.write(tmp_path, ["metal"], report=lambda fraction, words: told.append(fraction))
+    fractions: list[float] = []
+    samples.write(tmp_path, ["metal"], report=lambda fraction, message: fractions.append(fraction))
     files = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*"))
     bad = ["dent/000", "dent/001", "fingerprint/000", "rust/000", "scratch/000"]
     expected = ["LICENCE.txt", "metal/train/good/000.png", "metal/train/good/001.png", "metal/test/good/000.png"]
@@ -132,7 +132,7 @@ def test_write(tmp_path, monkeypatch) -> None:
     assert (np.asarray(Image.open(tmp_path / "metal/test/scratch/000.png")) == item.image()).all()
     mask = np.asarray(Image.open(tmp_path / "metal/ground_truth/scratch/000_mask.png"))
     assert set(np.unique(mask)) == {0, 255} and ((mask > 0) == item.mask()).all()
-    assert told == sorted(told) and told[-1] == 1
+    assert fractions == sorted(fractions) and fractions[-1] == 1
 
 
 def test_refusals(tmp_path) -> None:
@@ -144,7 +144,7 @@ def test_refusals(tmp_path) -> None:
     with pytest.raises(LabError, match="another folder"):
         samples.write(tmp_path / "file", ["cloth"])
 
-    def stop(fraction: float, words: str) -> None:
+    def stop(fraction: float, message: str) -> None:
         raise Cancelled
 
     with pytest.raises(Cancelled):

@@ -130,7 +130,7 @@ def export_detector(args: Arguments) -> None:
     detector = Detector.load(ready_detectors.resolve(args.detector))
     images = (image_files.read(path) for path in find_image_files([args.images])) if args.images else ()
     parity = export(detector, Path(args.output), args.format, images)
-    print(f"{args.output}: {parity.words() if parity else 'not compared with its detector; --images does that'}")
+    print(f"{args.output}: {parity.statement() if parity else 'not compared with its detector; --images does that'}")
 
 
 def push(args: Arguments) -> None:

@@ -48,8 +48,8 @@ def load(source: str, category: str | None = None, seed: int = 0) -> Dataset:
         raise LabError(f"{source}: has no category {category}; it has {', '.join(names)}{advice}")
     if source == "samples":
         return samples.load(category or names[0], seed=seed)
-    found = _find(source)[category or names[0]]
-    return dataclasses.replace(layouts.load(found, seed), name=_set_name(found.set_folder))
+    place = _find(source)[category or names[0]]
+    return dataclasses.replace(layouts.load(place, seed), name=_set_name(place.set_folder))
 
 
 def _roots() -> list[Path]:
@@ -74,7 +74,7 @@ def _find(source: str) -> dict[str, layouts.FoundCategory]:
     if not folders:
         advice = pulled_sets.pull_advice(source)
         raise LabError(f"{source}: neither a folder nor one of the sets at hand: {', '.join(sets())}{advice}")
-    found: dict[str, layouts.FoundCategory] = {}
+    places: dict[str, layouts.FoundCategory] = {}
     for folder in reversed(folders):
-        found |= layouts.find(folder)
-    return dict(sorted(found.items()))
+        places |= layouts.find(folder)
+    return dict(sorted(places.items()))

@@ -60,9 +60,9 @@ def find(folder: Path) -> dict[str, FoundCategory]:
     return {sub.name: FoundCategory(folder, sub, layout, sub.name) for sub, layout in subs.items()}
 
 
-def load(found: FoundCategory, seed: int = 0) -> Dataset:
+def load(place: FoundCategory, seed: int = 0) -> Dataset:
     """One category. `seed` chooses the split where the set has none of its own. Raises LabError if none are good."""
-    set_folder, folder, layout, category = found
+    set_folder, folder, layout, category = place
     train, test = layout.split(folder, category, seed)
     if not train:
         raise LabError(f"{folder}: holds no good images to learn from ({image_files.FORMATS})")

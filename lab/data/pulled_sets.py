@@ -83,8 +83,8 @@ def pull(
 
 
 def _sources(name: str, known: DownloadableSet | None) -> tuple[str, ...]:
-    own = os.environ.get("LAB_BTAD_REPO") if name == "btad" else None
-    return ((own,) if own else ()) + (known.sources if known else (name,))
+    mirror = os.environ.get("LAB_BTAD_REPO") if name == "btad" else None
+    return ((mirror,) if mirror else ()) + (known.sources if known else (name,))
 
 
 def _fetch_and_write(offer: Offer, target: Path, known: DownloadableSet | None, report: Report) -> Path:
@@ -136,8 +136,8 @@ class _Contents(NamedTuple):
 
 
 def _count(folder: Path) -> _Contents:
-    (found,) = layouts.find(folder).values()
-    dataset = layouts.load(found)
+    (place,) = layouts.find(folder).values()
+    dataset = layouts.load(place)
     bad = [item for item in dataset.test if item.bad]
     return _Contents(len(dataset.train), len(dataset.test) - len(bad), len(bad), sum(bool(item.mask) for item in bad))
 

@@ -1,0 +1,1 @@
+"""How weights/embedded.safetensors was made: one recipe, see `recipe.py`."""

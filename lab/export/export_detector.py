@@ -62,5 +62,5 @@ def export(detector: Detector, path: Path, file_format: str, images: Iterable[np
         exported = write(program, metadata, part)
         result = parity.compare(detector, graph, exported, images)
         if result and result.score > TOLERANCE:
-            raise LabError(f"not exported, beyond a relative difference of {TOLERANCE:g}: {result.words()}")
+            raise LabError(f"not exported, beyond a relative difference of {TOLERANCE:g}: {result.statement()}")
     return result

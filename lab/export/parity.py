@@ -33,7 +33,7 @@ class Parity:
     map: float
     verdicts: int
 
-    def words(self) -> str:
+    def statement(self) -> str:
         """The comparison in one line."""
         return (
             f"compared on {self.images} images: largest relative difference of a score {self.score:.1e} "

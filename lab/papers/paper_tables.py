@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 class Claim(NamedTuple):
     """What a paper says of one figure with a component off.
 
-    full, off   the figure in both settings, in our units (AUROC in 0..1); None where the paper uses words alone
+    full, off   the figure in both settings, in our units (AUROC in 0..1); None where the paper prints none
     sign        of full - off: 1, -1, or 0 where the printed figures are equal
     where       table and set, or the passage
     """
@@ -34,6 +34,7 @@ class Claim(NamedTuple):
 
 @functools.cache
 def load_tables() -> dict[str, Any]:
+    """The content of `tables.json`: "tables" and "ablations", each by method."""
     text = resources.files(__package__).joinpath("tables.json").read_text(encoding="utf-8")
     tables: dict[str, Any] = json.loads(text)
     return tables
@@ -52,16 +53,16 @@ def claim(
     """What the paper says of `figure` with `component` off; None where it says nothing.
 
     base     settings of the full variant: where its components are not the paper's full ones, there is no claim
-    dataset  a set that was turned (`lab.data.unaligned`) is met by the paper's claims for turned sets, others by the
-             rest; of a table by category, MVTec AD's own category is taken where it is one, else the mean
+    dataset  claims for rotated sets hold for a set of `lab.data.rotated_sets`, the others for the rest
+    category of a table by category, the row of MVTec AD's category where it is one, else the mean
     """
-    told = load_tables()["ablations"].get(method)
-    if told is None or any(base.get(k) != v for k, v in told["full"].items()):
+    ablation = load_tables()["ablations"].get(method)
+    if ablation is None or any(base.get(k) != v for k, v in ablation["full"].items()):
         return None
-    name, turned = re.subn(r"-rto[\d.]+$", "", dataset)
-    for source in told["sources"]:
+    name, rotated = re.subn(r"-rto[\d.]+$", "", dataset)
+    for source in ablation["sources"]:
         only = source.get("only", {})
-        if source.get("turned", bool(turned)) != bool(turned) or any(base.get(k) != v for k, v in only.items()):
+        if source.get("rotated", bool(rotated)) != bool(rotated) or any(base.get(k) != v for k, v in only.items()):
             continue
         where = f"Table {source['table']}, {source['set']}"
         table = load_tables()["tables"][method][source["table"]]
@@ -69,17 +70,17 @@ def claim(
             row, column = source["rows"].get(component), source["columns"].get(figure)
             cells = [(source["rows"]["full"], column), (row, column)]
         else:  # a setting is a column, a category a row
-            own = next((row for row in table["rows"] if _plain(row) == _plain(category)), "Mean")
-            row = own if name.startswith("mvtec") else "Mean"
+            rows = [row for row in table["rows"] if _plain(row) == _plain(category)]
+            row = rows[0] if rows and name.startswith("mvtec") else "Mean"
             column = source["columns"].get(component) if figure == source["figure"] else None
             cells = [(row, source["columns"]["full"]), (row, column)]
             where += f", {row.lower()}"
         if row is not None and column is not None:
             full, off = (source["scale"] * table["rows"][r][table["columns"].index(c)] for r, c in cells)
             return Claim(full, off, (full > off) - (full < off), where)
-    for words in told.get("words", []):
-        if (words["component"], words["figure"]) == (component, figure):
-            return Claim(None, None, words["sign"], words["where"])
+    for statement in ablation.get("statements", []):
+        if (statement["component"], statement["figure"]) == (component, figure):
+            return Claim(None, None, statement["sign"], statement["where"])
     return None
 
 

@@ -11,15 +11,17 @@ CITATION = (
 QUESTION = (
     "A false alarm costs a manual check; a missed defect ships an inferior product. "
     "Moving the threshold only trades one for the other. "
-    "To lower both at once a method has to drive sound and defective images apart, and that is the open question."
+    "To lower both at once a method has to drive good and defective images apart, and that is the open question."
 )
 
 
 class Family(NamedTuple):
-    """idea     what is learned, and what then counts as anomalous
-    cost     the survey's comparison
-    others   its examples
-    parts    methods of this project that use the idea as a part, not as their own
+    """A family of methods.
+
+    idea    what is learned, and what then counts as anomalous
+    cost    the survey's comparison
+    others  its examples
+    parts   methods of this project that use the idea as one part among others
     """
 
     idea: str
@@ -45,7 +47,7 @@ FAMILIES = {  # by the name that methods give as their family
         "SPADE, PaDiM, PatchCore, CFA",
     ),
     "data augmentation": Family(
-        "Anomalies are made, and a network learns against them.",
+        "Synthetic anomalies are made, and a network learns to tell them apart.",
         "Depends on the data.",
         "DRAEM, CutPaste, NSA",
         ("rb_ae", "cdo", "local_occ"),
@@ -57,19 +59,19 @@ FAMILIES = {  # by the name that methods give as their family
 
 
 class PublicSet(NamedTuple):
-    """One of the survey's sets; `pulled` is its name in `lab.data.known`, where its official counts are."""
+    """One of the survey's sets; `downloadable` is its name in `lab.data.downloadable_sets`, which has its counts."""
 
-    kind: str
+    contents: str
     size: str
-    pulled: str = ""
+    downloadable: str = ""
 
 
-SETS = {  # by the name that `lab.data.folders` gives the layout
+SETS = {  # by the name of the layout in `lab.data.layouts`
     "MVTec AD": PublicSet("objects and textures, with masks", "15 categories, 3,629 + 1,725 images", "mvtec"),
     "BTAD": PublicSet("products, with masks", "2,830 images of 3 products", "btad"),
     "DAGM 2007": PublicSet("artificial textures", "10 classes, 8,050 + 8,050 images"),
     "MTD": PublicSet("magnetic tiles, with masks", "1,344 images in 6 classes"),
     "KolektorSDD": PublicSet("commutators, with masks", "399 images, 52 of them defective"),
     "ELPV": PublicSet("solar cells, with a probability of a defect", "2,624 images of 300 x 300"),
-    "AITEX": PublicSet("fabric strips, with masks", "140 sound and 105 defective images of 4096 x 256"),
+    "AITEX": PublicSet("fabric strips, with masks", "140 good and 105 defective images of 4096 x 256"),
 }
