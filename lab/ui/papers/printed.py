@@ -40,27 +40,23 @@ def printed(paper: str, number: str) -> Printed | None:
     source = paper_tables.load_tables()["tables"].get(paper, {}).get(number)
     if source is None:
         return None
-    head = ["row", *source["columns"]]
-    cells = [
-        [name, *(_cell(name, *pair) for pair in zip(source["columns"], values, strict=True))]
-        for name, values in source["rows"].items()
-    ]
-    plain = [[name, *(None if v is None else cell_text(v) for v in values)] for name, values in source["rows"].items()]
-    download = Download(f"{paper}-{number}-printed", head, plain)
+    columns, rows = source["columns"], source["rows"]
+    head = ["row", *columns]
+    cells = [[row, *_cells(row, columns, values)] for row, values in rows.items()]
+    values = [[row, *(None if v is None else cell_text(v) for v in values)] for row, values in rows.items()]
+    table = Table(f"As printed. {HINT}", head, cells, Download(f"{paper}-{number}-printed", head, values))
     name, metrics, notes = f"{table_title(number)}: {source['caption']}", ", ".join(source["metrics"]), _notes(source)
-    facts = {
-        "from": f"{citation(paper)}, {name}", "set": source["dataset"], "metrics": metrics,
-        "file": source.get("source"), "notes": "\n".join(notes),
-    }  # fmt: skip
-    return Printed(
-        f"{paper_title(paper)}, {name}", citation(paper), source["dataset"], metrics, notes,
-        Table(f"As printed. {HINT}", head, cells, download), tuple((key, text) for key, text in facts.items() if text),
-    )  # fmt: skip
+    facts = [("from", f"{citation(paper)}, {name}"), ("set", source["dataset"]), ("metrics", metrics)]
+    facts += [("file", source["source"])] if "source" in source else []
+    facts += [("notes", "\n".join(notes))] if notes else []
+    title = f"{paper_title(paper)}, {name}"
+    return Printed(title, citation(paper), source["dataset"], metrics, notes, table, tuple(facts))
 
 
-def _cell(row: str, column: str, value: Any) -> Cell:
-    text = cell_text(value)
-    return Cell(text, (("printed", f"{text} in row “{row}”, column “{column}”"),))
+def _cells(row: str, columns: list[str], values: list[Any]) -> list[Cell]:
+    """Columns may have the same name twice."""
+    pairs = zip(columns, map(cell_text, values), strict=True)
+    return [Cell(t, (("printed", f"{t} in row “{row}”, column “{column}”"),)) for column, t in pairs]
 
 
 def _notes(source: dict[str, Any]) -> list[str]:
