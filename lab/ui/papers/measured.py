@@ -14,14 +14,8 @@ from ...papers import paper_tables
 from ..html.tables import Cell, Download, Facts, Origins, Table, origin_number
 
 SHAPES = {"agrees": "✓", "disagrees": "✗", "within noise": "≈", "one seed": "•", "no change in the paper": "="}
-FIGURE_TITLES = {
-    "image_auroc": "image AUROC",
-    "pixel_auroc": "pixel AUROC",
-    "aupro": "AU-PRO",
-    "pixel_ap": "pixel AP",
-    "margin": "margin",
-    "overlap": "overlap",
-}
+FIGURE_TITLES = dict(image_auroc="image AUROC", pixel_auroc="pixel AUROC", aupro="AU-PRO", pixel_ap="pixel AP")
+FIGURE_TITLES |= dict(margin="margin", overlap="overlap")
 Claimed = tuple[Study, Direction]
 """a direction that a table of the paper claims, and the study that measured it"""
 

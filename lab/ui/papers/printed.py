@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...methods import METHODS
-from ...papers import paper_tables, survey
+from ...papers import survey
 from ..html.tables import HINT, Cell, Download, Facts, Table
 
-
-class Printed(NamedTuple):
-    """A table of a paper: its name, the paper, the set and metrics, notes on misprints, the table, and the facts that
-    all its cells share."""
-
-    title: str
-    citation: str
-    dataset: str
-    metrics: str
-    notes: list[str]
-    table: Table
-    facts: Facts
+Source = dict[str, Any]
+"""a table of `paper_tables.load_tables`"""
 
 
 def paper_title(paper: str) -> str:
@@ -35,22 +25,21 @@ def citation(paper: str) -> str:
     return METHODS[paper].paper if paper in METHODS else survey.CITATION
 
 
-def printed(paper: str, number: str) -> Printed | None:
-    """The table of this number; None where there is none."""
-    source = paper_tables.load_tables()["tables"].get(paper, {}).get(number)
-    if source is None:
-        return None
+def printed_table(paper: str, number: str, source: Source) -> Table:
     columns, rows = source["columns"], source["rows"]
     head = ["row", *columns]
     cells = [[row, *_cells(row, columns, values)] for row, values in rows.items()]
     values = [[row, *(None if v is None else cell_text(v) for v in values)] for row, values in rows.items()]
-    table = Table(f"As printed. {HINT}", head, cells, Download(f"{paper}-{number}-printed", head, values))
-    name, metrics, notes = f"{table_title(number)}: {source['caption']}", ", ".join(source["metrics"]), _notes(source)
-    facts = [("from", f"{citation(paper)}, {name}"), ("set", source["dataset"]), ("metrics", metrics)]
+    return Table(f"As printed. {HINT}", head, cells, Download(f"{paper}-{number}-printed", head, values))
+
+
+def shared_facts(paper: str, number: str, source: Source) -> Facts:
+    """What all cells of a table share."""
+    name = f"{citation(paper)}, {table_title(number)}: {source['caption']}"
+    facts = [("from", name), ("set", source["dataset"]), ("metrics", ", ".join(source["metrics"]))]
     facts += [("file", source["source"])] if "source" in source else []
-    facts += [("notes", "\n".join(notes))] if notes else []
-    title = f"{paper_title(paper)}, {name}"
-    return Printed(title, citation(paper), source["dataset"], metrics, notes, table, tuple(facts))
+    facts += [("notes", "\n".join(notes(source)))] if notes(source) else []
+    return tuple(facts)
 
 
 def _cells(row: str, columns: list[str], values: list[Any]) -> list[Cell]:
@@ -59,7 +48,7 @@ def _cells(row: str, columns: list[str], values: list[Any]) -> list[Cell]:
     return [Cell(t, (("printed", f"{t} in row “{row}”, column “{column}”"),)) for column, t in pairs]
 
 
-def _notes(source: dict[str, Any]) -> list[str]:
+def notes(source: Source) -> list[str]:
     spread = ", ".join(f"{row} ± {value}" for row, value in source.get("std", {}).items())
     return [*source.get("note", []), *([f"standard deviation of the average, as printed: {spread}"] if spread else [])]
 
