@@ -131,7 +131,7 @@ def test_everybody_can_use_it(visit: Visit, address: str, tmp_path: Path, name: 
     page.get_by_role("tab", name=name).click()
     fill(visit, tmp_path)
     SCREENSHOTS.mkdir(exist_ok=True)
-    found = []
+    faults = []
     for mode, width, dark in (("desktop", 1280, False), ("dark", 1280, True), ("phone", 390, False)):
         page.set_viewport_size({"width": width, "height": 900})
         page.evaluate("dark => document.body.classList.toggle('dark', dark)", dark)
@@ -142,8 +142,8 @@ def test_everybody_can_use_it(visit: Visit, address: str, tmp_path: Path, name: 
         page.screenshot(path=SCREENSHOTS / f"{name.lower().replace(' ', '-')}-{mode}.png", full_page=True)
         for fault in axe.Axe().run(page).response["violations"]:
             for node in fault["nodes"]:
-                words = (node["any"] + node["all"] + node["none"])[0]["message"]
-                found.append(f"{mode}: {fault['impact']}, {fault['id']}: {node['target']} {words}")
+                message = (node["any"] + node["all"] + node["none"])[0]["message"]
+                faults.append(f"{mode}: {fault['impact']}, {fault['id']}: {node['target']} {message}")
     page.set_viewport_size({"width": 1280, "height": 900})
-    assert not [one for one in found if ": serious" in one or ": critical" in one], "\n".join(found)
+    assert not [line for line in faults if ": serious" in line or ": critical" in line], "\n".join(faults)
     assert not visit.complaints and not visit.abroad(address)

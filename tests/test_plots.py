@@ -43,8 +43,8 @@ def test_a_histogram_puts_the_pixels_where_they_are() -> None:
 def test_thresholds_are_lines_with_names_within_the_axis() -> None:
     figure = plots.distributions(*two_sides(), thresholds={"bad": 40.0, "look": 3.1}, margin=1.894, overlap=0.2)
     assert [shape.x0 for shape in figure.layout.shapes] == [3.1, 40.0]
-    words = [note.text for note in figure.layout.annotations]
-    assert words[:2] == ["look 3.1 σ", "bad 40 σ"]
+    labels = [note.text for note in figure.layout.annotations]
+    assert labels[:2] == ["look 3.1 σ", "bad 40 σ"]
     low, high = figure.layout.xaxis.range
     assert low < 3.1 and high > 40
     assert len({note.y for note in figure.layout.annotations[:2]}) == 2  # never on top of each other

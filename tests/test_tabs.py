@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import jinja2
+import markupsafe
 import pytest
 from pages import Visit, serve
 from test_ablate import row
@@ -22,6 +24,9 @@ from lab.bench import study_files
 from lab.papers import paper_tables, survey
 from lab.ui.field import tab
 from lab.ui.field.tab import Field
+from lab.ui.html.inline import with_code, with_symbols
+from lab.ui.html.render import render
+from lab.ui.html.tables import Cell, Download, Table, board
 from lab.ui.papers.tab import Papers, choices, choose, show
 
 FULL, OFF = {0: 0.90, 1: 0.94, 2: 0.98}, {0: 0.88, 1: 0.90, 2: 0.92}  # deltas 0.02, 0.04, 0.06: agrees
@@ -47,8 +52,27 @@ def provenance(shown: str, cell: str) -> dict[str, str]:
 
 
 def download(shown: str, name: str) -> list[dict[str, str]]:
-    packed = re.findall(rf'download="{name}\.csv" href="data:text/csv;base64,([^"]*)"', shown)[0]
-    return list(csv.DictReader(io.StringIO(base64.b64decode(packed).decode())))
+    data = re.findall(rf'download="{name}\.csv" href="data:text/csv;base64,([^"]*)"', shown)[0]
+    return list(csv.DictReader(io.StringIO(base64.b64decode(data).decode())))
+
+
+# --- tables ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_value_is_escaped_and_what_a_template_made_is_not() -> None:
+    evil, facts = "<script>'\"&", (("from", '<i>"'),)
+    cells = [[evil, Cell(evil, (("set", evil),), 0, "mark"), evil]]
+    shown = board([Table(evil, [evil, "a", "b"], cells, Download(evil, ["x"], [[evil]]))], {facts: 0}, evil)
+    assert "<script>" not in shown and "<i>" not in shown and "<table>" in shown
+    assert provenance(shown, markupsafe.escape(evil)) == {"set": evil, "from": '<i>"'}
+    assert re.findall('data-address="([^"]*)"', shown) == [str(markupsafe.escape(evil))]
+    with pytest.raises(jinja2.UndefinedError):
+        render("html/download.html", name="a")
+
+
+def test_code_and_symbols_are_marked_up_and_all_else_is_escaped() -> None:
+    assert with_code("`a<b` & c") == "<code>a&lt;b</code> &amp; c"
+    assert with_symbols("mu_n, F_t^l < `x`") == ("μ<sub>n</sub>, F<sub>t</sub><sup>l</sup> &lt; <code>x</code>")
 
 
 # --- papers and ours ----------------------------------------------------------------------------------------------
@@ -57,21 +81,25 @@ def download(shown: str, name: str) -> list[dict[str, str]]:
 def test_ours_stands_beside_the_papers_and_says_where_it_comes_from(measured: Path) -> None:
     shown = show("cdo/IV")
     assert "2 measured directions that the paper names: 1 ✓ agrees, 1 ✗ disagrees." in shown
-    told = provenance(shown, "+0.0400 ± 0.0200")
-    assert told["paper"] == "0.9825 full, 0.9788 with mom off: +0.0037; Table IV, MVTec AD"
-    assert told["seed 2"] == "0.9800 full, 0.9200 with mom off: +0.0600"
-    assert told["weights"] == f"embedded, sha256 {'e' * 64}" and told["command"] == "python -m lab bench"
-    assert told["data"] == "mvtec/bottle: 9 training images" and told["date"] == "2026-11-23"
-    assert told["settings"].startswith("preset live") and provenance(shown, "✗ disagrees")["seed 0"].endswith("-0.0500")
-    kept = {line["off"]: line for line in download(shown, "cdo-IV-ours")}
-    assert kept["mom off"]["mark"] == "agrees" and float(kept["mom off"]["ours"]) == pytest.approx(0.04)
-    assert float(kept["oom off"]["paper delta"]) == pytest.approx(0.0031) and kept["oom off"]["weights"].endswith("eee")
+    facts = provenance(shown, "+0.0400 ± 0.0200")
+    assert facts["paper"] == "0.9825 full, 0.9788 with mom off: +0.0037; Table IV, MVTec AD"
+    assert facts["seed 2"] == "0.9800 full, 0.9200 with mom off: +0.0600"
+    assert facts["weights"] == f"embedded, sha256 {'e' * 64}" and facts["command"] == "python -m lab bench"
+    assert facts["data"] == "mvtec/bottle: 9 training images" and facts["date"] == "2026-11-23"
+    assert facts["settings"].startswith("preset live") and provenance(shown, "✗ disagrees")["seed 0"].endswith(
+        "-0.0500"
+    )
+    lines = {line["off"]: line for line in download(shown, "cdo-IV-ours")}
+    assert lines["mom off"]["mark"] == "agrees" and float(lines["mom off"]["ours"]) == pytest.approx(0.04)
+    assert float(lines["oom off"]["paper delta"]) == pytest.approx(0.0031) and lines["oom off"]["weights"].endswith(
+        "eee"
+    )
 
 
 def test_the_paper_is_as_printed_with_its_misprints(measured: Path) -> None:
     shown = show("rb_ae/V")
-    told = provenance(shown, "84.35")
-    assert told["printed"] == "84.35 in row “D (pixel gap)”, column “P-AUROC”" and told["set"] == "MVTec AD wood"
+    facts = provenance(shown, "84.35")
+    assert facts["printed"] == "84.35 in row “D (pixel gap)”, column “P-AUROC”" and facts["set"] == "MVTec AD wood"
     assert "Nothing was measured yet of RB-AE" in shown and "--ablate rb_ae" in shown
     assert "typos or a subset" in show("rb_ae/I")  # a note on misprints
     assert "✓" in shown and download(shown, "rb_ae-V-printed")[0]["P-AUROC"] == "97.64"
@@ -91,9 +119,9 @@ def test_every_table_is_shown_without_a_measurement(
 ) -> None:
     monkeypatch.setattr(study_files, "STUDIES", tmp_path)
     for _, name in choices(paper):
-        told = paper_tables.load_tables()["tables"][paper][name.partition("/")[2]]
+        table = paper_tables.load_tables()["tables"][paper][name.partition("/")[2]]
         shown = show(name)
-        assert shown.count("<tr>") == 1 + len(told["rows"])
+        assert shown.count("<tr>") == 1 + len(table["rows"])
         assert ("Nothing was measured yet" in shown) == (paper in METHODS)
     with pytest.raises(gr.Error, match="no table"):
         show(f"{paper}/none")
@@ -113,9 +141,9 @@ def test_a_mean_over_categories_says_which(tmp_path: Path, monkeypatch: pytest.M
     study_files.write_studies(study_files.gather_studies(rows), tmp_path / "cdo.json")
     monkeypatch.setattr(study_files, "STUDIES", tmp_path)
     shown = show("cdo/IV")
-    told = provenance(shown, "+0.0300 ± 0.0000")
-    assert told["mean over"] == "bottle, cable" and told["seed 1"] == "+0.0300"
-    assert told["data"].count("training images") == 2 and shown.index(">mvtec, mean of 2<") < shown.index(
+    facts = provenance(shown, "+0.0300 ± 0.0000")
+    assert facts["mean over"] == "bottle, cable" and facts["seed 1"] == "+0.0300"
+    assert facts["data"].count("training images") == 2 and shown.index(">mvtec, mean of 2<") < shown.index(
         ">mvtec/cable<"
     )
 
@@ -137,7 +165,7 @@ def test_every_method_stands_in_the_field(name: str) -> None:
     assert method.family in survey.FAMILIES and set(survey.FAMILIES["data augmentation"].parts) <= set(METHODS)
     assert 30 < len(method.fails()) <= 120 and "Differs" not in method.fails()
     symbols = method.symbols()
-    assert len(symbols) >= 3 and all(symbol and words for symbol, words, _ in symbols)
+    assert len(symbols) >= 3 and all(symbol and name for symbol, name, _ in symbols)
     shown = html.unescape(tab.overview())
     assert method.fails() in shown and method.paper in shown
 
@@ -153,13 +181,13 @@ def test_symbol_cards_are_drawn_from_the_heads_of_the_files() -> None:
 
 
 def test_the_survey_and_the_archives_may_disagree_on_a_sets_size() -> None:
-    kept = {line["set"]: line for line in download(tab.overview(), "sets")}
-    assert list(kept) == list(survey.SETS) and all(line["licence"] for line in kept.values())
-    assert kept["MVTec AD"]["official archive"] == "5,354 in 15 categories" == f"{3629 + 1725:,} in 15 categories"
-    assert (kept["BTAD"]["says the survey"], kept["BTAD"]["official archive"]) == (
+    lines = {line["set"]: line for line in download(tab.overview(), "sets")}
+    assert list(lines) == list(survey.SETS) and all(line["licence"] for line in lines.values())
+    assert lines["MVTec AD"]["official archive"] == "5,354 in 15 categories" == f"{3629 + 1725:,} in 15 categories"
+    assert (lines["BTAD"]["says the survey"], lines["BTAD"]["official archive"]) == (
         "2,830 images of 3 products", "2,540 in 3 categories",
     )  # fmt: skip
-    assert "CC BY-NC-SA 4.0" in kept["MVTec AD"]["licence"] and "CC BY-NC-SA 4.0" in tab.overview()
+    assert "CC BY-NC-SA 4.0" in lines["MVTec AD"]["licence"] and "CC BY-NC-SA 4.0" in tab.overview()
 
 
 def test_the_figure_trades_one_error_for_the_other() -> None:
@@ -188,8 +216,8 @@ def served(measured: Path) -> Iterator[tuple[str, gr.Blocks]]:
 
 def test_tables_sort_tell_and_are_walked_with_the_keyboard(browser: Any, served: tuple[str, gr.Blocks]) -> None:
     address, blocks = served
-    told = blocks.get_api_info()["named_endpoints"]["/papers_table"]
-    assert "cdo/IV" in told["parameters"][0]["type"]["enum"] and "as printed" in told["description"]
+    endpoint = blocks.get_api_info()["named_endpoints"]["/papers_table"]
+    assert "cdo/IV" in endpoint["parameters"][0]["type"]["enum"] and "as printed" in endpoint["description"]
     visit = Visit(browser, f"{address}?tab=papers&table=smcc/VII", viewport={"width": 390, "height": 800})
     opened = visit.page
     opened.get_by_role("heading", name="SMCC, Table VII").wait_for()
@@ -215,9 +243,9 @@ def test_tables_sort_tell_and_are_walked_with_the_keyboard(browser: Any, served:
     opened.get_by_role("heading", name="Ours, beside Table IV").wait_for()
     opened.get_by_role("button", name="✗ disagrees").click()
     assert "sha256 eee" in opened.locator(".origin").inner_text() and opened.url.endswith("table=cdo/IV")
-    with opened.expect_download() as kept:
+    with opened.expect_download() as file:
         opened.get_by_role("link", name="Download as CSV").first.click()
-    assert kept.value.suggested_filename == "cdo-IV-printed.csv"
+    assert file.value.suggested_filename == "cdo-IV-printed.csv"
 
     opened.get_by_role("tab", name="The field").click()
     opened.locator(".js-plotly-plot .main-svg").first.wait_for()

@@ -33,7 +33,7 @@ METHODS = ("padim", "patchcore")
 def calibration(n: int = 12) -> Calibration:
     rng = np.random.default_rng(5)
     peaks = np.sort(rng.gamma(4, 1.0, n)) + 3
-    return Calibration.of(rng.normal(0, 1, 4000), peaks, peaks, "made up")
+    return Calibration.of(rng.normal(0, 1, 4000), peaks, peaks, "drawn")
 
 
 def finding(score: float, anomaly_map: np.ndarray) -> Finding:
@@ -44,19 +44,17 @@ def unpacked(text: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
 
 
-def test_a_threshold_on_images_names_one_on_heat() -> None:
-    """Four good images with scores 0 2 4 8 and hottest pixels 1 2 3 7; a raw step is 2 σ of pixels, 1 σ of scores."""
-    c = Calibration(
-        "", Scale(0.0, 1.0), Scale(0.0, 2.0), (0.0, 2.0, 4.0, 8.0), (1.0, 2.0, 3.0, 7.0), 4.0, 8.0, 7.0, 0.5
-    )
+def test_a_threshold_on_images_names_one_on_pixels() -> None:
+    """Four good images with scores 0 2 4 8 and highest pixels 1 2 3 7; a raw step is 2 σ of pixels, 1 σ of scores."""
+    c = Calibration("", Scale(0.0, 1.0), Scale(0.0, 2.0), (0.0, 2.0, 4.0, 8.0), (1.0, 2.0, 3.0, 7.0), 4.0, 8.0, 7.0, 0.5)
     known = {0: 1, 1: 1.5, 4: 3, 6: 5, 8: 7, 9: 9, 10.5: 12, -1: -1}
     assert {score: c.pixel_threshold_at(score) for score in known} == pytest.approx(known)
     ties = Calibration("", Scale(0.0, 1.0), Scale(0.0, 1.0), (1.0, 1.0, 2.0), (3.0, 5.0, 6.0), 1.0, 2.0, 6.0, 0.5)
     assert ties.pixel_threshold_at(1) == 5
 
 
-def test_where_a_image_scores_as_its_hottest_pixel_an_alarm_has_a_mark() -> None:
-    c = calibration()  # scores and hottest pixels are the same raw numbers
+def test_where_a_image_scores_as_its_highest_pixel_an_alarm_has_a_mark() -> None:
+    c = calibration()  # scores and highest pixels are the same raw numbers
     for raw in np.linspace(-5, 40, 30):
         score = (raw - c.score_scale.median) / c.score_scale.unit
         anomaly_map = (raw - c.pixel_scale.median) / c.pixel_scale.unit
@@ -76,8 +74,8 @@ def test_the_detectors_own_mask_is_a_level(n: int) -> None:
 def test_levels_end_with_the_scale() -> None:
     c = calibration()
     assert level_at(c, -1e9) == 1 and level_at(c, 1e9) == 255
-    found = [level_at(c, t) for t in np.linspace(-3, 30, 100)]
-    assert found == sorted(found)
+    levels = [level_at(c, t) for t in np.linspace(-3, 30, 100)]
+    assert levels == sorted(levels)
 
 
 def test_marks_say_what_so_few_images_can_promise() -> None:
@@ -100,16 +98,16 @@ def test_the_payload_is_plain_and_complete() -> None:
     sent = json.loads(json.dumps(judged_payload(c, findings, truths)))
     assert [p["score"] for p in sent["images"]] == [9.0, 2.5, 0.5, 3.0, -1.0] and sent["images"][0]["peak"]
     assert (sent["look"], sent["bad"]) == (c.look, c.bad)
-    for found, image in zip(findings, sent["images"]):
-        assert np.array_equal(unpacked(image["anomaly_map"]), plots.to_levels(found.anomaly_map, top(c)))
+    for expected, image in zip(findings, sent["images"]):
+        assert np.array_equal(unpacked(image["anomaly_map"]), plots.to_levels(expected.anomaly_map, top(c)))
     pixels = sent["pixels"]  # the last image is bad without an outline: none of its pixels is known
     assert (sum(pixels["normal"]), sum(pixels["abnormal"])) == (4 * 32 * 32 - 100, 100)
-    sound = np.concatenate(
+    normal = np.concatenate(
         [anomaly_maps[0][~mask], anomaly_maps[1][~mask], anomaly_maps[2].ravel(), anomaly_maps[3].ravel()]
     ).astype(np.float32)
-    marked = np.repeat(np.float32([9, 14]), 50)
-    assert pixels["margin"] == pytest.approx(metrics.margin(sound, marked))
-    assert pixels["overlap"] == metrics.overlap(sound, marked) == 0
+    defective = np.repeat(np.float32([9, 14]), 50)
+    assert pixels["margin"] == pytest.approx(metrics.margin(normal, defective))
+    assert pixels["overlap"] == metrics.overlap(normal, defective) == 0
     assert sent["numbers"]["auroc"] == pytest.approx(3 / 6) and sent["numbers"]["interval"]
     assert [len(sent["intervals"][name]) for name in ("missed", "alarms")] == [4, 3]
     assert sent["intervals"]["missed"][1] == pytest.approx(metrics.rate_interval(1, 3))
@@ -141,7 +139,7 @@ class Lab(NamedTuple):
 
     address: str
     detectors: dict[str, Detector]
-    heats: dict[str, list[np.ndarray]]
+    anomaly_maps: dict[str, list[np.ndarray]]
     scores: dict[str, list[float]]
     names: list[str]
     bad: list[bool]
@@ -156,7 +154,7 @@ def served(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
     list(page.run(view))
     items = ordered_test_items(service.dataset(PLACE))
     state, detectors = page.panel(view.address), {m: service.detector(PLACE, Variant(m)) for m in METHODS}
-    found = {m: [d.finding(d.raw(i.image()), (d.settings.size,) * 2) for i in items] for m, d in detectors.items()}
+    findings = {m: [d.finding(d.raw(i.image()), (d.settings.size,) * 2) for i in items] for m, d in detectors.items()}
 
     def pick(event: gr.EventData) -> dict[str, Any]:
         page.pick(event._data["name"])
@@ -166,11 +164,10 @@ def served(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
         live = component.live_panel(page.panel(page.view.address), service.send, tab="compare")
         live.picked(pick, None, live, show_progress="hidden")
     with serve(blocks) as address:
-        yield Lab(
-            address, detectors, {m: [f.anomaly_map for f in fs] for m, fs in found.items()},
-            {m: [f.score for f in fs] for m, fs in found.items()}, [s["label"] for s in state["set"]["images"]],
-            [item.bad for item in items], state["chosen"],
-        )  # fmt: skip
+        maps = {m: [f.anomaly_map for f in fs] for m, fs in findings.items()}
+        scores = {m: [f.score for f in fs] for m, fs in findings.items()}
+        names = [image["label"] for image in state["set"]["images"]]
+        yield Lab(address, detectors, maps, scores, names, [item.bad for item in items], state["chosen"])
 
 
 @pytest.fixture(scope="module")
@@ -198,14 +195,14 @@ def agrees(visit: Visit, lab: Lab) -> None:
         (look_at, bad_at), card, c = line(visit, m), visit.card(m), lab.detectors[m].calibration
         assert c is not None
         rates = metrics.rates(lab.bad, lab.scores[m], bad_at)
-        words = card.locator(".rates").inner_text()
-        assert f"missed {rates.missed} of {rates.bads}" in words
-        assert f"false alarms {rates.false_alarms} of {rates.goods}" in words
+        text = card.locator(".rates").inner_text()
+        assert f"missed {rates.missed} of {rates.bads}" in text
+        assert f"false alarms {rates.false_alarms} of {rates.goods}" in text
         verdicts = ["bad" if s > bad_at else "look" if s > look_at else "good" for s in lab.scores[m]]
         for row, side in enumerate((False, True)):
             cells = card.locator(".counts tbody tr").nth(row).locator("td").all_inner_texts()
-            told = [verdicts[i] for i in range(len(verdicts)) if lab.bad[i] is side]
-            assert [int(cell.split()[0]) for cell in cells] == [told.count(v) for v in ("good", "look", "bad")]
+            expected = [verdicts[i] for i in range(len(verdicts)) if lab.bad[i] is side]
+            assert [int(cell.split()[0]) for cell in cells] == [expected.count(v) for v in ("good", "look", "bad")]
         for row, side in enumerate((True, False)):
             wrong = [lab.names[i] for i, v in enumerate(verdicts) if lab.bad[i] is side and (v == "bad") is not side]
             thumbs = card.locator(".wrongs").nth(row).locator(".mini:not([hidden]) img")
@@ -213,18 +210,18 @@ def agrees(visit: Visit, lab: Lab) -> None:
         marked = card.locator(".anomaly-map").evaluate("""canvas => {
             const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
             return Array.from({length: data.length / 4}, (_, i) => data[4 * i + 3] >= 120 ? '1' : '0').join('') }""")
-        ours = lab.heats[m][lab.at] >= plots.level_values(top(c))[level_at(c, bad_at)]
+        ours = lab.anomaly_maps[m][lab.at] >= plots.level_values(top(c))[level_at(c, bad_at)]
         assert np.array_equal(np.frombuffer(marked.encode(), np.uint8) == ord("1"), ours.ravel())
         assert verdicts[lab.at] in card.locator("figcaption .badge").get_attribute("class")
         label = card.locator(".anomaly-map").get_attribute("aria-label")
         assert {"bad": ": bad,", "look": ": look at it,", "good": ": good,"}[verdicts[lab.at]] in label
         promised = c.promise(bad_at)
-        words = card.locator(".words").inner_text()
+        text = card.locator(".words").inner_text()
         if promised is None:
-            assert "nothing is promised" in words
+            assert "nothing is promised" in text
         else:
             share = f"{100 * promised:.0f}" if promised >= 0.0995 else f"{100 * promised:.1f}".removesuffix(".0")
-            assert f"at most {share} % are called bad" in words and f"1/{len(c.scores) + 1}" in words
+            assert f"at most {share} % are called bad" in text and f"1/{len(c.scores) + 1}" in text
     assert not visit.complaints
 
 
@@ -232,12 +229,12 @@ def test_at_first_every_method_stands_at_its_own_threshold(visit: Visit, served:
     for m in METHODS:
         c = served.detectors[m].calibration
         assert c is not None and line(visit, m) == (c.look, c.bad)
-        assert visit.card(m).locator(".anomaly-map").get_attribute("width") == str(served.heats[m][0].shape[1])
+        assert visit.card(m).locator(".anomaly-map").get_attribute("width") == str(served.anomaly_maps[m][0].shape[1])
     agrees(visit, served)
 
 
 def test_keys_move_the_line_and_all_that_hangs_on_it_without_a_request(visit: Visit, served: Lab) -> None:
-    asked = len(visit.requests)
+    requests = len(visit.requests)
     grip = visit.card("padim").locator(".grip.bad")
     assert grip.get_attribute("role") == "slider" and grip.get_attribute("aria-label").startswith("PaDiM")
     grip.focus()
@@ -250,13 +247,13 @@ def test_keys_move_the_line_and_all_that_hangs_on_it_without_a_request(visit: Vi
         settled(visit)
         agrees(visit, served)
         seen.add(visit.card("padim").locator(".rates").inner_text())
-    assert len(seen) > 3 and len(visit.requests) == asked
-    told = grip.get_attribute("aria-valuetext")
-    assert f"{line(visit, 'padim')[1]:.2f} σ" in told and "missed" in told
+    assert len(seen) > 3 and len(visit.requests) == requests
+    text = grip.get_attribute("aria-valuetext")
+    assert f"{line(visit, 'padim')[1]:.2f} σ" in text and "missed" in text
 
 
 def test_a_finger_moves_both_handles_and_all_methods(visit: Visit, served: Lab) -> None:
-    asked, before = len(visit.requests), {m: line(visit, m) for m in METHODS}
+    requests, before = len(visit.requests), {m: line(visit, m) for m in METHODS}
     for which, share in (("bad", 0.7), ("bad", 0.3), ("look", 0.2), ("bad", 0.15)):
         plot, grip = (visit.card("patchcore").locator(w).bounding_box() for w in (".plot.line", f".grip.{which} i"))
         visit.page.mouse.move(grip["x"] + 1, grip["y"] + 60)
@@ -266,9 +263,9 @@ def test_a_finger_moves_both_handles_and_all_methods(visit: Visit, served: Lab) 
         settled(visit)
         agrees(visit, served)
         assert all(line(visit, m)[0] <= line(visit, m)[1] for m in METHODS)
-    assert all(line(visit, m)[1] != before[m][1] for m in METHODS) and len(visit.requests) == asked
-    own = {m: served.detectors[m].calibration.bad for m in METHODS}  # type: ignore[union-attr]
-    shares = [line(visit, m)[1] / own[m] for m in METHODS]
+    assert all(line(visit, m)[1] != before[m][1] for m in METHODS) and len(visit.requests) == requests
+    defaults = {m: served.detectors[m].calibration.bad for m in METHODS}  # type: ignore[union-attr]
+    shares = [line(visit, m)[1] / defaults[m] for m in METHODS]
     assert shares[0] == pytest.approx(shares[1])
 
 
@@ -284,17 +281,17 @@ def test_a_promise_sets_every_method_to_its_own_mark(visit: Visit, served: Lab) 
 
 
 def test_a_stretched_map_is_warned_of_and_changes_back(visit: Visit, served: Lab) -> None:
-    asked, before, warning = len(visit.requests), visit.maps(), visit.page.locator(".warning")
+    requests, before, warning = len(visit.requests), visit.maps(), visit.page.locator(".warning")
     switch = visit.page.get_by_label("stretch each map to its own range")
     assert not switch.is_checked() and not warning.is_visible()
     legends = visit.page.locator(".legend").all_inner_texts()
     switch.check()
     settled(visit)
     assert all(now != before[m] for m, now in visit.maps().items())
-    words = "colours can no longer be compared between images or methods, and say nothing about good or bad"
-    assert warning.is_visible() and words in warning.inner_text()
-    for m in METHODS:  # full colour where this map is hottest, none where it is coldest
-        anomaly_map, step = served.heats[m][served.at], top(served.detectors[m].calibration) / 255  # type: ignore[arg-type]
+    text = "colours can no longer be compared between images or methods, and say nothing about good or bad"
+    assert warning.is_visible() and text in warning.inner_text()
+    for m in METHODS:  # full colour where this map is highest, none where it is lowest
+        anomaly_map, step = served.anomaly_maps[m][served.at], top(served.detectors[m].calibration) / 255  # type: ignore[arg-type]
         alpha = (
             visit.card(m)
             .locator(".anomaly-map")
@@ -308,7 +305,7 @@ def test_a_stretched_map_is_warned_of_and_changes_back(visit: Visit, served: Lab
         assert f"{anomaly_map.max() // step * step:.1f} σ" in visit.card(m).locator(".legend").inner_text()
     switch.uncheck()
     settled(visit)
-    assert visit.maps() == before and not warning.is_visible() and len(visit.requests) == asked
+    assert visit.maps() == before and not warning.is_visible() and len(visit.requests) == requests
     assert visit.page.locator(".legend").all_inner_texts() == legends
     agrees(visit, served)
 
@@ -317,14 +314,14 @@ def test_the_pointer_shows_one_spot_everywhere(visit: Visit, served: Lab) -> Non
     box = visit.page.locator(".source .stack").bounding_box()
     visit.page.mouse.move(box["x"] + 0.42 * box["width"], box["y"] + 0.41 * box["height"])
     for m in METHODS:
-        anomaly_map, c = served.heats[m][served.at], served.detectors[m].calibration
+        anomaly_map, c = served.anomaly_maps[m][served.at], served.detectors[m].calibration
         assert c is not None
         here = float(anomaly_map[int(0.41 * anomaly_map.shape[0]), int(0.42 * anomaly_map.shape[1])])
-        told = visit.card(m).locator(".spot").get_attribute("data-value").removesuffix(" σ")
-        if told[0] in "<≥":
-            assert here <= float(told[1:]) + 0.05 if told[0] == "<" else here >= float(told[1:]) - 0.05
+        value = visit.card(m).locator(".spot").get_attribute("data-value").removesuffix(" σ")
+        if value[0] in "<≥":
+            assert here <= float(value[1:]) + 0.05 if value[0] == "<" else here >= float(value[1:]) - 0.05
         else:
-            assert float(told) == pytest.approx(here, abs=top(c) / 255 + 0.05)
+            assert float(value) == pytest.approx(here, abs=top(c) / 255 + 0.05)
     assert visit.page.locator(".spot:visible").count() == 3
 
 
@@ -349,7 +346,7 @@ def test_the_address_restores_the_threshold(browser: Any, visit: Visit, served: 
     again.page.close()
 
 
-def test_a_image_is_picked_where_it_is_shown(visit: Visit, served: Lab) -> None:
+def test_an_image_is_picked_where_it_is_shown(visit: Visit, served: Lab) -> None:
     visit.card("padim").locator(".dot[data-number='4']").dispatch_event("pointerdown", {"button": 0})
     visit.until("name => document.querySelector('.source figcaption')?.innerText == name", served.names[4])
     settled(visit)

@@ -1,14 +1,11 @@
-"""What stands in *The field*, as plain data: the open question, the families of methods, the public sets, licences."""
+"""What stands in *The field*, as plain data: drawn scores, the methods, the public sets."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ... import metrics
-from ...data import samples
 from ...data.downloadable_sets import DOWNLOADABLE
 from ...data.licences import LICENCES
 from ...methods import METHODS
@@ -24,37 +21,11 @@ def drawn_scores() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return rng.normal(0, 1, 200), rng.normal(4.5, 1.6, 200)
 
 
-def outcomes() -> list[str]:
-    """What each of the two thresholds does to the drawn scores, in words."""
+def outcomes() -> list[tuple[float, metrics.Rates]]:
+    """(threshold, what it does to the drawn scores)"""
     normal, defective = drawn_scores()
     truth, scores = np.repeat([False, True], [len(normal), len(defective)]), np.concatenate([normal, defective])
-    rates = {threshold: metrics.rates(truth, scores, threshold) for threshold in THRESHOLDS.values()}
-    return [
-        f"at {threshold} σ {r.missed} of {r.bads} are missed and {r.false_alarms} of {r.goods} are false alarms"
-        for threshold, r in rates.items()
-    ]
-
-
-class FamilyCard(NamedTuple):
-    """One of the survey's families. `ours`: titles of the methods of this page; `partly`: of those that use its idea
-    as a part."""
-
-    name: str
-    family: survey.Family
-    ours: list[str]
-    partly: list[str]
-
-
-def families() -> list[FamilyCard]:
-    return [
-        FamilyCard(
-            name.capitalize(),
-            family,
-            [method.title for method in METHODS.values() if method.family == name],
-            [METHODS[part].title for part in family.parts],
-        )
-        for name, family in survey.FAMILIES.items()
-    ]
+    return [(threshold, metrics.rates(truth, scores, threshold)) for threshold in THRESHOLDS.values()]
 
 
 def methods() -> Table:
@@ -93,16 +64,3 @@ def licence(name: str) -> str:
     """The licence of one of the survey's sets, without the set's name before it."""
     known_set = survey.SETS[name].pulled
     return (DOWNLOADABLE[known_set].licence if known_set else LICENCES[name]).partition(": ")[2]
-
-
-def licences() -> list[tuple[str, str]]:
-    """(what, its licence)"""
-    backbone = (
-        "MIT; the embedded backbone is ours and under the same, made from torchvision's ResNet-18 (BSD-3-Clause)."
-    )
-    return [
-        ("MVTec AD", f"{licence('MVTec AD')}: not for commercial use."),
-        ("The samples", f"{samples.LICENCE}."),
-        ("This project", backbone),
-        ("A detector", "carries in its file the licence of the images it learned from."),
-    ]

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 from markupsafe import Markup
 
 from ... import plots
+from ...data import samples
 from ...methods import METHODS
 from ...papers import survey
 from ..html.render import render
@@ -41,9 +42,10 @@ def overview() -> Markup:
     return render(
         "field/field.html",
         citation=survey.CITATION,
-        families=content.families(),
-        methods=list(METHODS.values()),
+        families=survey.FAMILIES,
+        methods=METHODS,
         methods_table=content.methods(),
         sets_table=content.sets(),
-        licences=content.licences(),
+        mvtec_licence=content.licence("MVTec AD"),
+        samples_licence=samples.LICENCE,
     )

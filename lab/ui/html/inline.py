@@ -6,9 +6,7 @@ import re
 
 from markupsafe import Markup, escape
 
-GREEK = dict(
-    phi="φ", Phi="Φ", mu="μ", gamma="γ", delta="δ", Omega="Ω", Sigma="Σ", epsilon="ε", theta="θ"
-)  # fmt: skip
+GREEK = dict(phi="φ", Phi="Φ", mu="μ", gamma="γ", delta="δ", Omega="Ω", Sigma="Σ", epsilon="ε", theta="θ")
 
 
 def with_code(text: str) -> Markup:

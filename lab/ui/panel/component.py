@@ -28,11 +28,11 @@ import gradio as gr
 from .. import assets
 from ..html.render import render
 
-SCRIPTS = (  # in this order: each defines names, the last one uses them all
-    "html/dom.js", "panel/thresholds.js", "panel/anomaly_map.js", "panel/axis.js", "panel/score_plot.js",
-    "panel/pixel_plot.js", "panel/counts.js", "panel/wrong_images.js", "panel/image_frame.js", "panel/method_card.js",
-    "panel/image_strip.js", "panel/image_card.js", "panel/tools.js", "panel/address.js", "panel/panel.js",
-)  # fmt: skip
+NAMES = (  # each script defines names for those after it
+    "thresholds anomaly_map axis score_plot pixel_plot counts wrong_images image_frame method_card image_strip "
+    "image_card tools address panel"
+)
+SCRIPTS = ("html/dom.js", *(f"panel/{name}.js" for name in NAMES.split()))
 
 
 def style() -> str:

@@ -15,12 +15,10 @@ from ...papers import paper_tables
 from ..html.tables import Cell, Download, Facts, Origins, Table, origin_number
 
 SHAPES = {"agrees": "✓", "disagrees": "✗", "within noise": "≈", "one seed": "•", "no change in the paper": "="}
-FIGURE_TITLES = dict(
-    image_auroc="image AUROC", pixel_auroc="pixel AUROC", aupro="AU-PRO", pixel_ap="pixel AP", margin="margin",
-    overlap="overlap",
-)  # fmt: skip
+FIGURE_TITLES = dict(image_auroc="image AUROC", pixel_auroc="pixel AUROC", aupro="AU-PRO", pixel_ap="pixel AP")
+FIGURE_TITLES |= dict(margin="margin", overlap="overlap")
 Claimed = tuple[Study, Comparison]
-"""a comparison_of_claim that a table of the paper claims, and the study that measured it"""
+"""a comparison that a table of the paper claims, and the study that measured it"""
 
 
 class Measured(NamedTuple):
@@ -52,11 +50,11 @@ def measured(paper: str, number: str, studies: Sequence[Study], origins: Origins
     return Measured(summary([d for _, d in claimed]), comparison(paper, number, claimed, origins), tables)
 
 
-def claims(comparison_of_claim: Comparison, paper: str, number: str) -> bool:
-    """Whether this table makes the comparison_of_claim's claim; what the paper's text says goes with every ablation table."""
-    if not comparison_of_claim.claim:
+def claims(measured_claim: Comparison, paper: str, number: str) -> bool:
+    """Whether this table makes the measured_claim's claim; what the paper's text says goes with every ablation table."""
+    if not measured_claim.claim:
         return False
-    where = comparison_of_claim.claim.where
+    where = measured_claim.claim.where
     return where.startswith(f"Table {number},") or (not where.startswith("Table ") and number in ablation_tables(paper))
 
 
@@ -70,13 +68,12 @@ def summary(comparisons: Sequence[Comparison]) -> str:
 def comparison(paper: str, number: str, claimed: Sequence[Claimed], origins: Origins) -> Table:
     """The paper's differences beside ours, means over categories first."""
     claimed = sorted(claimed, key=lambda pair: "/" in pair[1].place)
-    columns = ["set", "off", "figure", "mark", "ours", "ours sd", "seeds", "paper full", "paper off", "paper delta",
-               "where in the paper", *(name for name, _ in provenance(claimed[0][0], claimed[0][1].place))]  # fmt: skip
+    values = [_compared_values(study, d) for study, d in claimed]
     return Table(
         "Full setting minus the altered one; ± is the standard deviation over seeds.",
         ["set", "off", "figure", "mark", "ours", "paper", "seeds", "where in the paper"],
         [_compared_cells(study, d, origins) for study, d in claimed],
-        Download(f"{paper}-{number}-ours", columns, [_compared_values(study, d) for study, d in claimed]),
+        Download(f"{paper}-{number}-ours", list(values[0]), [list(row.values()) for row in values]),
     )
 
 
@@ -86,17 +83,28 @@ def _compared_cells(study: Study, d: Comparison, origins: Origins) -> list[str |
     paper = ("paper", claimed_figures(d.claim, d.component))
     facts = (paper, *seeds(study, d.place, d.component, d.figure))
     mark = Cell(f"{SHAPES[d.mark]} {d.mark}", facts, origin, f"mark {d.mark.partition(' ')[0]}")
-    return [
-        studies_readme.place_title(study, d.place), d.component, FIGURE_TITLES[d.figure], mark,
-        Cell(format_ours(d), facts, origin), Cell(format_claim(d.claim), (paper,)), str(d.seeds), d.claim.where,
-    ]  # fmt: skip
+    ours, theirs = Cell(format_ours(d), facts, origin), Cell(format_claim(d.claim), (paper,))
+    place = studies_readme.place_title(study, d.place)
+    return [place, d.component, FIGURE_TITLES[d.figure], mark, ours, theirs, str(d.seeds), d.claim.where]
 
 
-def _compared_values(study: Study, d: Comparison) -> list[Any]:
+def _compared_values(study: Study, d: Comparison) -> dict[str, Any]:
+    """column of the download -> value"""
     assert d.claim
-    claim = [d.claim.full, d.claim.off, d.claim.delta, d.claim.where]
-    facts = [text for _, text in provenance(study, d.place)]
-    return [d.place, d.component, d.figure, d.mark, d.mean, d.sd, d.seeds, *claim, *facts]
+    return {
+        "set": d.place,
+        "off": d.component,
+        "figure": d.figure,
+        "mark": d.mark,
+        "ours": d.mean,
+        "ours sd": d.sd,
+        "seeds": d.seeds,
+        "paper full": d.claim.full,
+        "paper off": d.claim.off,
+        "paper delta": d.claim.delta,
+        "where in the paper": d.claim.where,
+        **dict(provenance(study, d.place)),
+    }
 
 
 def study_table(study: Study, comparisons: list[Comparison], origins: Origins) -> Table:

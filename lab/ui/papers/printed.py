@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...methods import METHODS
-from ...papers import paper_tables, survey
+from ...papers import survey
 from ..html.tables import HINT, Cell, Download, Facts, Table
 
-
-class Printed(NamedTuple):
-    """A table of a paper: its name, the paper, the set and metrics, notes on misprints, the table, and the facts that
-    all its cells share."""
-
-    title: str
-    citation: str
-    dataset: str
-    metrics: str
-    notes: list[str]
-    table: Table
-    facts: Facts
+Source = dict[str, Any]
+"""a table of `paper_tables.load_tables`"""
 
 
 def paper_title(paper: str) -> str:
@@ -35,35 +25,30 @@ def citation(paper: str) -> str:
     return METHODS[paper].paper if paper in METHODS else survey.CITATION
 
 
-def printed(paper: str, number: str) -> Printed | None:
-    """The table of this number; None where there is none."""
-    source = paper_tables.load_tables()["tables"].get(paper, {}).get(number)
-    if source is None:
-        return None
-    head = ["row", *source["columns"]]
-    cells = [
-        [name, *(_cell(name, *pair) for pair in zip(source["columns"], values, strict=True))]
-        for name, values in source["rows"].items()
-    ]
-    plain = [[name, *(None if v is None else cell_text(v) for v in values)] for name, values in source["rows"].items()]
-    download = Download(f"{paper}-{number}-printed", head, plain)
-    name, metrics, notes = f"{table_title(number)}: {source['caption']}", ", ".join(source["metrics"]), _notes(source)
-    facts = {
-        "from": f"{citation(paper)}, {name}", "set": source["dataset"], "metrics": metrics,
-        "file": source.get("source"), "notes": "\n".join(notes),
-    }  # fmt: skip
-    return Printed(
-        f"{paper_title(paper)}, {name}", citation(paper), source["dataset"], metrics, notes,
-        Table(f"As printed. {HINT}", head, cells, download), tuple((key, text) for key, text in facts.items() if text),
-    )  # fmt: skip
+def printed_table(paper: str, number: str, source: Source) -> Table:
+    columns, rows = source["columns"], source["rows"]
+    head = ["row", *columns]
+    cells = [[row, *_cells(row, columns, values)] for row, values in rows.items()]
+    values = [[row, *(None if v is None else cell_text(v) for v in values)] for row, values in rows.items()]
+    return Table(f"As printed. {HINT}", head, cells, Download(f"{paper}-{number}-printed", head, values))
 
 
-def _cell(row: str, column: str, value: Any) -> Cell:
-    text = cell_text(value)
-    return Cell(text, (("printed", f"{text} in row “{row}”, column “{column}”"),))
+def shared_facts(paper: str, number: str, source: Source) -> Facts:
+    """What all cells of a table share."""
+    name = f"{citation(paper)}, {table_title(number)}: {source['caption']}"
+    facts = [("from", name), ("set", source["dataset"]), ("metrics", ", ".join(source["metrics"]))]
+    facts += [("file", source["source"])] if "source" in source else []
+    facts += [("notes", "\n".join(notes(source)))] if notes(source) else []
+    return tuple(facts)
 
 
-def _notes(source: dict[str, Any]) -> list[str]:
+def _cells(row: str, columns: list[str], values: list[Any]) -> list[Cell]:
+    """Columns may have the same name twice."""
+    pairs = zip(columns, map(cell_text, values), strict=True)
+    return [Cell(t, (("printed", f"{t} in row “{row}”, column “{column}”"),)) for column, t in pairs]
+
+
+def notes(source: Source) -> list[str]:
     spread = ", ".join(f"{row} ± {value}" for row, value in source.get("std", {}).items())
     return [*source.get("note", []), *([f"standard deviation of the average, as printed: {spread}"] if spread else [])]
 

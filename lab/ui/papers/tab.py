@@ -16,7 +16,7 @@ from ..html.render import render
 from ..html.tables import Origins, board, table_component
 from ..phrases import error_message
 from .measured import ablation_tables, measured
-from .printed import paper_title, printed, table_title
+from .printed import citation, notes, paper_title, printed_table, shared_facts, table_title
 
 START = "cdo/IV"
 
@@ -28,12 +28,8 @@ class Papers:
         papers = list(paper_tables.load_tables()["tables"])
         every = [choice for paper in papers for choice in choices(paper)]  # those of one paper once the page is open
         with gr.Row():
-            self.paper = gr.Radio(
-                [(paper_title(paper), paper) for paper in papers],
-                value=START.partition("/")[0],
-                label="Paper",
-                min_width=300,
-            )
+            titles = [(paper_title(paper), paper) for paper in papers]
+            self.paper = gr.Radio(titles, value=START.partition("/")[0], label="Paper", min_width=300)
             self.table = gr.Dropdown(every, value=START, label="Table", min_width=300)
         self.shown = table_component(show(START))
         quick: dict[str, Any] = dict(show_progress="hidden", concurrency_limit=None)
@@ -82,10 +78,10 @@ def show(table: str) -> str:
         HTML: the table with its notes, the ablations measured here with their marks, and all their figures.
     """
     paper, _, number = table.partition("/")
-    as_printed = printed(paper, number)
-    if as_printed is None:
+    source = paper_tables.load_tables()["tables"].get(paper, {}).get(number)
+    if source is None:
         raise gr.Error(f"There is no table {table!r} here; choose one from the list.")
-    origins: Origins = {as_printed.facts: 0}
+    origins: Origins = {shared_facts(paper, number, source): 0}
     ours, error = None, ""
     try:
         ours = measured(paper, number, study_files.read_studies(), origins)
@@ -97,7 +93,10 @@ def show(table: str) -> str:
         title=paper_title(paper),
         number=table_title(number),
         is_method=paper in METHODS,
-        printed=as_printed,
+        citation=citation(paper),
+        source=source,
+        notes=notes(source),
+        printed=printed_table(paper, number, source),
         measured=ours,
         error=error,
         beside=" and ".join(map(table_title, ablation_tables(paper))),
