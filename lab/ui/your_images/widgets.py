@@ -136,22 +136,19 @@ class Widgets:
     def updates(self, session: YourImagesSession) -> Updates:
         """Everything, as the visit stands."""
         answers, fitted = self.answers, views.fitted_choices(session)
-        return (
-            self.job_updates(session)
-            | {
-                self.image_controls.images: views.images(session),
-                self.method: gr.update(choices=views.method_choices(session)),
-                self.go: gr.update(interactive=session.is_ready()),
-                self.answers_column: gr.update(visible=bool(fitted)),
-                answers.panel: views.panel(session) or gr.skip(),
-                answers.method: gr.update(
-                    choices=fitted, value=session.answers.method or None, visible=len(fitted) > 1
-                ),
-                answers.ranking: views.ranking(session),
-                answers.undo: gr.update(interactive=bool(session.answers.undo_steps)),
-            }
-            | self.spot_updates(session)
-        )
+        shown = gr.update(choices=fitted, value=session.answers.method or None, visible=len(fitted) > 1)
+        return {
+            **self.job_updates(session),
+            self.image_controls.images: views.images(session),
+            self.method: gr.update(choices=views.method_choices(session)),
+            self.go: gr.update(interactive=session.is_ready()),
+            self.answers_column: gr.update(visible=bool(fitted)),
+            answers.panel: views.panel(session) or gr.skip(),
+            answers.method: shown,
+            answers.ranking: views.ranking(session),
+            answers.undo: gr.update(interactive=bool(session.answers.undo_steps)),
+            **self.spot_updates(session),
+        }
 
     def spot_updates(self, session: YourImagesSession) -> Updates:
         """The spot that a closer look begins with."""
