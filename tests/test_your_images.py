@@ -1,4 +1,4 @@
-"""The tab *Your images*: the data check, the trials, a visit's own objects, and the walk in a browser."""
+"""The tab *Your images*: the data check, the ranking, a visit's own objects, and the walk in a browser."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ from lab.ui.your_images.session import YourImagesSession
 from lab.ui.your_images.tab import YourImages
 
 
-def looks(images: list[np.ndarray]) -> list[data_check.ImageSummary]:
+def summaries(images: list[np.ndarray]) -> list[data_check.ImageSummary]:
     return [data_check.summarize(f"p{i}", image) for i, image in enumerate(images)]
 
 
-def kinds(hints: list[data_check.Hint]) -> list[tuple[str, tuple[int, ...]]]:
+def topics(hints: list[data_check.Hint]) -> list[tuple[str, tuple[int, ...]]]:
     return [(hint.code, hint.images) for hint in hints]
 
 
@@ -66,59 +66,62 @@ def test_too_few_images_are_said_with_what_they_can_promise() -> None:
 def test_a_copy_is_found_even_when_saved_anew(good: list[np.ndarray]) -> None:
     packed = io.BytesIO()
     Image.fromarray(good[2]).save(packed, "JPEG", quality=90)
-    given = [*good[:6], good[4].copy(), image_files.read(packed.getvalue())]
-    assert kinds(data_check.duplicates(looks(given))) == [("twice", (6, 7))]
-    assert data_check.duplicates(looks(good)) == []
-    assert kinds(data_check.in_both_sets(looks(good), looks([good[5]]))) == [("mixed", (5,))]
+    images = [*good[:6], good[4].copy(), image_files.read(packed.getvalue())]
+    assert topics(data_check.duplicates(summaries(images))) == [("twice", (6, 7))]
+    assert data_check.duplicates(summaries(good)) == []
+    assert topics(data_check.in_both_sets(summaries(good), summaries([good[5]]))) == [("mixed", (5,))]
 
 
 def test_odd_light_shape_and_drift_are_named(good: list[np.ndarray]) -> None:
     bright = (good[3].astype(float) * 1.41).clip(0, 255).astype(np.uint8)
-    (hint,) = data_check.exposure(looks([*good[:3], bright, *good[4:]]))
+    (hint,) = data_check.exposure(summaries([*good[:3], bright, *good[4:]]))
     assert hint.images == (3,) and "p3 is 4" in hint.message and "brighter than the rest of your 12" in hint.message
     wide = np.concatenate([good[0], good[1]], 1)
-    (hint,) = data_check.sizes(looks([*good, wide]))
+    (hint,) = data_check.sizes(summaries([*good, wide]))
     assert hint.images == (12,) and "12 of your 13 good images are 96 x 96" in hint.message
     fading = [(p.astype(float) * (1 - 0.02 * i)).astype(np.uint8) for i, p in enumerate(good)]
-    assert "darker: the last third by 16%" in data_check.drift(looks(fading))[0].message
-    assert data_check.exposure(looks(good)) + data_check.sizes(looks(good)) + data_check.drift(looks(good)) == []
+    assert "darker: the last third by 16%" in data_check.drift(summaries(fading))[0].message
+    assert (
+        data_check.exposure(summaries(good)) + data_check.sizes(summaries(good)) + data_check.drift(summaries(good))
+        == []
+    )
 
 
-def test_a_spoilt_image_among_the_good_is_pointed_out(good: list[np.ndarray], bad: np.ndarray) -> None:
-    assert kinds(data_check.check_images(looks(good))) == [("few", ())]
-    assert ("odd", (12,)) in kinds(data_check.check_images(looks([*good, bad])))
+def test_a_defective_image_among_the_good_is_pointed_out(good: list[np.ndarray], bad: np.ndarray) -> None:
+    assert topics(data_check.check_images(summaries(good))) == [("few", ())]
+    assert ("odd", (12,)) in topics(data_check.check_images(summaries([*good, bad])))
 
 
 def test_objects_that_lie_differently_are_offered_imm() -> None:
     washers = samples.load("washer")
     turned = [item.image() for item in unaligned(washers, 30).train[:8]]
-    assert "IMM" in data_check.unaligned(looks(turned))[0].message
-    assert data_check.unaligned(looks([item.image() for item in washers.train[:8]])) == []
+    assert "IMM" in data_check.unaligned(summaries(turned))[0].message
+    assert data_check.unaligned(summaries([item.image() for item in washers.train[:8]])) == []
     cloth = [item.image() for item in samples.load("cloth").train[:6]]
-    assert data_check.unaligned(looks(cloth)) == []  # a texture has no pose
+    assert data_check.unaligned(summaries(cloth)) == []  # a texture has no pose
 
 
-# --- marks and trials -------------------------------------------------------------------------------------------------
+# --- synthetic defects and the ranking -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", synthetic_defects.DEFECT_TYPES)
-def test_a_mark_changes_its_spot_and_nothing_else(kind: str) -> None:
+@pytest.mark.parametrize("defect_type", synthetic_defects.DEFECT_TYPES)
+def test_a_synthetic_defect_changes_its_spot_and_nothing_else(defect_type: str) -> None:
     image = stripes(1)
-    made = synthetic_defects.draw_defect(kind, image, 40, 60, 20)
-    changed = (made != image).any(2)
+    marked = synthetic_defects.draw_defect(defect_type, image, 40, 60, 20)
+    changed = (marked != image).any(2)
     rows, columns = np.nonzero(changed)
     assert changed.any() and abs(rows - 60).max() <= 12 and abs(columns - 40).max() <= 12
 
 
 def test_good_images_are_judged_without_what_was_learned_from_them(good: list[np.ndarray]) -> None:
     stored = Detector("padim", size=64).fit(good)
-    found = ranking.held_out_findings(stored, good)
-    assert stored.calibration is not None and sorted(found) == list(range(12))
-    assert sorted(f.score for f in found.values()) == pytest.approx(stored.calibration.scores)
+    findings = ranking.held_out_findings(stored, good)
+    assert stored.calibration is not None and sorted(findings) == list(range(12))
+    assert sorted(f.score for f in findings.values()) == pytest.approx(stored.calibration.scores)
     assert held_out(12, 0)[0].tolist() == held_out(12, 0)[0].tolist() and len(held_out(12, 0)[0]) == 4
 
 
-def test_a_ranking_without_bad_images_uses_marks_on_unseen_ones(good: list[np.ndarray]) -> None:
+def test_a_ranking_without_bad_images_uses_synthetic_defects_on_unseen_ones(good: list[np.ndarray]) -> None:
     result = ranking.evaluate_on_synthetic_defects(Detector("padim", size=64).fit(good), good, 1.0)
     assert (result.n_good, result.n_bad, result.synthetic) == (4, 12, True) and result.interval is not None
     with pytest.raises(LabError, match="too few to rank"):
@@ -135,8 +138,8 @@ def test_why_names_the_image_and_the_place(good: list[np.ndarray], bad: np.ndarr
     detector = Detector("patchcore", size=96, candidates=0, ratio=1.0).fit(good)
     near = nearest_patches.nearest_patches(detector, good[3], 0.3, 0.7)
     assert near[0].image == 3 and near[0].distance < 1e-3 and abs(near[0].x - 0.3) < 0.1 and abs(near[0].y - 0.7) < 0.1
-    assert [one.distance for one in near] == sorted(one.distance for one in near)
-    assert 3 not in [one.image for one in nearest_patches.nearest_patches(detector, good[3], 0.3, 0.7, own=3)]
+    assert [patch.distance for patch in near] == sorted(patch.distance for patch in near)
+    assert 3 not in [patch.image for patch in nearest_patches.nearest_patches(detector, good[3], 0.3, 0.7, own=3)]
     usual = nearest_patches.normal_distances(detector, good)
     rows, columns = np.nonzero(bad[..., 0] < 60)
     spot = nearest_patches.nearest_patches(detector, bad, columns.mean() / 96, rows.mean() / 96)[0]
@@ -180,25 +183,25 @@ def test_zips_and_bad_files_and_caps(folder: Path, monkeypatch: pytest.MonkeyPat
     with zipfile.ZipFile(packed, "w") as archive:
         archive.write(folder / "good-0.png", "inside/good-0.png")
         archive.writestr("inside/notes.txt", "not an image")
-    given = uploads.Uploads()
-    refused = given.take([str(folder / "good-0.png"), str(packed)], GOOD)
-    assert list(given.images) == ["good-0.png", "good-0.png (2)"] and len(refused) == 1 and "notes.txt" in refused[0]
+    images = uploads.Uploads()
+    refused = images.take([str(folder / "good-0.png"), str(packed)], GOOD)
+    assert list(images.images) == ["good-0.png", "good-0.png (2)"] and len(refused) == 1 and "notes.txt" in refused[0]
     monkeypatch.setattr(limits, "MAX_IMAGES", 2)
-    assert "may hold 2 images" in given.take([str(folder / "good-1.png")], GOOD)[0]
+    assert "may hold 2 images" in images.take([str(folder / "good-1.png")], GOOD)[0]
     monkeypatch.setattr(limits, "MAX_IMAGES", 200)
     monkeypatch.setattr(limits, "MAX_MEGAPIXELS", 0.005)
-    assert "megapixels" in given.take([str(folder / "good-1.png")], GOOD)[0]
+    assert "megapixels" in images.take([str(folder / "good-1.png")], GOOD)[0]
     monkeypatch.setattr(limits, "MAX_MEGAPIXELS", 24)
-    monkeypatch.setattr(limits, "MAX_UPLOAD_MEGABYTES", given.bytes / 10**6)
-    assert "MB of files" in given.take([str(folder / "good-1.png")], GOOD)[0]
-    assert len(list(given.folder.iterdir())) == 2
-    given.drop("good-0.png")
-    assert len(list(given.folder.iterdir())) == 1
-    given.close()
-    assert not given.folder.exists()
+    monkeypatch.setattr(limits, "MAX_UPLOAD_MEGABYTES", images.bytes / 10**6)
+    assert "MB of files" in images.take([str(folder / "good-1.png")], GOOD)[0]
+    assert len(list(images.folder.iterdir())) == 2
+    images.drop("good-0.png")
+    assert len(list(images.folder.iterdir())) == 1
+    images.close()
+    assert not images.folder.exists()
     monkeypatch.setattr(limits, "MAX_UPLOAD_MEGABYTES", 400)
-    (message,) = given.take([str(folder / "good-1.png")], GOOD)
-    assert message.startswith("good-1.png: could not be kept (No such file") and not given.images
+    (message,) = images.take([str(folder / "good-1.png")], GOOD)
+    assert message.startswith("good-1.png: could not be kept (No such file") and not images.images
 
 
 def test_a_false_alarm_is_learned_and_taken_back(folder: Path) -> None:
@@ -304,19 +307,19 @@ def test_one_that_does_not_end_in_time_is_given_up(folder: Path, monkeypatch: py
 def test_a_visit_holds_so_much_and_says_what_was_discarded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     published: LRUCache[str, FittedMethod] = LRUCache(100)
     session = visit(folder, published)
-    held = session.answers
+    answers = session.answers
     session.answer("padim", no_report)
     monkeypatch.setattr(limits, "MAX_DETECTOR_MEGABYTES", 1.5 * session.answers.bytes() / 10**6)
     session.learn_as_good("new-0.png", no_report)  # two of them do not fit in: undo is given up
-    assert not held.undo_steps and "nothing to undo" in session.undo()
-    assert published.values() == [held.fitted["padim"]]  # what undo needed is gone
-    key = held.fitted["padim"].key
+    assert not answers.undo_steps and "nothing to undo" in session.undo()
+    assert published.values() == [answers.fitted["padim"]]  # what undo needed is gone
+    key = answers.fitted["padim"].key
     assert "no longer holds" not in session.answer("padim", no_report) and published.get(key) is None
     monkeypatch.setattr(limits, "MAX_DETECTOR_MEGABYTES", session.answers.bytes() / 10**6)
-    held.method = "patchcore"
-    message, key = session.answer("patchcore", no_report), held.fitted["patchcore"].key
+    answers.method = "patchcore"
+    message, key = session.answer("patchcore", no_report), answers.fitted["patchcore"].key
     assert message.endswith(f"To stay within {limits.MAX_DETECTOR_MEGABYTES} MB, this visit no longer holds PaDiM.")
-    assert list(held.fitted) == ["patchcore"] and published.get(key)
+    assert list(answers.fitted) == ["patchcore"] and published.get(key)
     session.close()
 
 
@@ -352,11 +355,11 @@ def test_nothing_computed_of_a_visitors_images_outlasts_the_visit(folder: Path) 
 
 
 def test_a_file_of_the_web_server_is_deleted_when_no_visit_needs_it(folder: Path) -> None:
-    files, shared_file, own = ServedFiles(), folder / "good-0.png", folder / "good-1.png"
-    files.acquire([shared_file, own])
+    files, shared_file, single = ServedFiles(), folder / "good-0.png", folder / "good-1.png"
+    files.acquire([shared_file, single])
     files.acquire([shared_file])
-    files.release([shared_file, own])
-    assert shared_file.exists() and not own.exists()
+    files.release([shared_file, single])
+    assert shared_file.exists() and not single.exists()
     files.release([shared_file])
     assert not shared_file.exists()
 
@@ -610,8 +613,8 @@ def served(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 def parts() -> tuple[list[Item], list[Item]]:
     """20 good ones and 5 bad ones: real ones where they are at hand, else washers."""
     real = shared("LAB_DATA", "data")
-    found = load(str(real / "mvtec"), "bottle") if real else samples.load("washer")
-    return list(found.train[:20]), [item for item in found.test if item.bad][8:13]
+    dataset = load(str(real / "mvtec"), "bottle") if real else samples.load("washer")
+    return list(dataset.train[:20]), [item for item in dataset.test if item.bad][8:13]
 
 
 def test_twenty_good_five_bad_verdicts_and_a_detector(browser: Any, served: Served, tmp_path: Path) -> None:
@@ -620,8 +623,8 @@ def test_twenty_good_five_bad_verdicts_and_a_detector(browser: Any, served: Serv
     assert {"/yours_good", "/yours_answer", "/yours_false_alarm", "/yours_undo", "/yours_why", "/yours_try"} <= set(
         named
     )
-    told = str(named["/yours_answer"])
-    assert "its name, or" in told, told
+    about = str(named["/yours_answer"])
+    assert "its name, or" in about, about
     good, bad = parts()
     for item in (*good, *bad):
         image_files.write_png(tmp_path / f"{item.defect}-{item.name[-3:]}.png", item.image())
@@ -666,11 +669,11 @@ def test_twenty_good_five_bad_verdicts_and_a_detector(browser: Any, served: Serv
     assert not seen.abroad(address)
     assert not seen.complaints
     (session,) = tab.sessions.all()
-    held = [session.uploads.folder, *session._files]  # 25 images, and two files to take along
-    assert len(held) == 28 and all(path.exists() for path in held)
+    files = [session.uploads.folder, *session._files]  # 25 images, and two files to take along
+    assert len(files) == 28 and all(path.exists() for path in files)
     page.close()  # and with it the visit ends
     patience = time.monotonic() + 60
-    while any(path.exists() for path in held):
+    while any(path.exists() for path in files):
         assert time.monotonic() < patience, "what was uploaded is still there"
         time.sleep(0.2)
     assert not tab.sessions.all()

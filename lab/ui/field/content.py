@@ -46,7 +46,7 @@ def components(method: str) -> list[str]:
 def sets() -> Table:
     head = ["set", "kind", "says the survey", "official archive", "licence"]
     rows = [
-        [name, public_set.kind, public_set.size, official_size(public_set.pulled), licence(name)]
+        [name, public_set.kind, public_set.size, official_size(public_set.downloadable), licence(name)]
         for name, public_set in survey.SETS.items()
     ]
     return Table("Public sets.", head, rows, Download("sets", head, rows), wordy=True)
@@ -62,5 +62,5 @@ def official_size(known_set: str) -> str:
 
 def licence(name: str) -> str:
     """The licence of one of the survey's sets, without the set's name before it."""
-    known_set = survey.SETS[name].pulled
+    known_set = survey.SETS[name].downloadable
     return (DOWNLOADABLE[known_set].licence if known_set else LICENCES[name]).partition(": ")[2]

@@ -96,22 +96,22 @@ class Answers:
         return step
 
     def clear(self) -> None:
-        held = self._held()
+        fitted = self._all_fitted()
         self.undo_steps, self.fitted, self.method = [], {}, ""
-        self._unpublish(held.values())
+        self._unpublish(fitted.values())
 
     def bytes(self) -> int:
         """Of all that is held, undo included."""
-        return sum(fitted.bytes for fitted in self._held().values())
+        return sum(fitted.bytes for fitted in self._all_fitted().values())
 
-    def _held(self) -> dict[str, FittedMethod]:
+    def _all_fitted(self) -> dict[str, FittedMethod]:
         """By key, with what undo needs."""
         steps = [fitted for step in self.undo_steps for fitted in step.fitted.values()]
         return {fitted.key: fitted for fitted in (*self.fitted.values(), *steps)}
 
     def _unpublish(self, dropped: Iterable[FittedMethod]) -> None:
         """Takes back what this visit no longer holds."""
-        held = self._held()
+        kept = self._all_fitted()
         for fitted in dropped:
-            if fitted.key not in held:
+            if fitted.key not in kept:
                 self._published.pop(fitted.key)

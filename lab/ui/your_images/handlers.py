@@ -34,7 +34,7 @@ class Handlers:
         """The handler of one drop zone."""
 
         def take(files: list[str], request: gr.Request) -> Updates:
-            return {self.widgets.given.drop_zones[role]: None} | self._take(files or [], role, request)
+            return {self.widgets.image_controls.drop_zones[role]: None} | self._take(files or [], role, request)
 
         take.__doc__ = f"""Takes images in as {role.label.lower()} ones.
 
@@ -48,7 +48,7 @@ class Handlers:
 
     def take_photo(self, image: str | None, role: str, request: gr.Request) -> Updates:
         """Of the page alone: the camera's image."""
-        return {self.widgets.given.camera: None} | self._take([image] if image else [], ROLES[role], request)
+        return {self.widgets.image_controls.camera: None} | self._take([image] if image else [], ROLES[role], request)
 
     def _take(self, files: list[str], role: Role, request: gr.Request) -> Updates:
         session = self.sessions.of(request)
@@ -101,8 +101,8 @@ class Handlers:
         Returns:
             Progress and what came of it in words, the panel's state, and the table of methods.
         """
-        one: Job = lambda session, report: session.answer(method, report)
-        yield from self._follow(request, YourImagesSession.answer_all if method == views.ALL_METHODS else one)
+        single: Job = lambda session, report: session.answer(method, report)
+        yield from self._follow(request, YourImagesSession.answer_all if method == views.ALL_METHODS else single)
 
     def cancel(self, request: gr.Request) -> Any:
         """Cancels what runs."""
@@ -164,7 +164,7 @@ class Handlers:
         """
         yield from self._follow(request, lambda session, report: session.undo())
 
-    def scores(self, request: gr.Request) -> list[dict]:
+    def scores(self, request: gr.Request) -> list[dict[str, Any]]:
         """What the method shown says of all images.
 
         Returns:

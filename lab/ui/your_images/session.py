@@ -91,6 +91,7 @@ class YourImagesSession:
         """What was fitted no longer speaks of the images."""
         self.runner.cancel()
         self.answers.clear()
+        self._release_downloads(*report.SUFFIXES)
 
     def good(self) -> list[Upload]:
         return self.uploads.with_role(GOOD)
@@ -240,11 +241,9 @@ class YourImagesSession:
         if not shown:
             raise LabError("Get answers first.")
         path = cache / secrets.token_hex(16) / f"{self.answers.method}{report.SUFFIXES[name]}"
-        self._acquire([path])
-        if former := self._downloads.pop(name, None):
-            self._files.discard(former)
-            self._served_files.release([former])
+        self._release_downloads(name)
         self._downloads[name] = path
+        self._acquire([path])
         try:
             path.parent.mkdir(parents=True)
             if name == "detector":
@@ -262,6 +261,11 @@ class YourImagesSession:
         new = set(paths) - self._files
         self._files |= new
         self._served_files.acquire(new)
+
+    def _release_downloads(self, *names: str) -> None:
+        paths = {self._downloads.pop(name) for name in names if name in self._downloads}
+        self._files -= paths
+        self._served_files.release(paths)
 
 
 def _titled(report: Report, title: str) -> Report:

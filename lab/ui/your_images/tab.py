@@ -58,20 +58,20 @@ class YourImages:
 
     def _wire(self) -> None:
         widgets, ask = self.widgets, self.handlers
-        given, answers = widgets.given, widgets.answers
+        images, answers = widgets.image_controls, widgets.answers
         close_up, downloads = answers.close_up, answers.downloads
         quiet: dict[str, Any] = dict(show_progress="hidden", trigger_mode="multiple", concurrency_limit=None)
         private: dict[str, Any] = dict(quiet, api_visibility="private")
         outputs, spot = widgets.outputs, [close_up.x, close_up.y]
 
-        for role, zone in given.drop_zones.items():
+        for role, zone in images.drop_zones.items():
             taken = bind_endpoint(zone.upload, ask.take(role), f"yours_{role.name}", zone, [zone, *outputs], **quiet)
             taken.then(ask.check, None, outputs, **private)
-        photo = given.camera.input(
-            ask.take_photo, [given.camera, given.camera_role], [given.camera, *outputs], **private
+        photo = images.camera.input(
+            ask.take_photo, [images.camera, images.camera_role], [images.camera, *outputs], **private
         )
         bind_endpoint(photo.then, ask.check, "yours_check", None, outputs, **quiet)
-        pressed = given.images.action(ask.press_image_button, None, outputs, **private)
+        pressed = images.images.action(ask.press_image_button, None, outputs, **private)
         pressed.then(ask.check, None, outputs, **private)
 
         bind_endpoint(widgets.go.click, ask.answer, "yours_answer", widgets.method, outputs, **quiet)

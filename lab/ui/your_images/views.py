@@ -42,11 +42,11 @@ def fitted_choices(session: YourImagesSession) -> list[tuple[str, str]]:
 def images(session: YourImagesSession) -> str:
     """HTML of the images, a row a role, each a button that leaves it out; then the hints of the data check."""
     rows = [(role.label, uploads) for role in ROLES.values() if (uploads := session.uploads.with_role(role))]
-    given = session.uploads.images.values()
+    images = session.uploads.images.values()
     hints = [
         (message, remaining)
         for message, about in session.hints.items()
-        if (remaining := [image for image in about if image in given]) or not about
+        if (remaining := [image for image in about if image in images]) or not about
     ]
     return render("your_images/images.html", rows=rows, hints=hints) if rows else ""
 

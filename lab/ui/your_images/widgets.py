@@ -108,7 +108,7 @@ class Widgets:
     def __init__(self, send: Callable[[Any], Any]) -> None:
         with gr.Column(elem_id="yours"):
             gr.HTML(render("your_images/intro.html", limits=LIMITS, retention=RETENTION), apply_default_css=False)
-            self.given = ImageControls()
+            self.image_controls = ImageControls()
             with gr.Row(equal_height=True):
                 self.method = gr.Dropdown(views.method_choices(None), value=QUICKEST, label="3 · Method", min_width=240)
                 self.go = gr.Button(
@@ -124,7 +124,7 @@ class Widgets:
         close_up, answers = self.answers.close_up, self.answers
         self.job_outputs: list[Any] = [self.status, self.cancel]
         self.outputs: list[Any] = [
-            *(self.status, self.cancel, self.given.images, self.method, self.go, self.answers_column),
+            *(self.status, self.cancel, self.image_controls.images, self.method, self.go, self.answers_column),
             *(answers.panel, answers.method, answers.ranking, answers.undo, close_up.x, close_up.y),
         ]
 
@@ -136,22 +136,19 @@ class Widgets:
     def updates(self, session: YourImagesSession) -> Updates:
         """Everything, as the visit stands."""
         answers, fitted = self.answers, views.fitted_choices(session)
-        return (
-            self.job_updates(session)
-            | {
-                self.given.images: views.images(session),
-                self.method: gr.update(choices=views.method_choices(session)),
-                self.go: gr.update(interactive=session.is_ready()),
-                self.answers_column: gr.update(visible=bool(fitted)),
-                answers.panel: views.panel(session) or gr.skip(),
-                answers.method: gr.update(
-                    choices=fitted, value=session.answers.method or None, visible=len(fitted) > 1
-                ),
-                answers.ranking: views.ranking(session),
-                answers.undo: gr.update(interactive=bool(session.answers.undo_steps)),
-            }
-            | self.spot_updates(session)
-        )
+        shown = gr.update(choices=fitted, value=session.answers.method or None, visible=len(fitted) > 1)
+        return {
+            **self.job_updates(session),
+            self.image_controls.images: views.images(session),
+            self.method: gr.update(choices=views.method_choices(session)),
+            self.go: gr.update(interactive=session.is_ready()),
+            self.answers_column: gr.update(visible=bool(fitted)),
+            answers.panel: views.panel(session) or gr.skip(),
+            answers.method: shown,
+            answers.ranking: views.ranking(session),
+            answers.undo: gr.update(interactive=bool(session.answers.undo_steps)),
+            **self.spot_updates(session),
+        }
 
     def spot_updates(self, session: YourImagesSession) -> Updates:
         """The spot that a closer look begins with."""
