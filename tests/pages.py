@@ -139,7 +139,7 @@ class Visit:
 
     def maps(self) -> dict[str, str]:
         """method -> the pixels of its finished heat map, as text."""
-        script = "all => all.map(c => [c.dataset.method, c.querySelector('.heat').toDataURL()])"
+        script = "all => all.map(c => [c.dataset.method, c.querySelector('.anomaly-map').toDataURL()])"
         return dict(self.page.eval_on_selector_all(".card.done", script))
 
     def until(self, script: str, argument: Any = None) -> None:

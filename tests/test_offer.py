@@ -198,7 +198,7 @@ def test_an_offer_is_taken_and_the_page_goes_on(browser: Any, address: str, serv
     assert "VisA: CC BY 4.0" in offer.inner_text() and "stays samples, stripes" in offer.inner_text()
     assert visit.maps() == before and not fetched(server)
     visit.page.locator(".thumb[aria-current=false]").first.click()  # the page goes on with what it has
-    visit.until("old => document.querySelector('.done .heat').toDataURL() != old", before["padim"])
+    visit.until("old => document.querySelector('.done .anomaly-map').toDataURL() != old", before["padim"])
     server.repos["datasets", VISA].gated = True
     take.click()
     visit.until("() => document.querySelector('#offer')?.innerText.includes('is gated; ask for access')")

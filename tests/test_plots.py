@@ -70,10 +70,10 @@ def test_odd_distributions_still_make_a_figure(normal: list, abnormal: list, nam
 
 
 def test_figures_suit_light_and_dark_pages() -> None:
-    for figure in (plots.distributions(*two_sides(), title="<b>x"), plots.curves({"loss": [2, 1]})):
-        assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0,0,0,0)"
-        assert figure.layout.width is None  # as wide as the page
-    assert "&lt;b&gt;x" in plots.distributions(*two_sides(), title="<b>x").layout.title.text
+    figure = plots.distributions(*two_sides(), title="<b>x")
+    assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0,0,0,0)"
+    assert figure.layout.width is None  # as wide as the page
+    assert "&lt;b&gt;x" in figure.layout.title.text
 
     def luminance(colour: np.ndarray) -> float:
         linear = np.where(colour <= 0.03928, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
@@ -83,26 +83,15 @@ def test_figures_suit_light_and_dark_pages() -> None:
     assert (1 + 0.05) / (ink + 0.05) > 4 and (ink + 0.05) / (luminance(np.array([11, 15, 25]) / 255) + 0.05) > 4
 
 
-def test_curves() -> None:
-    figure = plots.curves({"loss": [4.0, 1.0, 0.01], "size": [1.0, 1.0, 1.0], "empty": []})
-    assert list(traces(figure)) == ["loss", "size"]
-    assert list(figure.data[0].x) == [1, 2, 3] and list(figure.data[0].y) == [4.0, 1.0, 0.01]
-    assert figure.data[0].line.dash != figure.data[1].line.dash  # told apart without colour
-    assert figure.layout.yaxis.type == "log"
-    assert plots.curves({"loss": [4.0, 1.0, -0.01]}).layout.yaxis.type is None
-    assert plots.curves({"loss": [float("nan"), 1.0]}).data
-    assert "no training curve" in plots.curves({}).to_json()
-
-
-def test_heat_is_painted_on_an_absolute_scale() -> None:
+def test_anomaly_maps_are_painted_on_an_absolute_scale() -> None:
     image = np.full((4, 6, 3), 100, np.uint8)
     image[0, 0] = (255, 0, 0)
     anomaly_map = np.full((4, 6), 2.0, np.float32)
     grey = plots.overlay(image, anomaly_map, low=2, high=10)
-    assert (grey[1:] == 100).all() and (grey[0, 0] == round(255 * 0.299)).all()  # sound surface stays as it is
+    assert (grey[1:] == 100).all() and (grey[0, 0] == round(255 * 0.299)).all()  # normal surface stays as it is
     anomaly_map[2, 3] = 6
     one = plots.overlay(image, anomaly_map, low=2, high=10)
-    anomaly_map[3, 5] = 1000  # a hotter spot elsewhere changes nothing
+    anomaly_map[3, 5] = 1000  # a higher peak elsewhere changes nothing
     two = plots.overlay(image, anomaly_map, low=2, high=10)
     assert two.dtype == np.uint8 and (one[:3] == two[:3]).all() and (one[2, 3] != 100).any()
     assert (two[3, 5] == plots.overlay(image, anomaly_map * 5, low=2, high=10)[3, 5]).all()
@@ -110,7 +99,7 @@ def test_heat_is_painted_on_an_absolute_scale() -> None:
     assert two[3, 5] == pytest.approx(0.4 * 100 + 0.6 * np.array([252, 255, 164]), abs=1)  # inferno's upper end
 
 
-def test_heat_colours_grow_steadily_brighter() -> None:
+def test_colours_grow_steadily_brighter() -> None:
     table = plots.color_table(3, 12, 15).astype(float)
     at = plots.level_values(15)
     assert (table[at <= 3, 3] == 0).all() and (np.diff(table[:, 3]) >= 0).all() and table[-1, 3] == 255
@@ -119,7 +108,7 @@ def test_heat_colours_grow_steadily_brighter() -> None:
     assert (table[at >= 12] == table[-1]).all()
 
 
-def test_eight_bit_heat_answers_thresholds_as_the_heat_itself() -> None:
+def test_levels_answer_thresholds_as_the_anomaly_map_itself() -> None:
     rng = np.random.default_rng(0)
     for top in (7.3, 20.0):
         anomaly_map = rng.normal(4, 4, size=(80, 90)).astype(np.float32)
@@ -157,18 +146,12 @@ def test_wrong_sizes_and_scales_are_refused() -> None:
         plots.overlay(image, anomaly_map.T, low=3, high=3)
 
 
-def test_legend_names_its_ends_in_words() -> None:
-    html = plots.legend(3.1, 12, unit="<σ>")
-    assert "from 3.1 to 12 &lt;σ&gt;" in html and "<σ>" not in html
-    assert ">5</span>" in html and ">&ge;12&nbsp;" in html and "rgba(252,255,164,1.00)" in html
-
-
 @pytest.mark.parametrize(
     ("row", "column", "place"),
     [(0, 0, "upper left"), (9, 29, "lower right"), (5, 15, "centre"), (5, 2, "middle left"), (1, 14, "upper centre")],
 )
-def test_alternative_text_says_verdict_and_place(row: int, column: int, place: str) -> None:
+def test_a_peak_is_located_in_words(row: int, column: int, place: str) -> None:
     anomaly_map = np.zeros((10, 30), np.float32)
     anomaly_map[row, column] = 6.1
-    assert plots.describe(anomaly_map, 6.14, "bad") == f"bad, 6.1 σ, {place}"
-    assert plots.describe(np.zeros((10, 30)), 0.0, "good") == "good, 0.0 σ"
+    assert plots.peak_location(anomaly_map) == place
+    assert plots.peak_location(np.zeros((10, 30))) == "" == plots.peak_location(np.zeros((0, 0)))

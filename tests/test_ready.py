@@ -116,7 +116,7 @@ def test_taken_apart_without_a_fit(category: str, method: str, tmp_path: Path, m
     for _ in page.comparison.run(question.view, fit=False):
         if len(page.comparison.shown.maps) == len(question.view.variants):
             page.runner.cancel()  # what follows is the judging of the test images
-    maps = [slot["heat"]["heat"] for slot in page.panel()["slots"]]
+    maps = [slot["finding"]["anomaly_map"] for slot in page.panel()["slots"]]
     assert len(set(maps)) == len(maps) == (2 if off else 1)
     assert len(page.curves()) == len(maps) and all(page.curves().values())
 

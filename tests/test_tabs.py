@@ -42,8 +42,8 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def provenance(shown: str, cell: str) -> dict[str, str]:
     """What a chosen cell says, read as the page's script reads it."""
     origins = json.loads(html.unescape(re.findall(r'data-origins="([^"]*)"', shown)[0]))
-    of, own = re.findall(rf'data-of="(\d+)" data-own="([^"]*)">{re.escape(cell)}</button>', shown)[0]
-    return dict(json.loads(html.unescape(own)) + origins[int(of)])
+    number, facts = re.findall(rf'data-origin="(\d+)" data-facts="([^"]*)">{re.escape(cell)}</button>', shown)[0]
+    return dict(json.loads(html.unescape(facts)) + origins[int(number)])
 
 
 def download(shown: str, name: str) -> list[dict[str, str]]:
@@ -138,7 +138,8 @@ def test_every_method_stands_in_the_field(name: str) -> None:
     assert 30 < len(method.fails()) <= 120 and "Differs" not in method.fails()
     symbols = method.symbols()
     assert len(symbols) >= 3 and all(symbol and words for symbol, words, _ in symbols)
-    assert html.escape(method.fails()) in tab.methods() and html.escape(method.paper) in tab.methods()
+    shown = html.unescape(tab.overview())
+    assert method.fails() in shown and method.paper in shown
 
 
 def test_symbol_cards_are_drawn_from_the_heads_of_the_files() -> None:
@@ -146,27 +147,27 @@ def test_symbol_cards_are_drawn_from_the_heads_of_the_files() -> None:
         "d_l(p)", "discrepancy, squared distance of the unit features", "(B, S/4, S/4) in [0, 4]"
     )  # fmt: skip
     assert METHODS["rb_ae"].symbols()[7] == ("t", "attn_scale, sharpness of the attention", "")
-    cards = tab.symbols()
+    cards = tab.overview()
     assert "<i>d<sub>l</sub>(p)</i>" in cards and "<i>μ<sub>n</sub>, μ<sub>s</sub></i>" in cards
     assert "attn_scale" in cards and "<i>F<sub>t</sub><sup>l</sup></i>" in cards
 
 
 def test_the_survey_and_the_archives_may_disagree_on_a_sets_size() -> None:
-    kept = {line["set"]: line for line in download(tab.sets(), "sets")}
+    kept = {line["set"]: line for line in download(tab.overview(), "sets")}
     assert list(kept) == list(survey.SETS) and all(line["licence"] for line in kept.values())
     assert kept["MVTec AD"]["official archive"] == "5,354 in 15 categories" == f"{3629 + 1725:,} in 15 categories"
     assert (kept["BTAD"]["says the survey"], kept["BTAD"]["official archive"]) == (
         "2,830 images of 3 products", "2,540 in 3 categories",
     )  # fmt: skip
-    assert "CC BY-NC-SA 4.0" in kept["MVTec AD"]["licence"] and "CC BY-NC-SA 4.0" in tab.licences()
+    assert "CC BY-NC-SA 4.0" in kept["MVTec AD"]["licence"] and "CC BY-NC-SA 4.0" in tab.overview()
 
 
 def test_the_figure_trades_one_error_for_the_other() -> None:
     low, high = (
-        tuple(map(int, found)) for found in re.findall(r"(\d+) of 200 are missed and (\d+) of 200", tab.question())
+        tuple(map(int, counts)) for counts in re.findall(r"(\d+) of 200 are missed and (\d+) of 200", tab.question())
     )
     assert low[0] < high[0] and low[1] > high[1]
-    assert len(tab.trade().data) >= 2
+    assert len(tab.trade_off().data) >= 2
 
 
 # --- in a browser -------------------------------------------------------------------------------------------------

@@ -108,7 +108,7 @@ def test_a_run_shows_both_and_what_changes(service: DetectorService) -> None:
     assert curves == sorted(curves) and curves[-1] == 3
     full, off = page.panel()["slots"]
     assert [full["title"], off["title"]] == ["CDO as published", "CDO without OOM"]
-    assert full["heat"]["heat"] != off["heat"]["heat"] and full["survey"] != off["survey"]
+    assert full["finding"]["anomaly_map"] != off["finding"]["anomaly_map"] and full["payload_key"] != off["payload_key"]
     address = {name: text for name, text in page.panel()["address"].items() if text is not None}
     assert address == dict(set="samples", category="stripes", method="cdo", oom="0")
 
@@ -137,7 +137,9 @@ def test_what_only_scores_needs_no_new_fit(service: DetectorService, monkeypatch
     question = asking("cdo", oom=False, resize=False, image_score="top1")
     ran(page, question, fit=False)  # goes on, as nothing has to be fitted
     slots = page.panel()["slots"]
-    assert slots[1]["title"].startswith("CDO without OOM, without resize") and all(slot["survey"] for slot in slots)
+    assert slots[1]["title"].startswith("CDO without OOM, without resize") and all(
+        slot["payload_key"] for slot in slots
+    )
     before, after = service.detector(PLACE, CDO_OFF), service.detector(PLACE, question.variant)
     assert before.calibration != after.calibration and after.method.history == before.method.history
     with pytest.raises(LabError, match="oom"):
@@ -157,7 +159,7 @@ def test_cancelling_a_training_leaves_the_page_usable(service: DetectorService) 
         if "epoch" in page.runner.status.message:
             page.runner.cancel()
     assert "Cancelled" in page.status().message and not page.runner.running and not service.fitting
-    assert page.panel()["slots"][1]["why"] == "not fitted: cancelled"
+    assert page.panel()["slots"][1]["status"] == "not fitted: cancelled"
     ran(page, asking("cdo"))
     assert "Change something" in page.status().message and len(page.panel()["slots"]) == 1
 
@@ -170,7 +172,7 @@ def test_every_component_changes_the_map(service: DetectorService, method: str) 
     for settings in list(METHODS[method].ablations(base).values())[1:]:
         ran(page, asking(method, **{name: getattr(settings, name) for name in variant.controls(method)}))
         full, off = page.panel()["slots"]
-        assert full["heat"]["heat"] != off["heat"]["heat"], off["title"]
+        assert full["finding"]["anomaly_map"] != off["finding"]["anomaly_map"], off["title"]
         assert page.deltas() and "<img" in inner_views(page.views(), "blot")
 
 

@@ -21,7 +21,7 @@ from lab.ui.comparison import Comparison
 from lab.ui.detector_service import ordered_test_items
 from lab.ui.jobs import JobRunner
 from lab.ui.panel import component
-from lab.ui.panel.payload import Truth, judged_payload, level, scale_payload, shown_image, top
+from lab.ui.panel.payload import Truth, judged_payload, level_at, scale_payload, shown_image, top
 from lab.ui.variant import Variant
 from lab.ui.view import View
 
@@ -65,25 +65,25 @@ def test_where_a_image_scores_as_its_hottest_pixel_an_alarm_has_a_mark() -> None
 def test_the_detectors_own_mask_is_a_level(n: int) -> None:
     c = calibration(n)
     anomaly_map = np.random.default_rng(n).uniform(0, 3 * c.pixel_bad, (64, 64)).astype(np.float32)
-    sent = plots.to_levels(anomaly_map, top(c)) >= level(c, c.bad)
+    sent = plots.to_levels(anomaly_map, top(c)) >= level_at(c, c.bad)
     assert np.array_equal(sent, anomaly_map > np.float64(c.pixel_bad)) and 0 < sent.mean() < 1
-    assert top(c) >= c.span[1] and c.pixel_threshold_at(scale_payload(c)["most"]) >= top(c) * (1 - 1e-9)
+    assert top(c) >= c.span[1] and c.pixel_threshold_at(scale_payload(c)["highest"]) >= top(c) * (1 - 1e-9)
 
 
 def test_levels_end_with_the_scale() -> None:
     c = calibration()
-    assert level(c, -1e9) == 1 and level(c, 1e9) == 255
-    found = [level(c, t) for t in np.linspace(-3, 30, 100)]
+    assert level_at(c, -1e9) == 1 and level_at(c, 1e9) == 255
+    found = [level_at(c, t) for t in np.linspace(-3, 30, 100)]
     assert found == sorted(found)
 
 
 def test_marks_say_what_so_few_images_can_promise() -> None:
     assert [images_needed(rate) for rate in MARKED_RATES] == [9, 19, 99]
     c = calibration(20)
-    marks = scale_payload(c)["marks"]
-    assert [m["at"] for m in marks] == [conformal_threshold(c.scores, 0.1), c.scores[-1], None]
-    assert [m["needs"] for m in marks] == [9, 19, 99]
-    assert c.promise(marks[0]["at"]) <= 0.1 and c.promise(marks[1]["at"]) <= 0.05
+    promises = scale_payload(c)["promises"]
+    assert [p["threshold"] for p in promises] == [conformal_threshold(c.scores, 0.1), c.scores[-1], None]
+    assert [p["needs"] for p in promises] == [9, 19, 99]
+    assert c.promise(promises[0]["threshold"]) <= 0.1 and c.promise(promises[1]["threshold"]) <= 0.05
 
 
 def test_the_payload_is_plain_and_complete() -> None:
@@ -95,10 +95,10 @@ def test_the_payload_is_plain_and_complete() -> None:
     findings = [finding(score, anomaly_map) for score, anomaly_map in zip((9.0, 2.5, 0.5, 3.0, -1.0), anomaly_maps)]
     truths = [Truth(True, mask), Truth(True, mask), Truth(False), Truth(False), Truth(True)]
     sent = json.loads(json.dumps(judged_payload(c, findings, truths)))
-    assert [p["score"] for p in sent["images"]] == [9.0, 2.5, 0.5, 3.0, -1.0] and sent["images"][0]["place"]
-    assert sent["bad"] == [True, True, False, False, True]
+    assert [p["score"] for p in sent["images"]] == [9.0, 2.5, 0.5, 3.0, -1.0] and sent["images"][0]["peak"]
+    assert (sent["look"], sent["bad"]) == (c.look, c.bad)
     for found, image in zip(findings, sent["images"]):
-        assert np.array_equal(unpacked(image["heat"]), plots.to_levels(found.anomaly_map, top(c)))
+        assert np.array_equal(unpacked(image["anomaly_map"]), plots.to_levels(found.anomaly_map, top(c)))
     pixels = sent["pixels"]  # the last image is bad without an outline: none of its pixels is known
     assert (sum(pixels["normal"]), sum(pixels["abnormal"])) == (4 * 32 * 32 - 100, 100)
     sound = np.concatenate(
@@ -114,7 +114,11 @@ def test_the_payload_is_plain_and_complete() -> None:
 
 def test_a_set_without_truth_has_no_rates() -> None:
     sent = judged_payload(calibration(), [finding(1.0, np.eye(8))], [Truth(None)])
-    assert sent["bad"] == [None] and sent["pixels"] is None and sent["numbers"]["margin"] is None
+    assert (
+        sent["intervals"] == {"missed": [None], "alarms": [None]}
+        and sent["pixels"] is None
+        and sent["numbers"]["margin"] is None
+    )
 
 
 def test_a_truth_made_smaller_keeps_every_spot() -> None:
@@ -161,8 +165,8 @@ def served(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
     with serve(blocks) as address:
         yield Lab(
             address, detectors, {m: [f.anomaly_map for f in fs] for m, fs in found.items()},
-            {m: [f.score for f in fs] for m, fs in found.items()}, [s["nice"] for s in state["set"]["images"]],
-            [item.bad for item in items], state["at"],
+            {m: [f.score for f in fs] for m, fs in found.items()}, [s["label"] for s in state["set"]["images"]],
+            [item.bad for item in items], state["chosen"],
         )  # fmt: skip
 
 
@@ -203,13 +207,13 @@ def agrees(visit: Visit, lab: Lab) -> None:
             wrong = [lab.names[i] for i, v in enumerate(verdicts) if lab.bad[i] is side and (v == "bad") is not side]
             thumbs = card.locator(".wrongs").nth(row).locator(".mini:not([hidden]) img")
             assert [thumbs.nth(i).get_attribute("alt") for i in range(thumbs.count())] == wrong
-        marked = card.locator(".heat").evaluate("""canvas => {
+        marked = card.locator(".anomaly-map").evaluate("""canvas => {
             const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
             return Array.from({length: data.length / 4}, (_, i) => data[4 * i + 3] >= 120 ? '1' : '0').join('') }""")
-        ours = lab.heats[m][lab.at] >= plots.level_values(top(c))[level(c, bad_at)]
+        ours = lab.heats[m][lab.at] >= plots.level_values(top(c))[level_at(c, bad_at)]
         assert np.array_equal(np.frombuffer(marked.encode(), np.uint8) == ord("1"), ours.ravel())
         assert verdicts[lab.at] in card.locator("figcaption .badge").get_attribute("class")
-        label = card.locator(".heat").get_attribute("aria-label")
+        label = card.locator(".anomaly-map").get_attribute("aria-label")
         assert {"bad": ": bad,", "look": ": look at it,", "good": ": good,"}[verdicts[lab.at]] in label
         promised = c.promise(bad_at)
         words = card.locator(".words").inner_text()
@@ -225,7 +229,7 @@ def test_at_first_every_method_stands_at_its_own_threshold(visit: Visit, served:
     for m in METHODS:
         c = served.detectors[m].calibration
         assert c is not None and line(visit, m) == (c.look, c.bad)
-        assert visit.card(m).locator(".heat").get_attribute("width") == str(served.heats[m][0].shape[1])
+        assert visit.card(m).locator(".anomaly-map").get_attribute("width") == str(served.heats[m][0].shape[1])
     agrees(visit, served)
 
 
@@ -290,7 +294,7 @@ def test_a_stretched_map_is_warned_of_and_changes_back(visit: Visit, served: Lab
         anomaly_map, step = served.heats[m][served.at], top(served.detectors[m].calibration) / 255  # type: ignore[arg-type]
         alpha = (
             visit.card(m)
-            .locator(".heat")
+            .locator(".anomaly-map")
             .evaluate("""canvas => {
             const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
             return Array.from(data.filter((_, i) => i % 4 === 3)) }""")
@@ -313,7 +317,7 @@ def test_the_pointer_shows_one_spot_everywhere(visit: Visit, served: Lab) -> Non
         anomaly_map, c = served.heats[m][served.at], served.detectors[m].calibration
         assert c is not None
         here = float(anomaly_map[int(0.41 * anomaly_map.shape[0]), int(0.42 * anomaly_map.shape[1])])
-        told = visit.card(m).locator(".spot").get_attribute("data-heat").removesuffix(" σ")
+        told = visit.card(m).locator(".spot").get_attribute("data-value").removesuffix(" σ")
         if told[0] in "<≥":
             assert here <= float(told[1:]) + 0.05 if told[0] == "<" else here >= float(told[1:]) - 0.05
         else:

@@ -56,19 +56,19 @@ def test_a_run_fills_the_page_and_tells_detectors_apart(service: DetectorService
     assert parts == {STATUS, PANEL} and not page.runner.running
     state = page.panel(page.view.address)
     slot, survey = state["slots"][0], page.shown.surveys[PADIM]
-    payload = service.send({"survey": slot["survey"]})
+    payload = service.send({"payload": slot["payload_key"]})
     scores = [image["score"] for image in payload["images"]]
-    assert payload["bad"] == [True] * 3 + [False] * 3 and survey.scores == scores
+    assert [image["bad"] for image in state["set"]["images"]] == [True] * 3 + [False] * 3 and survey.scores == scores
     assert payload["numbers"]["auroc"] == 1.0 and min(scores[:3]) > max(scores[3:])
     assert survey.rates is not None and (survey.rates.bads, survey.rates.goods) == (3, 3)
-    assert state["at"] == 1 and state["set"]["drawn"] == 6 and "made for this test" in state["set"]["source"]
+    assert state["chosen"] == 1 and state["set"]["drawn"] == 6 and "made for this test" in state["set"]["source"]
     assert len(service.send({"thumbs": list(PLACE), "from": 4})) == 2
     finding = service.detector(PLACE, PADIM).detect(item(61, "blot").image())
-    assert slot["heat"]["score"] == pytest.approx(finding.score)
+    assert slot["finding"]["score"] == pytest.approx(finding.score)
 
 
 def test_a_page_can_fetch_nothing_but_surveys_and_thumbnails(service: DetectorService) -> None:
-    for request in (None, [], "x", {"survey": "x"}, {"survey": ["x"]}, {"thumbs": ["/etc", "x"], "from": 0}):
+    for request in (None, [], "x", {"payload": "x"}, {"payload": ["x"]}, {"thumbs": ["/etc", "x"], "from": 0}):
         assert not service.send(request)
 
 
@@ -115,7 +115,7 @@ def test_a_cancelled_fit_leaves_queue_and_page_usable(service: DetectorService) 
         if "CDO" in page.runner.status.message:
             page.runner.cancel()
     assert page.runner.status.message == "Cancelled. What was finished stays." and not page.runner.running
-    assert button_label(page.runner) == "Try again" and page.panel({})["slots"][0]["why"] == "not fitted: cancelled"
+    assert button_label(page.runner) == "Try again" and page.panel({})["slots"][0]["status"] == "not fitted: cancelled"
     list(page.run(View(*PLACE, (PADIM,))))
     assert PADIM in page.shown.maps
 
@@ -309,7 +309,7 @@ def test_the_first_view_fills_itself(visit: Visit) -> None:
     text = visit.page.inner_text("body")
     assert "Annotation-Free Anomaly Lab" in text and "CC0" in text and "false alarms" in text
     assert all(image.get_attribute("alt") is not None for image in visit.page.query_selector_all("img"))
-    words = visit.card("patchcore").locator(".heat").get_attribute("aria-label")
+    words = visit.card("patchcore").locator(".anomaly-map").get_attribute("aria-label")
     assert words.startswith("PatchCore: ") and "σ" in words and "marked" in words
 
 
@@ -320,17 +320,17 @@ def test_nothing_but_this_host_is_asked_and_the_console_is_silent(visit: Visit, 
 def test_another_image_changes_the_maps(visit: Visit) -> None:
     before = visit.maps()
     visit.page.locator(".thumb[aria-current=false]").nth(3).click()
-    visit.until("old => document.querySelector('.done .heat').toDataURL() != old", before["patchcore"])
+    visit.until("old => document.querySelector('.done .anomaly-map').toDataURL() != old", before["patchcore"])
     after = visit.maps()
     assert list(after) == list(before) and all(after[m] != before[m] for m in before)
 
 
 def test_the_blend_moves_all_panes_without_a_request(visit: Visit) -> None:
     asked = len(visit.requests)
-    visit.page.get_by_label("blend of image and heat").fill("0.25")
-    opacity = "() => [...document.querySelectorAll('.done .heat')].map(e => getComputedStyle(e).opacity)"
+    visit.page.get_by_label("blend of image and anomaly map").fill("0.25")
+    opacity = "() => [...document.querySelectorAll('.done .anomaly-map')].map(e => getComputedStyle(e).opacity)"
     assert visit.page.evaluate(opacity) == ["0.25", "0.25"] and len(visit.requests) == asked
-    visit.page.get_by_label("blend of image and heat").fill("0.7")
+    visit.page.get_by_label("blend of image and anomaly map").fill("0.7")
 
 
 def test_a_method_can_be_left_out_and_the_strip_follows(visit: Visit) -> None:
@@ -346,7 +346,7 @@ def test_another_category_changes_images_and_maps(visit: Visit) -> None:
     before = visit.maps()
     visit.choose("Category", "capsule")
     visit.until("() => document.querySelector('.source')?.innerText.includes('capsule')")
-    script = "old => ![undefined, old].includes(document.querySelector('.done .heat')?.toDataURL())"
+    script = "old => ![undefined, old].includes(document.querySelector('.done .anomaly-map')?.toDataURL())"
     visit.until(script, before["padim"])
     assert list(visit.maps()) == ["padim"] and not visit.complaints
     visit.until("() => location.search.includes('category=capsule&methods=padim&image=crack-000')")
@@ -362,7 +362,7 @@ def test_a_fit_can_be_cancelled_and_the_page_goes_on(visit: Visit) -> None:
     assert list(visit.maps()) == ["padim"]
     before = visit.maps()
     visit.page.locator(".thumb[aria-current=false]").nth(9).click()
-    visit.until("old => document.querySelector('.done .heat').toDataURL() != old", before["padim"])
+    visit.until("old => document.querySelector('.done .anomaly-map').toDataURL() != old", before["padim"])
     visit.remove("CDO")
     visit.told("PaDiM finds")
 

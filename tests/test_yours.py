@@ -353,7 +353,7 @@ def test_a_image_that_was_learned_can_be_picked(folder: Path, monkeypatch: pytes
     learned = next(one.name for one in made.uploads.of("good") if one.name not in names)
     made.pick(learned)
     state = made.panel()
-    assert state and state["set"]["images"][state["at"]]["name"] == names[0] and "nothing to undo" in made.undo()
+    assert state and state["set"]["images"][state["chosen"]]["name"] == names[0] and "nothing to undo" in made.undo()
     made.close()
 
 

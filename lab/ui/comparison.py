@@ -148,7 +148,7 @@ class Comparison:
     # --- what is shown ------------------------------------------------------------------------------------------------
 
     def panel(self, address: Mapping[str, str | None]) -> dict[str, Any]:
-        """The state of the live panel, see `panel.component`; `address` names the view in the page's address."""
+        """The state of the live panel, see `panel/component.py`; `address` names the view in the page's address."""
         shown = self.shown
         at, image, maps = shown.chosen()
         dataset = shown.dataset
@@ -160,33 +160,33 @@ class Comparison:
                 "images": [
                     {
                         "name": item.name,
-                        "nice": phrases.readable_name(item.name),
+                        "label": phrases.readable_name(item.name),
                         "slug": phrases.slug(item.name),
-                        "kind": item.defect.replace("_", " "),
+                        "group": item.defect.replace("_", " "),
                         "bad": item.bad,
                     }
                     for item in shown.items
                 ],
                 "source": f"{dataset.name}, {dataset.category} · {dataset.licence}" if dataset else "",
             },
-            "at": at,
+            "chosen": at,
             "image": image,
             "slots": [self._slot(variant, maps.get(variant)) for variant in self.view.variants],
         }
 
-    def _slot(self, variant: Variant, anomaly_map: dict[str, Any] | None) -> dict[str, Any]:
+    def _slot(self, variant: Variant, finding: dict[str, Any] | None) -> dict[str, Any]:
         shown, survey = self.shown, self.shown.surveys.get(variant)
         complete = survey is not None and survey.payload is not None
-        partial = {"scores": list(survey.scores), "places": list(survey.places)} if survey and not complete else None
+        partial = {"scores": list(survey.scores), "peaks": list(survey.peaks)} if survey and not complete else None
         return {
             "key": variant.text,
             "title": self.title(variant),
             "paper": variant.method_class.paper,
-            "why": shown.reasons.get(variant) or ("" if anomaly_map else "waiting"),
-            "scale": shown.scales.get(variant) if anomaly_map else None,
-            "heat": anomaly_map,
+            "status": shown.reasons.get(variant) or ("" if finding else "waiting"),
+            "scale": shown.scales.get(variant) if finding else None,
+            "finding": finding,
             "judged": partial,
-            "survey": survey.key if survey and complete else "",
+            "payload_key": survey.key if survey and complete else "",
         }
 
     def scores(self, variant: Variant) -> dict[str, Any] | None:

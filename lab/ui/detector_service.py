@@ -42,7 +42,7 @@ def ordered_test_items(dataset: Dataset) -> list[Item]:
 class JudgedTestSet:
     """What one detector says of all N test images of its category, in the order they are shown.
 
-    scores, places   per image: its score in σ, and where its anomaly map peaks; None and "" until it is judged
+    scores, peaks    per image: its score in σ, and where its anomaly map peaks; None and "" until it is judged
     payload, rates   `payload.judged_payload` of all images, and what the detector's own threshold does, once all are
                      judged
     figures          of the ablation tables, where they were asked for
@@ -50,7 +50,7 @@ class JudgedTestSet:
 
     key: str
     scores: list[float | None]
-    places: list[str]
+    peaks: list[str]
     payload: dict[str, Any] | None = None
     rates: metrics.Rates | None = None
     figures: dict[str, float | None] = field(default_factory=dict)
@@ -206,9 +206,9 @@ class DetectorService:
         return self.surveys.put(key, survey)
 
     def send(self, request: Any) -> Any:
-        """What a page fetches by itself: {"survey": key}, {"thumbs": [set, category], "from": n}; None if not there."""
+        """What a page fetches by itself: {"payload": key}, {"thumbs": [set, category], "from": n}; None otherwise."""
         match request:
-            case {"survey": str(key)}:
+            case {"payload": str(key)}:
                 survey = self.surveys.get(key)
                 return survey.payload if survey else None
             case {"thumbs": [str(source), str(category)], "from": int(start)}:
@@ -224,7 +224,7 @@ def _judge(survey: JudgedTestSet, detector: Detector, items: list[Item], report:
     for number, item in enumerate(items):
         report(number / len(items), f"judging {number + 1} of {len(items)} test images")
         finding = detector.finding(detector.raw(item.image()), (size, size))
-        survey.scores[number], survey.places[number] = finding.score, plots.peak_location(finding.anomaly_map)
+        survey.scores[number], survey.peaks[number] = finding.score, plots.peak_location(finding.anomaly_map)
         findings.append(dataclasses.replace(finding, views={}))
         mask = image_files.resize_mask(item.mask(), size) if item.bad and item.mask else None
         truths.append(Truth(item.bad, mask))
@@ -244,4 +244,4 @@ def learned_bytes(detector: Detector) -> int:
 
 
 def _payload_length(survey: JudgedTestSet) -> int:
-    return sum(len(image["heat"]) for image in survey.payload["images"]) if survey.payload else 0
+    return sum(len(image["anomaly_map"]) for image in survey.payload["images"]) if survey.payload else 0

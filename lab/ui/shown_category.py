@@ -19,7 +19,7 @@ class ShownCategory:
 
     at        number of the chosen image; `image` is its payload, None before `open`
     scales    variant -> `payload.scale_payload`
-    maps      variant -> `payload.image` of the chosen image
+    maps      variant -> `payload.finding_payload` of the chosen image
     reasons   variant -> why its map is not there
     surveys   variant -> what it says of the whole test set, as far as it is judged
     """
@@ -85,4 +85,4 @@ class ShownCategory:
         self.scales[variant] = payload.scale_payload(detector.calibration)
         size = detector.settings.size
         finding = detector.finding(detector.raw(self.items[at].image()), (size, size))
-        return payload.image(detector.calibration, finding)
+        return payload.finding_payload(detector.calibration, finding)

@@ -1,6 +1,7 @@
 """Tables as HTML: columns that sort, cells that say where their number comes from, the whole to download.
 
-Sorting, walking over the cells with the arrow keys and the line of provenance are `tables.js`, by delegation.
+A table is plain data, which a template places as HTML. `tables.js` sorts, walks over the cells with the arrow keys and
+shows where a number comes from.
 """
 
 from __future__ import annotations
@@ -8,93 +9,79 @@ from __future__ import annotations
 import base64
 import csv
 import io
-import json
-import re
 from collections.abc import Sequence
-from html import escape
 from typing import Any, NamedTuple
 
 import gradio as gr
+from markupsafe import Markup
 
 from .. import assets
+from .render import render
 
+SCRIPTS = ("html/dom.js", "html/tables.js")
 HINT = "Choose a number, by pointer or with Tab and the arrow keys, to see where it comes from."
 Facts = tuple[tuple[str, str], ...]
 """(name, text): one line each"""
 Origins = dict[Facts, int]
-"""what several cells share -> its number, by which they name it"""
+"""facts that several cells share -> their number, by which a cell names them"""
+
+
+def origin_number(origins: Origins, facts: Facts) -> int:
+    """The number of these facts, which are added where they are new."""
+    return origins.setdefault(facts, len(origins))
 
 
 class Cell(NamedTuple):
     """A number that says where it comes from.
 
-    text   as shown; what begins with a number sorts by it
-    own    what holds for it alone
-    of     number of what holds for it and others
-    kind   class for the style sheet
+    text       as shown; what begins with a number sorts by it
+    facts      what holds for it alone
+    origin     number of the facts that it shares with others
+    css_class  for the style sheet
     """
 
     text: str
-    own: Facts = ()
-    of: int = 0
-    kind: str = ""
+    facts: Facts = ()
+    origin: int = 0
+    css_class: str = ""
 
 
-def board(parts: Sequence[str], origins: Origins | None = None, address: str = "") -> str:
-    """What a tab shows, with a place for the provenance of a chosen cell.
+class Download(NamedTuple):
+    """A table as a CSV file, kept in its link, so that no request is needed: numbers unrounded, None empty."""
+
+    name: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+    def __html__(self) -> Markup:
+        text = io.StringIO()
+        csv.writer(text).writerows([self.head, *self.rows])
+        return render("html/download.html", name=self.name, data=base64.b64encode(text.getvalue().encode()).decode())
+
+
+class Table(NamedTuple):
+    """A table with a caption, whose first column names the rows. `wordy`: its rows become cards on a phone."""
+
+    caption: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str | Cell]]
+    download: Download
+    wordy: bool = False
+
+    def __html__(self) -> Markup:
+        return render("html/table.html", table=self)
+
+
+def board(parts: Sequence[Markup | Table], origins: Origins | None = None, address: str = "") -> Markup:
+    """What a tab shows, with a place for the facts of a chosen cell.
 
     address   what names it in the page's address, "tab=papers&table=cdo/IV"; "" leaves that alone
     """
-    told = escape(json.dumps(list(origins or {})))
-    place = '<div class="origin" role="status" tabindex="0" aria-label="where the number comes from"></div>'
-    return (
-        f'<div class="board" data-address="{escape(address)}" data-origins="{told}">{"".join(parts)}'
-        f"{place if origins else ''}</div>"
-    )
-
-
-def coded(words: str) -> str:
-    """Plain text as HTML, what stands in backticks as code."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(words))
-
-
-def sortable_table(
-    caption: str, head: Sequence[str], rows: Sequence[Sequence[str | Cell]], *, download: str = "", kind: str = ""
-) -> str:
-    """The first column names the rows. `download`: a link of `csv_link`. `kind`: "wordy" becomes cards on a phone."""
-    heads = "".join(
-        f'<th scope="col"><button type="button" title="sort by this column">{escape(name)}</button></th>'
-        for name in head
-    )
-    body = "".join(f"<tr>{''.join(_cell(i, head[i], cell) for i, cell in enumerate(row))}</tr>" for row in rows)
-    return (
-        f'<div class="sheet {kind}"><div class="scroll"><table><caption><span>{escape(caption)}</span></caption>'
-        f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>{download}</div>"
-    )
-
-
-def _cell(column: int, head: str, cell: str | Cell) -> str:
-    if isinstance(cell, Cell):
-        own = escape(json.dumps(cell.own))
-        inner = f'<button type="button" tabindex="-1" data-of="{cell.of}" data-own="{own}">{escape(cell.text)}</button>'
-        return f'<td class="{cell.kind}" data-head="{escape(head)}">{inner}</td>'
-    inner = escape(cell)
-    return f'<th scope="row">{inner}</th>' if column == 0 else f'<td data-head="{escape(head)}">{inner}</td>'
-
-
-def csv_link(name: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A link that keeps the table as a file, with no request: numbers unrounded, None empty."""
-    text = io.StringIO()
-    csv.writer(text).writerows([head, *rows])
-    packed = base64.b64encode(text.getvalue().encode()).decode()
-    return f'<a class="take" download="{escape(name)}.csv" href="data:text/csv;base64,{packed}">Download as CSV</a>'
+    return render("html/board.html", parts=parts, origins=list(origins or ()), address=address)
 
 
 def table_component(value: str) -> gr.HTML:
-    """The component that shows what `board` makes."""
+    """The component that shows what `board` returns."""
     return gr.HTML(
-        value,
-        css_template=assets.text("html/tables.css"),
-        js_on_load=assets.text("html/dom.js", "html/tables.js"),
-        apply_default_css=False,
+        value, css_template=assets.text("html/tables.css"), js_on_load=assets.text(*SCRIPTS), apply_default_css=False
     )

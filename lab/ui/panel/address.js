@@ -1,26 +1,35 @@
-// The address names the view, so that it can be sent: read once, written as things change.
+// The page's address names the view, so that it can be sent to others.
 
-const asked = new URLSearchParams(location.search);
-const tab = element.querySelector(".live").dataset.tab;
-const mine = (asked.get("tab") ?? "compare") === tab;  // what it asks for is for this panel
-const number = name => mine && Number.isFinite(parseFloat(asked.get(name))) ? parseFloat(asked.get(name)) : null;
-const wanted = {at: number("threshold"), look: number("look"), rate: number("promise")};
-
-// An address that names another tab is kept until that one has been shown in place of this.
-let wish = !mine;
-new ResizeObserver(() => { if (!element.offsetParent) wish = false; }).observe(element);
-
-const tellAddress = state => {
-  if (wish || !state.image || !Object.keys(state.address).length || !element.offsetParent) return;
-  const told = {
-    tab, ...state.address, image: state.set.images[state.at]?.slug,
-    threshold: moved.rate === null ? moved.at : null, promise: moved.rate === null ? null : moved.rate * 100,
-    look: moved.look,
+const readAddress = (search, tab) => {  // what it asks of this tab's panel; null where it does not
+  const query = new URLSearchParams(search), isMine = (query.get("tab") ?? "compare") === tab;
+  const number = name => {
+    const value = isMine ? parseFloat(query.get(name)) : NaN;
+    return Number.isFinite(value) ? value : null;
   };
-  const own = ["threshold", "promise", "look", ...Object.keys(told)];
-  const here = new URLSearchParams(location.search), same = (here.get("tab") ?? tab) === tab;
-  const kept = [...here].filter(([name]) => !own.includes(name) && (same || name.startsWith("__")));
-  const words = [...Object.entries(told).filter(([, value]) => value !== null && value !== undefined), ...kept];
-  const query = words.map(([name, value]) => `${name}=${encodeURIComponent(value).replaceAll("%2C", ",")}`).join("&");
-  if (`?${query}` !== location.search) history.replaceState(history.state, "", `?${query}${location.hash}`);
+  return {isMine, threshold: number("threshold"), look: number("look"), promise: number("promise")};
+};
+
+// view: name -> value, null leaves a name out. Names of others stay, unless they belong to another tab.
+const addressQuery = (search, tab, view) => {
+  const query = new URLSearchParams(search), isMine = (query.get("tab") ?? tab) === tab;
+  const others = [...query].filter(([name]) => !(name in view) && (isMine || name.startsWith("__")));
+  const values = Object.entries(view).filter(([, value]) => value !== null && value !== undefined);
+  const encode = value => encodeURIComponent(value).replaceAll("%2C", ",");
+  return `?${[...values, ...others].map(([name, value]) => `${name}=${encode(value)}`).join("&")}`;
+};
+const viewOf = (state, choice, tab) => ({
+  tab, ...state.address, image: state.set.images[state.chosen]?.slug,
+  threshold: choice.rate === null ? choice.threshold : null, promise: choice.rate === null ? null : choice.rate * 100,
+  look: choice.look,
+});
+
+// Writes the address of a panel that is in sight. One that names another tab stays until that tab was shown.
+const addressWriter = (element, tab, isMine) => {
+  let waits = !isMine;
+  new ResizeObserver(() => { if (!element.offsetParent) waits = false; }).observe(element);
+  return (state, choice) => {
+    if (waits || !state.image || !Object.keys(state.address).length || !element.offsetParent) return;
+    const query = addressQuery(location.search, tab, viewOf(state, choice, tab));
+    if (query !== location.search) history.replaceState(history.state, "", `${query}${location.hash}`);
+  };
 };

@@ -1,18 +1,19 @@
-"""The live panel: strip of images, panes with heat, and a threshold that moves all of it in the browser.
+"""The live panel: a strip of images, panes with anomaly maps, and thresholds that move all of it in the browser.
 
 The server hands it a state whenever something has changed (small; gradio sends the difference), and the panel fetches
-what is heavy by itself, once: `send({"survey": key})` -> `evidence.payload`, `send({"thumbs": key, "from": n})` -> data
-URIs. Handles, masks, counts and wrong images then follow the finger without another request. Heat is on an absolute
-scale; a switch stretches each map's colours over its own range, and a warning says so as long as it is on. The state:
+what is heavy by itself, once: `send({"payload": key})` -> `payload.judged_payload`, `send({"thumbs": key, "from": n})`
+-> data URIs. Thresholds, masks, counts and wrong images then follow the finger without another request. Anomaly maps
+are on an absolute scale; a switch stretches each map's colours over its own range, and a warning says so while it is
+on. The state:
 
-    address   what names this view in the address, beside tab, image and threshold: {name: text}; {} leaves it alone
-    set       key (what `send` knows the thumbnails by), drawn (how many there are), source (set and licence), images:
-              name, nice (for people), slug (for the address), kind (heading in the strip), bad (True, False, None)
-    at        number of the chosen image
-    image   `evidence.shown` of it, None until it is there
-    slots     left to right: key, title, paper (hover), why (in place of a map), scale (`evidence.scale`),
-              heat (`evidence.image` of the chosen one), survey (key of the payload, "" until all are judged),
-              judged (meanwhile {"scores", "places"} of the images, None where not judged yet)
+    address   what names this view in the address, beside tab, image and thresholds: {name: text}; {}: it is not written
+    set       key (by which `send` knows the thumbnails), drawn (how many there are), source (set and licence), images:
+              name, label (for people), slug (for the address), group (heading in the strip), bad (True, False, None)
+    chosen    number of the chosen image
+    image     `payload.shown_image` of it, None until it is there
+    slots     left to right: key, title, paper (hover), status (in place of a map), scale (`payload.scale_payload`),
+              finding (`payload.finding_payload` of the chosen image), payload_key ("" until all images are judged),
+              judged (meanwhile {"scores", "peaks"} of the images, None where not judged yet)
 
 Its event `picked` carries {"name": of an image} and asks for a state with that image.
 """
@@ -25,8 +26,13 @@ from typing import Any
 import gradio as gr
 
 from .. import assets
+from ..html.render import render
 
-SCRIPTS = ("scale", "heat", "axis", "bars", "counts", "card", "strip", "source", "pointer", "address", "panel")
+SCRIPTS = (  # in this order: each defines names, the last one uses them all
+    "html/dom.js", "panel/thresholds.js", "panel/anomaly_map.js", "panel/axis.js", "panel/score_plot.js",
+    "panel/pixel_plot.js", "panel/counts.js", "panel/wrong_images.js", "panel/image_frame.js", "panel/method_card.js",
+    "panel/image_strip.js", "panel/image_card.js", "panel/tools.js", "panel/address.js", "panel/panel.js",
+)  # fmt: skip
 
 
 def style() -> str:
@@ -37,13 +43,13 @@ def style() -> str:
 def live_panel(state: dict[str, Any], send: Callable[[Any], Any], *, tab: str) -> gr.HTML:
     """tab: its name in the address, `?tab=...`; only a visible panel writes the address."""
 
-    def answer(asked: Any) -> Any:
-        return send(asked)
+    def answer(request: Any) -> Any:
+        return send(request)
 
     return gr.HTML(
         state,
-        html_template=assets.text("panel/panel.html").replace("@tab", tab),
-        js_on_load=assets.text("html/dom.js", *(f"panel/{name}.js" for name in SCRIPTS)),
+        html_template=str(render("panel/panel.html", tab=tab)),
+        js_on_load=assets.text(*SCRIPTS),
         server_functions=[answer],
         apply_default_css=False,
         elem_classes="panel",

@@ -1,120 +1,90 @@
-// What the line does to the set: counts, rates, the wrong images, and what the good ones can promise.
+// What the thresholds do to the set of images: counts, rates, and what the good images can promise.
 
-const count = (scores, images, line) => {  // counts.good.look: numbers of the good images that are "look"
+// {good, bad, open: {good, look, bad: numbers of the images}, known}: by truth, then by verdict; "open": no truth.
+const countVerdicts = (scores, images, thresholds) => {
   const none = () => ({good: [], look: [], bad: []}), counts = {good: none(), bad: none(), open: none()};
   images.forEach(({bad}, number) => {
-    const score = scores?.[number] ?? null;
-    if (score !== null) counts[bad === null ? "open" : bad ? "bad" : "good"][verdictOf(score, line)].push(number);
+    const score = scores?.[number] ?? null, truth = bad === null ? "open" : bad ? "bad" : "good";
+    if (score !== null) counts[truth][verdictOf(score, thresholds)].push(number);
   });
-  counts.known = counts.open.good.length + counts.open.look.length + counts.open.bad.length === 0;
+  counts.known = total(counts.open) === 0;
   return counts;
 };
-const total = side => side.good.length + side.look.length + side.bad.length;
+const total = counts => counts.good.length + counts.look.length + counts.bad.length;
 const missedOf = counts => [...counts.bad.good, ...counts.bad.look].sort((a, b) => a - b);
-const groups = counts => counts.known
+const namedGroups = counts => counts.known  // the two rows of thumbnails below a map
   ? [["missed", missedOf(counts)], ["false alarms", counts.good.bad]]
   : [["bad", counts.open.bad], ["look at it", counts.open.look]];
 
-const outcome = counts => counts.known
+const outcomeText = counts => counts.known
   ? `missed ${missedOf(counts).length} of ${total(counts.bad)}, `
     + `false alarms ${counts.good.bad.length} of ${total(counts.good)}`
   : `${counts.open.bad.length} bad, ${counts.open.look.length} to look at, ${counts.open.good.length} good`;
 
-const rateWords = (counts, survey) => {
-  if (!counts.known) return [outcome(counts)];
-  const rate = (name, found, of, intervals, more) => {
-    const interval = intervals?.[found], share = of ? percent(found / of) : "none to judge";
-    const range = interval ? ` (${(100 * interval[0]).toFixed(0)}–${percent(interval[1])})` : "";
-    return make("span", {title: "share, with its 95 % interval: small sets leave much open"},
-      make("b", {}, `${name} ${found}`), ` of ${of}`, make("small", {}, `${share}${range}${more}`));
-  };
+const rateText = (count, of, interval) => {
+  if (!of) return "none to judge";
+  const range = interval ? ` (${(100 * interval[0]).toFixed(0)}–${percent(interval[1])})` : "";
+  return percent(count / of) + range;
+};
+const rateNodes = (counts, intervals) => {  // intervals: of `payload.judged_payload`
+  if (!counts.known) return [outcomeText(counts)];
+  const rate = (name, count, of, bounds, more = "") =>
+    make("span", {title: "share, with its 95 % interval: small sets leave much open"},
+      make("b", {}, `${name} ${count}`), ` of ${of}`, make("small", {}, rateText(count, of, bounds?.[count]) + more));
   const look = counts.bad.look.length;
   return [
-    rate("missed", missedOf(counts).length, total(counts.bad), survey?.intervals.missed, look ? `, ${look} look` : ""),
-    rate("false alarms", counts.good.bad.length, total(counts.good), survey?.intervals.alarms, ""),
+    rate("missed", missedOf(counts).length, total(counts.bad), intervals?.missed, look ? `, ${look} look` : ""),
+    rate("false alarms", counts.good.bad.length, total(counts.good), intervals?.alarms),
   ];
 };
 
 const countTable = () => {
-  const cells = {}, rows = ["good", "bad", "open"].map(side => {
-    const names = {good: "sound", bad: "defective", open: "images"};
-    cells[side] = {row: null, total: make("small")};
-    for (const verdict in SHAPES) cells[side][verdict] = make("td");
-    cells[side].row = make("tr", {}, make("th", {scope: "row"}, `${names[side]} `, cells[side].total),
-      ...Object.keys(SHAPES).map(verdict => cells[side][verdict]));
-    return cells[side].row;
+  const verdicts = Object.keys(SHAPES), names = {good: "normal", bad: "defective", open: "images"};
+  const rows = Object.entries(names).map(([truth, name]) => {
+    const sum = make("small"), cells = verdicts.map(() => make("td"));
+    const node = make("tr", {}, make("th", {scope: "row"}, `${name} `, sum), ...cells);
+    return {truth, sum, cells, node};
   });
   const node = make("table", {class: "counts"},
     make("thead", {}, make("tr", {}, make("th", {scope: "col"}, "called"),
-      ...Object.keys(SHAPES).map(verdict => make("th", {scope: "col"}, badge(verdict, verdict))))),
-    make("tbody", {}, ...rows));
+      ...verdicts.map(verdict => make("th", {scope: "col"}, badge(verdict, verdict))))),
+    make("tbody", {}, ...rows.map(row => row.node)));
   return {node, follow(counts) {
-    for (const side in cells) {
-      cells[side].row.hidden = (side === "open") === counts.known;
-      write(cells[side].total, `${total(counts[side])}`);
-      for (const verdict in SHAPES) {
-        const found = counts[side][verdict].length;
-        const wrong = found > 0 && ["good bad", "bad good"].includes(`${side} ${verdict}`);
-        write(cells[side][verdict], `${found}${wrong ? " ✗" : ""}`);
-        cells[side][verdict].classList.toggle("wrong", wrong);
-      }
+    for (const {truth, sum, cells, node: row} of rows) {
+      row.hidden = (truth === "open") === counts.known;
+      write(sum, `${total(counts[truth])}`);
+      verdicts.forEach((verdict, i) => {
+        const count = counts[truth][verdict].length;
+        const wrong = count > 0 && ["good bad", "bad good"].includes(`${truth} ${verdict}`);
+        write(cells[i], `${count}${wrong ? " ✗" : ""}`);
+        cells[i].classList.toggle("wrong", wrong);
+      });
     }
   }};
 };
 
-const figures = (of, numbers) => {
-  const one = (name, value, told) => make("div", {title: told}, make("dt", {}, name), make("dd", {}, value));
-  const found = [
-    make("div", {class: "of"}, make("dt", {}, of)),
-    one("margin", two(numbers?.margin), "distance of the two means in units of their common spread; larger is better"),
-    one("overlap", two(numbers?.overlap), "area the two distributions share: 0 told apart, 1 alike"),
+const figureNodes = (title, numbers) => {  // numbers: {margin, overlap, auroc, interval}, undefined before they are there
+  const figure = (name, value, description) => make("div", {title: description}, make("dt", {}, name),
+    make("dd", {}, value));
+  const nodes = [
+    make("div", {class: "of"}, make("dt", {}, title)),
+    figure("margin", two(numbers?.margin), "distance of the two means in units of their common spread; larger is better"),
+    figure("overlap", two(numbers?.overlap), "area the two distributions share: 0 told apart, 1 alike"),
   ];
   if (numbers?.interval)
-    found.push(one("AUROC", `${two(numbers.auroc)} (${two(numbers.interval[0])}–${two(numbers.interval[1])})`,
+    nodes.push(figure("AUROC", `${two(numbers.auroc)} (${two(numbers.interval[0])}–${two(numbers.interval[1])})`,
       "chance that a bad image scores above a good one, with its 95 % interval"));
-  return found;
+  return nodes;
 };
 
-const promiseWords = (scale, line) => {
-  const n = scale.good.length, least = percent(1 / (n + 1));
-  const bad = promised(scale, line.bad), look = promised(scale, line.look);
+const promiseText = (scale, thresholds) => {
+  const n = scale.good_scores.length, least = percent(1 / (n + 1));
+  const bad = supportedRate(scale, thresholds.bad), look = supportedRate(scale, thresholds.look);
   const here = bad === null ? "Here nothing is promised: the line lies below all good images."
-    : `Of new good images like the ${n} it was calibrated on (${scale.how}), at most ${percent(bad)} are called bad`
+    : `Of new good images like the ${n} it was calibrated on (${scale.held_out}), at most ${percent(bad)} are called bad`
       + (look === null || look === bad ? "." : ` and ${percent(look)} bad or look.`);
-  const beyond = scale.marks.filter(m => m.at === null).map(m => `${percent(m.rate)} would take ${m.needs}`);
+  const beyond = scale.promises.filter(({threshold}) => threshold === null)
+    .map(({rate, needs}) => `${percent(rate)} would take ${needs}`);
   const limit = [`${n} images can promise no less than 1/${n + 1} = ${least}`, beyond.join(", ")].filter(Boolean);
-  return `${here} ${limit.join(": ")}. `
-    + "How many bad images are missed, good ones alone cannot promise.";
-};
-
-// Thumbnails of the images that a row names, with the marked spots on them; made when first needed.
-const wrongThumbs = (node, pick) => {
-  const made = [];
-  node.replaceChildren();
-  return {follow({images, faces, data}, numbers, least) {
-    for (const [number, button] of made.entries()) if (button && !numbers.has(number)) button.hidden = true;
-    for (const number of numbers) {
-      const {nice} = images[number], told = `${nice}, ${short(data.scores[number])} σ`;
-      if (!made[number]) {
-        made[number] = thumbNode(nice, number, pick);
-        node.insertBefore(made[number], made.find((other, i) => i > number && other) ?? null);
-      }
-      const button = made[number], [image, canvas] = button.firstChild.children;
-      if (faces[number] && image.getAttribute("src") !== faces[number]) image.src = faces[number];
-      if (data.cells?.[number]) stain(canvas, data.cells[number], least);
-      set(button, "title", told);
-      set(button, "aria-label", `${told}: show it`);
-      button.hidden = false;
-    }
-  }};
-};
-const thumbNode = (nice, number, pick) => {
-  const spots = make("canvas", {"aria-hidden": "true", width: 1, height: 1});
-  return make("button", {type: "button", class: "mini", onclick: () => pick(number)},
-    make("span", {}, make("img", {alt: nice, onload: fit}), spots));
-};
-const fit = event => {  // the spots over the part of the image that the square shows
-  const {naturalWidth: w, naturalHeight: h} = event.target, style = event.target.nextSibling.style;
-  style.width = `${100 * Math.max(1, w / h)}%`;
-  style.height = `${100 * Math.max(1, h / w)}%`;
+  return `${here} ${limit.join(": ")}. How many bad images are missed, good ones alone cannot promise.`;
 };

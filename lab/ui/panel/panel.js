@@ -2,122 +2,126 @@
 
 const live = element.querySelector(".live");
 const [stripNode, tools, cardsNode] = live.children;
-const surveys = new Map(), thumbsOf = new Map();  // by key; what has been fetched stays
+const payloads = new Map(), thumbsByKey = new Map();  // what has been fetched stays
 const shown = {state: null, cards: new Map(), data: new Map(), scale: null};
+const requested = readAddress(location.search, live.dataset.tab);
+let choice = OWN_THRESHOLDS;
 
-const pick = at => {
-  const image = shown.state.set.images[at];
-  if (image && at !== shown.state.at) trigger("picked", {name: image.name});
+const pick = number => {
+  const image = shown.state.set.images[number];
+  if (image && number !== shown.state.chosen) trigger("picked", {name: image.name});
+};
+const choose = changed => {
+  choice = changed;
+  redraw();
 };
 const strip = imageStrip(stripNode, pick);
-const source = sourceCard();
-const promises = promiseButtons(tools.querySelector(".promise"), () => redraw());
+const firstCard = imageCard();
+const promises = promiseButtons(tools.querySelector(".promise"), (rate, scale) =>
+  choose({...OWN_THRESHOLDS, rate: rate === scale.bad_rate ? null : rate}));
+const writeAddress = addressWriter(element, live.dataset.tab, requested.isMine);
 followPointer(cardsNode, () => shown.cards.values());
 followBlend(tools.querySelector("input"), live);
 const stretch = stretchSwitch(tools, () => redraw());
 
-const firstScale = () => shown.state.slots.map(slot => shown.data.get(slot.key)?.scale).find(Boolean);
-const onMove = (key, which, value) => {
-  move(which, value, shown.data.get(key).scale, firstScale());
-  redraw();
-};
+const firstScale = () => shown.state.slots.map(({key}) => shown.data.get(key)?.scale).find(Boolean);
+const onMove = (key, name, value) =>
+  choose(chooseThreshold(choice, name, value, shown.data.get(key).scale, firstScale()));
 
-// --- a frame of what is known, at the threshold as it stands ---
+// --- a frame of what is known, at the chosen thresholds ---
 
-let waiting = 0;
-const redraw = () => { waiting ||= requestAnimationFrame(() => { waiting = 0; follow(); }); };
+let pending = 0;
+const redraw = () => { pending ||= requestAnimationFrame(() => { pending = 0; follow(); }); };
 const follow = () => {
-  const {state} = shown, first = firstScale();
-  const lines = new Map(state.slots.map(({key}) => [key, shown.data.get(key)?.scale])
-    .filter(([, scale]) => scale).map(([key, scale]) => [key, lineOf(scale, first)]));
-  for (const [key, line] of lines) shown.cards.get(key).follow(line, state.at, stretch.checked);
-  const lead = state.slots.find(({key}) => shown.data.get(key)?.scores);
-  strip.follow(state.set.images, thumbs(state), shown.data.get(lead?.key), lines.get(lead?.key), state.at);
-  promises.follow(first);
+  const {state, data, cards} = shown, first = firstScale(), thresholds = new Map();
+  for (const {key} of state.slots) {
+    const scale = data.get(key)?.scale;
+    if (scale) thresholds.set(key, thresholdsOf(scale, first, choice));
+  }
+  for (const [key, both] of thresholds) cards.get(key).follow(both, state.chosen, stretch.checked);
+  const lead = state.slots.find(({key}) => data.get(key)?.scores)?.key;
+  strip.follow(state.set.images, thumbsOf(state), data.get(lead), thresholds.get(lead), state.chosen);
+  promises.follow(first, choice);
   clearTimeout(follow.later);
-  follow.later = setTimeout(() => tellAddress(state), 250);
+  follow.later = setTimeout(() => writeAddress(state, choice), 250);
 };
 
 // --- a new state ---
 
-const thumbs = state => thumbsOf.get(JSON.stringify(state.set.key)) ?? [];
+const thumbsOf = state => thumbsByKey.get(JSON.stringify(state.set.key)) ?? [];
 const fetchThumbs = async state => {
-  const key = JSON.stringify(state.set.key), held = thumbs(state);
-  if (held.busy || held.length >= state.set.drawn) return;
-  held.busy = true;
-  thumbsOf.set(key, held);
-  const found = await server.answer({thumbs: state.set.key, from: held.length}).catch(() => null);
-  held.push(...(found ?? []));
-  held.busy = false;
-  if (found?.length) lay();
+  const thumbs = thumbsOf(state);
+  if (thumbs.busy || thumbs.length >= state.set.drawn) return;
+  thumbs.busy = true;
+  thumbsByKey.set(JSON.stringify(state.set.key), thumbs);
+  const fetched = await server.answer({thumbs: state.set.key, from: thumbs.length}).catch(() => null);
+  thumbs.push(...(fetched ?? []));
+  thumbs.busy = false;
+  if (fetched?.length) lay();
 };
-const fetchSurvey = async key => {
-  surveys.set(key, null);
-  const payload = await server.answer({survey: key}).catch(() => null);
-  if (!payload) return surveys.delete(key);
-  surveys.set(key, payload);
+const fetchPayload = async key => {
+  payloads.set(key, null);
+  const payload = await server.answer({payload: key}).catch(() => null);
+  if (!payload) return payloads.delete(key);
+  payloads.set(key, payload);
   payload.cells = [];
-  payload.scores = payload.images.map(image => image.score);
-  payload.places = payload.images.map(image => image.place);
+  payload.scores = payload.images.map(({score}) => score);
+  payload.peaks = payload.images.map(({peak}) => peak);
   lay();
-  for (const [i, image] of payload.images.entries()) {
-    payload.cells[i] = shrink(await unpack(image.heat));
+  for (const [i, {anomaly_map: png}] of payload.images.entries()) {
+    payload.cells[i] = reduceToCells(await decodePNG(png));
     if (i % 16 === 15 || i === payload.images.length - 1) redraw();
   }
 };
 
-const gather = async slot => {  // what is known of a slot, its map unpacked
-  const before = shown.data.get(slot.key), survey = surveys.get(slot.survey) ?? null;
-  const same = before?.packed && before.packed === slot.heat?.heat;
+const gather = async slot => {  // what is known of a slot, its anomaly map unpacked
+  const before = shown.data.get(slot.key), payload = payloads.get(slot.payload_key) ?? null;
+  const {finding, judged} = slot, png = finding?.anomaly_map;
   return {
-    scale: slot.scale ?? survey, why: slot.why, survey, cells: survey?.cells,
-    packed: slot.heat?.heat, map: same ? before.map : slot.heat ? await unpack(slot.heat.heat) : null,
-    score: slot.heat?.score, place: slot.heat?.place,
-    scores: survey?.scores ?? slot.judged?.scores, places: survey?.places ?? slot.judged?.places,
+    scale: slot.scale ?? payload, status: slot.status, payload, cells: payload?.cells,
+    png, map: !png ? null : before?.png === png ? before.map : await decodePNG(png),
+    score: finding?.score, peak: finding?.peak,
+    scores: payload?.scores ?? judged?.scores, peaks: payload?.peaks ?? judged?.peaks,
   };
 };
-let latest = 0;
+let turns = 0;
 const lay = async () => {
-  const state = props.value, turn = ++latest;
+  const state = props.value, turn = ++turns;
   if (!state?.slots) return;
-  for (const {survey} of state.slots) if (survey && !surveys.has(survey)) fetchSurvey(survey);
+  for (const {payload_key: key} of state.slots) if (key && !payloads.has(key)) fetchPayload(key);
   fetchThumbs(state);
-  const found = await Promise.all(state.slots.map(gather));
-  const truth = state.image?.truth ? await unpack(state.image.truth) : null;
-  if (turn !== latest) return;  // a newer state has come meanwhile
+  const data = await Promise.all(state.slots.map(gather));
+  const truth = state.image?.truth ? await decodePNG(state.image.truth) : null;
+  if (turn !== turns) return;  // a newer state has come meanwhile
   shown.state = state;
-  shown.data = new Map(state.slots.map((slot, i) => [slot.key, found[i]]));
+  shown.data = new Map(state.slots.map(({key}, i) => [key, data[i]]));
   const scale = firstScale();
-  if (scale && shown.scale && shown.scale.bad !== scale.bad) rebase(shown.scale, scale);
-  if (shown.data.get(state.slots[0].key).scale) takeWanted(scale);
+  if (scale && shown.scale && shown.scale.bad !== scale.bad) choice = rebase(choice, shown.scale, scale);
+  if (data[0].scale) takeRequested(scale);
   shown.scale = scale ?? shown.scale;
 
-  const order = state.slots.map(slot => {
-    if (!shown.cards.has(slot.key)) shown.cards.set(slot.key, slotCard(slot, {move: onMove, pick}));
+  const cards = state.slots.map(slot => {
+    if (!shown.cards.has(slot.key)) shown.cards.set(slot.key, methodCard(slot, {move: onMove, pick}));
     return shown.cards.get(slot.key);
   });
-  const nodes = [source.node, ...order.map(card => card.node)];
+  const nodes = [firstCard.node, ...cards.map(({node}) => node)];
   if (nodes.length !== cardsNode.children.length || nodes.some((node, i) => node !== cardsNode.children[i]))
     cardsNode.replaceChildren(...nodes);
   cardsNode.style.setProperty("--n", nodes.length);
   strip.lay(state.set);
-  source.lay(state, truth);
-  for (const card of order) {
-    showImage(card.stack, state.image, truth);
-    card.lay(shown.data.get(card.key), state.set.images, thumbs(state));
+  firstCard.lay(state, truth);
+  for (const card of cards) {
+    showImage(card.frame, state.image, truth);
+    card.lay(shown.data.get(card.key), state.set.images, thumbsOf(state));
   }
   follow();
 };
-
-const takeWanted = scale => {  // what the address asked for, once the first method knows its scale
-  if (wanted.at !== null) Object.assign(moved, {at: Math.min(scale.most, Math.max(scale.least, wanted.at))});
-  if (scale.marks.some(mark => mark.rate * 100 === wanted.rate)) moved.rate = wanted.rate / 100;
-  if (wanted.look !== null) moved.look = wanted.look;
-  Object.assign(wanted, {at: null, look: null, rate: null});
-};
-const rebase = (before, scale) => {  // another scale stands first
-  for (const [name, own] of [["at", "bad"], ["look", "look"]])
-    if (moved[name] !== null) moved[name] = Math.round(100 * carry(moved[name], own, before, scale)) / 100;
+const takeRequested = scale => {  // what the address asks for, once the first method has its scale
+  const {threshold, look, promise} = requested;
+  if (threshold !== null) choice = {...choice, threshold: clamp(threshold, scale.lowest, scale.highest)};
+  if (scale.promises.some(({rate}) => rate * 100 === promise)) choice = {...choice, rate: promise / 100};
+  if (look !== null) choice = {...choice, look};
+  Object.assign(requested, {threshold: null, look: null, promise: null});
 };
 
 watch("value", lay);

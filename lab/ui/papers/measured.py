@@ -1,132 +1,128 @@
-"""What was measured here of a paper's method, beside one of its tables: each figure with where it comes from."""
+"""What was measured here of a paper's method, beside one of its tables: plain data, each figure with its source."""
 
 from __future__ import annotations
 
-import inspect
 import shlex
 import statistics
 from collections import Counter
 from collections.abc import Sequence
-from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...bench import ablation, study_page
 from ...bench.ablation import Direction, Study
-from ...methods import METHODS
 from ...papers import paper_tables
-from ..html.tables import Cell, Facts, Origins, coded, csv_link, sortable_table
+from ..html.tables import Cell, Download, Facts, Origins, Table, origin_number
 
 SHAPES = {"agrees": "✓", "disagrees": "✗", "within noise": "≈", "one seed": "•", "no change in the paper": "="}
-FIGURES = dict(
+FIGURE_TITLES = dict(
     image_auroc="image AUROC", pixel_auroc="pixel AUROC", aupro="AU-PRO", pixel_ap="pixel AP", margin="margin",
     overlap="overlap",
 )  # fmt: skip
+Claimed = tuple[Study, Direction]
+"""a direction that a table of the paper claims, and the study that measured it"""
 
 
-def title(paper: str) -> str:
-    return METHODS[paper].title if paper in METHODS else "The survey"
+class Measured(NamedTuple):
+    """What was measured of a paper's method, beside one of its tables.
+
+    summary    how the table's claims fare, in a sentence; "" where nothing that it compares was measured
+    compared   the claims beside what was measured; None where nothing was
+    studies    everything measured of the method, a table a study
+    """
+
+    summary: str
+    compared: Table | None
+    studies: list[Table]
 
 
-def called(number: str) -> str:
-    """Table IV; what is not printed in the paper but lies beside its code is called by its name."""
-    return number.replace("_", " ") if number.startswith("repo_") else f"Table {number}"
-
-
-def switched(paper: str) -> list[str]:
-    """The paper's tables that switch components off."""
+def ablation_tables(paper: str) -> list[str]:
+    """The numbers of the paper's tables that switch components off."""
     sources = paper_tables.load_tables()["ablations"].get(paper, {}).get("sources", [])
     return list(dict.fromkeys(source["table"] for source in sources))
 
 
-def measured(paper: str, number: str, studies: Sequence[Study], origins: Origins) -> list[str]:
-    """What was measured here of a paper's method; `origins` gets the provenance that its cells name."""
-    if paper not in METHODS:
-        return ["<p>The survey proposes no method of its own, so nothing of it is measured here.</p>"]
-    own = [study for study in studies if study["method"] == paper]
-    if not own:
-        command = f"python -m lab bench --ablate {paper} --data SET --seeds 0,1,2 --out OUT"
-        return [
-            f"<section><h2>Ours</h2><p>Nothing was measured yet of {escape(title(paper))}: "
-            f"<code>{command}</code> measures it, and what it writes to OUT/ablation.json belongs into "
-            "<code>lab/bench/studies/</code>.</p></section>"
-        ]
-    found = [(study, d) for study in own for d in ablation.directions(study)]
-    claimed = [(study, d) for study, d in found if d.claim and names(d, paper, number)]
-    every = "".join(figures(study, [d for of, d in found if of is study], origins) for study in own)
+def measured(paper: str, number: str, studies: Sequence[Study], origins: Origins) -> Measured:
+    """`origins` gets the provenance that the cells name."""
+    directions = [(study, ablation.directions(study)) for study in studies if study["method"] == paper]
+    claimed = [(study, d) for study, every in directions for d in every if claims(d, paper, number)]
+    tables = [study_table(study, every, origins) for study, every in directions]
     if not claimed:
-        beside = " and ".join(map(called, switched(paper)))
-        return [
-            f"<section><h2>Ours</h2><p>Nothing that {called(number)} compares was measured here. What was measured "
-            f"stands below, and beside {beside}.</p></section>{every}"
-        ]
-    rule = (inspect.getdoc(ablation.mark) or "").partition("\n\n")[2]
-    return [
-        f"<section><h2>Ours, beside {called(number)}</h2><p>{glance([d for _, d in claimed])}</p></section>",
-        compared(paper, number, claimed, origins),
-        f"<details><summary>How a mark is given</summary><p>{coded(rule)}</p></details>",
-        f"<details><summary>Every figure measured</summary>{every}</details>",
-    ]
+        return Measured("", None, tables)
+    return Measured(summary([d for _, d in claimed]), comparison(paper, number, claimed, origins), tables)
 
 
-def names(d: Direction, paper: str, number: str) -> bool:
-    """Whether this table makes the claim; what the text says goes with every ablation table."""
-    where = d.claim.where if d.claim else ""
-    return where.startswith(f"Table {number},") or (not where.startswith("Table ") and number in switched(paper))
+def claims(direction: Direction, paper: str, number: str) -> bool:
+    """Whether this table makes the direction's claim; what the paper's text says goes with every ablation table."""
+    if not direction.claim:
+        return False
+    where = direction.claim.where
+    return where.startswith(f"Table {number},") or (not where.startswith("Table ") and number in ablation_tables(paper))
 
 
-def glance(found: Sequence[Direction]) -> str:
+def summary(directions: Sequence[Direction]) -> str:
     """How the claims fare, in one sentence; means over categories are not counted again."""
-    counts = Counter(d.mark for d in found if "/" in d.place)
-    told = ", ".join(f"{counts[mark]} {SHAPES[mark]} {mark}" for mark in SHAPES if counts[mark])
-    return f"Of {counts.total()} measured directions that the paper names: {told}."
+    counts = Counter(d.mark for d in directions if "/" in d.place)
+    marks = ", ".join(f"{counts[mark]} {SHAPES[mark]} {mark}" for mark in SHAPES if counts[mark])
+    return f"Of {counts.total()} measured directions that the paper names: {marks}."
 
 
-def compared(paper: str, number: str, claimed: Sequence[tuple[Study, Direction]], origins: Origins) -> str:
-    """The paper's deltas beside ours; a component's delta is the full setting minus the one without it."""
-    rows, kept = list[list[str | Cell]](), list[list[Any]]()
-    for study, d in sorted(claimed, key=lambda one: "/" in one[1].place):  # means first
-        assert d.claim
-        facts = provenance(study, d.place)
-        of = origins.setdefault(facts, len(origins))
-        theirs = ("paper", claimed_figures(d.claim, d.component))
-        own = (theirs, *seeds(study, d.place, d.component, d.figure))
-        mark = Cell(f"{SHAPES[d.mark]} {d.mark}", own, of, f"mark {d.mark.partition(' ')[0]}")
-        rows.append([
-            study_page.where(study, d.place), d.component, FIGURES[d.figure], mark, Cell(ablation.ours(d), own, of),
-            Cell(ablation.theirs(d.claim), (theirs,), 0), str(d.seeds), d.claim.where,
-        ])  # fmt: skip
-        claim = [d.claim.full, d.claim.off, d.claim.delta, d.claim.where]
-        kept.append([d.place, d.component, d.figure, d.mark, d.mean, d.sd, d.seeds, *claim, *(v for _, v in facts)])
-    head = ["set", "off", "figure", "mark", "ours", "paper", "seeds", "where in the paper"]
+def comparison(paper: str, number: str, claimed: Sequence[Claimed], origins: Origins) -> Table:
+    """The paper's differences beside ours, means over categories first."""
+    claimed = sorted(claimed, key=lambda pair: "/" in pair[1].place)
     columns = ["set", "off", "figure", "mark", "ours", "ours sd", "seeds", "paper full", "paper off", "paper delta",
                "where in the paper", *(name for name, _ in provenance(claimed[0][0], claimed[0][1].place))]  # fmt: skip
-    caption = "Full setting minus the altered one; ± is the standard deviation over seeds."
-    return sortable_table(caption, head, rows, download=csv_link(f"{paper}-{number}-ours", columns, kept))
+    return Table(
+        "Full setting minus the altered one; ± is the standard deviation over seeds.",
+        ["set", "off", "figure", "mark", "ours", "paper", "seeds", "where in the paper"],
+        [_compared_cells(study, d, origins) for study, d in claimed],
+        Download(f"{paper}-{number}-ours", columns, [_compared_values(study, d) for study, d in claimed]),
+    )
 
 
-def figures(study: Study, found: list[Direction], origins: Origins) -> str:
-    """All figures of a study: the full setting of each place as it is, then what each component off changes."""
-    head, rows = study_page.everything(study, found)
-    of = {row[0]: origins.setdefault(provenance(study, row[0]), len(origins)) for row in rows}
-    cells: list[list[str | Cell]] = [
-        [place, off, count, *(
-            Cell(value, seeds(study, place, off, figure), of[place])
-            for figure, value in zip(ablation.FIGURES, values, strict=True)
-        )]
-        for place, off, count, *values in rows
+def _compared_cells(study: Study, d: Direction, origins: Origins) -> list[str | Cell]:
+    assert d.claim
+    origin = origin_number(origins, provenance(study, d.place))
+    paper = ("paper", claimed_figures(d.claim, d.component))
+    facts = (paper, *seeds(study, d.place, d.component, d.figure))
+    mark = Cell(f"{SHAPES[d.mark]} {d.mark}", facts, origin, f"mark {d.mark.partition(' ')[0]}")
+    return [
+        study_page.where(study, d.place), d.component, FIGURE_TITLES[d.figure], mark,
+        Cell(ablation.ours(d), facts, origin), Cell(ablation.theirs(d.claim), (paper,)), str(d.seeds), d.claim.where,
     ]  # fmt: skip
-    caption = f"{plain(study)}: full as it is, the others as full minus altered."
-    link = csv_link(f"{study['method']}-figures", head, rows)
-    return sortable_table(caption, [*head[:3], *(FIGURES[figure] for figure in head[3:])], cells, download=link)
+
+
+def _compared_values(study: Study, d: Direction) -> list[Any]:
+    assert d.claim
+    claim = [d.claim.full, d.claim.off, d.claim.delta, d.claim.where]
+    facts = [text for _, text in provenance(study, d.place)]
+    return [d.place, d.component, d.figure, d.mark, d.mean, d.sd, d.seeds, *claim, *facts]
+
+
+def study_table(study: Study, directions: list[Direction], origins: Origins) -> Table:
+    """All figures of a study: the full setting of each place as it is, then what each component off changes."""
+    head, rows = study_page.everything(study, directions)
+    return Table(
+        f"{plain_settings(study)}: full as it is, the others as full minus altered.",
+        [*head[:3], *(FIGURE_TITLES[figure] for figure in head[3:])],
+        [_study_cells(study, row, origin_number(origins, provenance(study, row[0]))) for row in rows],
+        Download(f"{study['method']}-figures", head, rows),
+    )
+
+
+def _study_cells(study: Study, row: Sequence[str], origin: int) -> list[str | Cell]:
+    place, component, count, *values = row
+    figures = zip(ablation.FIGURES, values, strict=True)
+    cells = [Cell(value, seeds(study, place, component, figure), origin) for figure, value in figures]
+    return [place, component, count, *cells]
 
 
 def provenance(study: Study, place: str) -> Facts:
-    """What all figures of a study share on one place: the names are the same for every study."""
+    """What all figures of a study share on one place; every study has the same names."""
     name, weights = place.partition("/")[0].partition(",")[0], study["weights"]
     counts = {p: n for p, n in study["train"].items() if p == place or (p.startswith(f"{name}/") and "/" not in place)}
     commands = [command for command in study["commands"] if name in shlex.split(command)] or study["commands"]
     return (
-        ("settings", f"{plain(study)}; scored at {study['eval_size']}"),
+        ("settings", f"{plain_settings(study)}; scored at {study['eval_size']}"),
         ("weights", f"{weights['tag']}, sha256 {weights['sha256']}" if weights else "none"),
         ("data", ", ".join(f"{p}: {n} training images" for p, n in counts.items())),
         ("date", ", ".join(study["dates"])),
@@ -136,28 +132,30 @@ def provenance(study: Study, place: str) -> Facts:
     )
 
 
-def plain(study: Study) -> str:
-    """Its settings without the marks of Markdown."""
+def plain_settings(study: Study) -> str:
+    """The study's settings without the marks of Markdown."""
     return study_page.settings(study).replace("`", "")
 
 
 def seeds(study: Study, place: str, component: str, figure: str) -> Facts:
     """Each seed's figures; of a mean over categories, each seed's mean."""
-    own = study["figures"].get(place)
-    if own is None:
+    components = study["figures"].get(place)
+    if components is None:
         members = [p for p in study["figures"] if p.startswith(f"{place.partition(',')[0]}/")]
         deltas = [ablation.paired(study["figures"][p], component, figure) for p in members]
-        told = {seed: statistics.fmean(d[seed] for d in deltas) for seed in deltas[0] if all(seed in d for d in deltas)}
-        mean = ("mean over", ", ".join(p.partition("/")[2] for p in members))
-        return (mean, *((f"seed {seed}", f"{delta:+.4f}") for seed, delta in told.items()))
+        means = {
+            seed: statistics.fmean(d[seed] for d in deltas) for seed in deltas[0] if all(seed in d for d in deltas)
+        }
+        categories = ", ".join(p.partition("/")[2] for p in members)
+        return (("mean over", categories), *((f"seed {seed}", f"{mean:+.4f}") for seed, mean in means.items()))
+    full = {seed: values[figure] for seed, values in components["full"].items()}
     if component == "full":
-        full = {seed: values[figure] for seed, values in own["full"].items()}
         return tuple((f"seed {seed}", "undefined" if v is None else f"{v:.4f}") for seed, v in full.items())
+    altered = components[component]
     return tuple(
-        (f"seed {seed}", f"{own['full'][seed][figure]:.4f} full, {own[component][seed][figure]:.4f} with {component}: "
-                         f"{delta:+.4f}")
-        for seed, delta in ablation.paired(own, component, figure).items()
-    )  # fmt: skip
+        (f"seed {seed}", f"{full[seed]:.4f} full, {altered[seed][figure]:.4f} with {component}: {delta:+.4f}")
+        for seed, delta in ablation.paired(components, component, figure).items()
+    )
 
 
 def claimed_figures(claim: paper_tables.Claim, component: str) -> str:

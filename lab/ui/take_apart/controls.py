@@ -6,10 +6,8 @@ from dataclasses import Field
 from typing import Any
 
 import gradio as gr
-from markupsafe import Markup
 
 from ... import equations
-from ..field.tab import signs
 from ..html.render import render
 from ..variant import Variant, controls, description, label
 
@@ -24,7 +22,7 @@ def build_controls(method: str, start: Variant) -> dict[str, Any]:
             with gr.Group():
                 built[name] = _control(fields[name], getattr(settings, name))
                 if number := fields[name].metadata["eq"]:
-                    formula = Markup(signs(equations.formula(method, number)))
+                    formula = equations.formula(method, number)
                     gr.HTML(render("take_apart/equation.html", formula=formula), apply_default_css=False)
 
     components = [name for name, field in fields.items() if field.metadata["component"]]

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from ..field.tab import signs
 from ..html import image_data
 from ..html.render import render
 
@@ -33,7 +32,7 @@ def _row(name: str, of_variants: Mapping[str, Views]) -> dict[str, Any]:
         for title, views in of_variants.items()
     ]
     values = "a colour for each center" if unordered else f"{low:.3g} to {high:.3g}" if planes else ""
-    return {"name": name, "symbol": Markup(signs(name)), "values": values, "cells": cells}
+    return {"name": name, "values": values, "cells": cells}
 
 
 def _source(view: np.ndarray, low: float, high: float, unordered: bool) -> str:
@@ -43,4 +42,4 @@ def _source(view: np.ndarray, low: float, high: float, unordered: bool) -> str:
         hue = 2 * np.pi * (0.618 * view[..., None] + np.array([0, 1 / 3, 2 / 3]))
         return image_data.data_uri(np.rint(140 + 100 * np.cos(hue)).astype(np.uint8).repeat(4, 0).repeat(4, 1))
     grey = np.rint(255 * (view - low) / max(high - low, 1e-12)).clip(0, 255).astype(np.uint8)
-    return "data:image/png;base64," + image_data.plane(grey)
+    return "data:image/png;base64," + image_data.png(grey)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from markupsafe import Markup
+
 from ...bench import ablation
 from ...method import BaseSettings
 from ...papers import paper_tables
 from ...papers.paper_tables import Claim
 from ..detector_service import Place
 from ..html.render import render
-from ..html.tables import HINT, Cell, Facts, board, csv_link, sortable_table
-from ..papers.measured import FIGURES
+from ..html.tables import HINT, Cell, Download, Facts, Table, board
+from ..papers.measured import FIGURE_TITLES
 
 Figures = Mapping[str, float | None]
 
@@ -58,18 +60,18 @@ def deltas(
     return [Delta(f, of_published[f], of_altered[f], claim(f)) for f in ablation.FIGURES]
 
 
-def results_table(rows: Sequence[Delta], titles: Sequence[str], facts: Facts, method: str) -> str:
+def results_table(rows: Sequence[Delta], titles: Sequence[str], facts: Facts, method: str) -> Markup:
     """The table as HTML; `facts` say where its numbers come from."""
     if not rows:
         return board([])
     head = ["figure", *titles, "difference", "the paper's", "beside the paper's"]
     csv_rows = [[r.figure, r.published, r.altered, r.difference, r.claim and r.claim.delta] for r in rows]
-    link = csv_link(f"{method}-taken-apart", ["figure", *titles, "delta", "paper delta"], csv_rows)
+    download = Download(f"{method}-taken-apart", ["figure", *titles, "delta", "paper delta"], csv_rows)
     sources = paper_tables.load_tables()["ablations"].get(method, {}).get("sources", [])
     table = f"{method}/{sources[0]['table']}" if sources else ""
     about = render("take_apart/results.html", address=f"?tab=papers&table={table}" if table else "?tab=papers")
     caption = f"Published minus altered. {HINT}"
-    return board([about, sortable_table(caption, head, list(map(_cells, rows)), download=link)], {facts: 0})
+    return board([about, Table(caption, head, list(map(_cells, rows)), download)], {facts: 0})
 
 
 def _cells(row: Delta) -> list[str | Cell]:
@@ -78,7 +80,7 @@ def _cells(row: Delta) -> list[str | Cell]:
     if claim:
         printed = "" if claim.full is None else f"{claim.full:.4f} published, {claim.off:.4f} altered; "
         of_paper = Cell(ablation.theirs(claim), (("paper", printed + claim.where),), 0)
-    figures = [FIGURES[row.figure], _number(row.published), _number(row.altered)]
+    figures = [FIGURE_TITLES[row.figure], _number(row.published), _number(row.altered)]
     return [*figures, Cell(_number(row.difference, "+"), (), 0), of_paper, row.agreement]
 
 

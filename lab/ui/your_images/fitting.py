@@ -48,7 +48,7 @@ class Fitted:
 
     @functools.cached_property
     def bytes(self) -> int:
-        texts = [j.overlay for j in self.judged] + [image["heat"] for image in self.payload["images"]]
+        texts = [j.overlay for j in self.judged] + [image["anomaly_map"] for image in self.payload["images"]]
         return learned_bytes(self.detector) + sum(map(len, texts))
 
 

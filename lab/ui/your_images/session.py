@@ -99,7 +99,7 @@ class Own(Answers):
         return next((j.hottest for j in judged if j.name == self.at), (0.5, 0.5))
 
     def panel(self) -> dict[str, Any] | None:
-        """The state of the live panel; see `panel.py`. None before there are answers."""
+        """The state of the live panel; see `panel/component.py`. None before there are answers."""
         if not self.method:
             return None
         held = self.fitted[self.method]
@@ -120,16 +120,17 @@ class Own(Answers):
                 "key": self._thumbs[0],
                 "drawn": len(thumbs),
                 "images": [
-                    dict(name=j.name, nice=j.name, slug=j.name, kind=KIND[j.role], bad=TRUTH[j.role])
+                    dict(name=j.name, label=j.name, slug=j.name, group=KIND[j.role], bad=TRUTH[j.role])
                     for j in held.judged
                 ],
                 "source": f"{count} images of this visit, which go with it",
             },
-            "at": at,
+            "chosen": at,
             "image": payload.shown_image(chosen.pixels(), None, KIND[chosen.role]),
             "slots": [{
-                "key": self.method, "title": kind.title, "paper": kind.paper, "why": "", "judged": None,
-                "scale": payload.scale_payload(calibration), "heat": held.payload["images"][at], "survey": held.key,
+                "key": self.method, "title": kind.title, "paper": kind.paper, "status": "", "judged": None,
+                "scale": payload.scale_payload(calibration), "finding": held.payload["images"][at],
+                "payload_key": held.key,
             }],
         }  # fmt: skip
 

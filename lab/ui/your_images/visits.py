@@ -81,7 +81,7 @@ class Visits:
     def send(self, asked: Any) -> Any:
         """What a panel fetches by itself; None if not there."""
         match asked:
-            case {"survey": str(key)}:
+            case {"payload": str(key)}:
                 return self.desk.get(key)
             case {"thumbs": str(key), "from": int(start)}:
                 return list(self.desk.get(key) or ())[max(start, 0) :]
