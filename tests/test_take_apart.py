@@ -159,7 +159,7 @@ def test_cancelling_a_training_leaves_the_page_usable(service: DetectorService) 
         if "epoch" in page.runner.status.message:
             page.runner.cancel()
     assert "Cancelled" in page.status().message and not page.runner.running and not service.fitting
-    assert page.panel()["slots"][1]["why"] == "not fitted: cancelled"
+    assert page.panel()["slots"][1]["status"] == "not fitted: cancelled"
     ran(page, asking("cdo"))
     assert "Change something" in page.status().message and len(page.panel()["slots"]) == 1
 

@@ -115,7 +115,7 @@ def test_a_cancelled_fit_leaves_queue_and_page_usable(service: DetectorService) 
         if "CDO" in page.runner.status.message:
             page.runner.cancel()
     assert page.runner.status.message == "Cancelled. What was finished stays." and not page.runner.running
-    assert button_label(page.runner) == "Try again" and page.panel({})["slots"][0]["why"] == "not fitted: cancelled"
+    assert button_label(page.runner) == "Try again" and page.panel({})["slots"][0]["status"] == "not fitted: cancelled"
     list(page.run(View(*PLACE, (PADIM,))))
     assert PADIM in page.shown.maps
 

@@ -148,7 +148,7 @@ class Comparison:
     # --- what is shown ------------------------------------------------------------------------------------------------
 
     def panel(self, address: Mapping[str, str | None]) -> dict[str, Any]:
-        """The state of the live panel, see `panel.component`; `address` names the view in the page's address."""
+        """The state of the live panel, see `panel/component.py`; `address` names the view in the page's address."""
         shown = self.shown
         at, image, maps = shown.chosen()
         dataset = shown.dataset
@@ -174,7 +174,7 @@ class Comparison:
             "slots": [self._slot(variant, maps.get(variant)) for variant in self.view.variants],
         }
 
-    def _slot(self, variant: Variant, anomaly_map: dict[str, Any] | None) -> dict[str, Any]:
+    def _slot(self, variant: Variant, finding: dict[str, Any] | None) -> dict[str, Any]:
         shown, survey = self.shown, self.shown.surveys.get(variant)
         complete = survey is not None and survey.payload is not None
         partial = {"scores": list(survey.scores), "peaks": list(survey.places)} if survey and not complete else None

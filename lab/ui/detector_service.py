@@ -50,7 +50,7 @@ class JudgedTestSet:
 
     key: str
     scores: list[float | None]
-    places: list[str]
+    peaks: list[str]
     payload: dict[str, Any] | None = None
     rates: metrics.Rates | None = None
     figures: dict[str, float | None] = field(default_factory=dict)
@@ -224,7 +224,7 @@ def _judge(survey: JudgedTestSet, detector: Detector, items: list[Item], report:
     for number, item in enumerate(items):
         report(number / len(items), f"judging {number + 1} of {len(items)} test images")
         finding = detector.finding(detector.raw(item.image()), (size, size))
-        survey.scores[number], survey.places[number] = finding.score, plots.peak_location(finding.anomaly_map)
+        survey.scores[number], survey.peaks[number] = finding.score, plots.peak_location(finding.anomaly_map)
         findings.append(dataclasses.replace(finding, views={}))
         mask = image_files.resize_mask(item.mask(), size) if item.bad and item.mask else None
         truths.append(Truth(item.bad, mask))

@@ -19,7 +19,7 @@ class ShownCategory:
 
     at        number of the chosen image; `image` is its payload, None before `open`
     scales    variant -> `payload.scale_payload`
-    maps      variant -> `payload.image` of the chosen image
+    maps      variant -> `payload.finding_payload` of the chosen image
     reasons   variant -> why its map is not there
     surveys   variant -> what it says of the whole test set, as far as it is judged
     """

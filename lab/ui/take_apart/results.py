@@ -60,7 +60,7 @@ def deltas(
     return [Delta(f, of_published[f], of_altered[f], claim(f)) for f in FIGURES]
 
 
-def results_table(rows: Sequence[Delta], titles: Sequence[str], facts: Facts, method: str) -> str:
+def results_table(rows: Sequence[Delta], titles: Sequence[str], facts: Facts, method: str) -> Markup:
     """The table as HTML; `facts` say where its numbers come from."""
     if not rows:
         return board([])
