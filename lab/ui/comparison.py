@@ -177,14 +177,14 @@ class Comparison:
     def _slot(self, variant: Variant, finding: dict[str, Any] | None) -> dict[str, Any]:
         shown, survey = self.shown, self.shown.surveys.get(variant)
         complete = survey is not None and survey.payload is not None
-        partial = {"scores": list(survey.scores), "peaks": list(survey.places)} if survey and not complete else None
+        partial = {"scores": list(survey.scores), "peaks": list(survey.peaks)} if survey and not complete else None
         return {
             "key": variant.text,
             "title": self.title(variant),
             "paper": variant.method_class.paper,
-            "status": shown.reasons.get(variant) or ("" if anomaly_map else "waiting"),
-            "scale": shown.scales.get(variant) if anomaly_map else None,
-            "finding": anomaly_map,
+            "status": shown.reasons.get(variant) or ("" if finding else "waiting"),
+            "scale": shown.scales.get(variant) if finding else None,
+            "finding": finding,
             "judged": partial,
             "payload_key": survey.key if survey and complete else "",
         }

@@ -42,7 +42,7 @@ def ordered_test_items(dataset: Dataset) -> list[Item]:
 class JudgedTestSet:
     """What one detector says of all N test images of its category, in the order they are shown.
 
-    scores, places   per image: its score in σ, and where its anomaly map peaks; None and "" until it is judged
+    scores, peaks    per image: its score in σ, and where its anomaly map peaks; None and "" until it is judged
     payload, rates   `payload.judged_payload` of all images, and what the detector's own threshold does, once all are
                      judged
     figures          of the ablation tables, where they were asked for
@@ -206,7 +206,7 @@ class DetectorService:
         return self.surveys.put(key, survey)
 
     def send(self, request: Any) -> Any:
-        """What a page fetches by itself: {"payload": key}, {"thumbs": [set, category], "from": n}; None if not there."""
+        """What a page fetches by itself: {"payload": key}, {"thumbs": [set, category], "from": n}; None otherwise."""
         match request:
             case {"payload": str(key)}:
                 survey = self.surveys.get(key)

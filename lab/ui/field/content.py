@@ -46,7 +46,7 @@ def components(method: str) -> list[str]:
 def sets() -> Table:
     head = ["set", "kind", "says the survey", "official archive", "licence"]
     rows = [
-        [name, public_set.kind, public_set.size, official_size(public_set.downloadable), licence(name)]
+        [name, public_set.contents, public_set.size, official_size(public_set.downloadable), licence(name)]
         for name, public_set in survey.SETS.items()
     ]
     return Table("Public sets.", head, rows, Download("sets", head, rows), wordy=True)

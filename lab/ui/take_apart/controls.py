@@ -8,7 +8,6 @@ from typing import Any
 import gradio as gr
 
 from ... import equations
-from ..html.inline import with_symbols
 from ..html.render import render
 from ..variant import Variant, controls, description, label
 
@@ -23,7 +22,7 @@ def build_controls(method: str, start: Variant) -> dict[str, Any]:
             with gr.Group():
                 built[name] = _control(fields[name], getattr(settings, name))
                 if number := fields[name].metadata["eq"]:
-                    formula = with_symbols(equations.formula(method, number))
+                    formula = equations.formula(method, number)
                     gr.HTML(render("take_apart/equation.html", formula=formula), apply_default_css=False)
 
     components = [name for name, field in fields.items() if field.metadata["component"]]

@@ -9,7 +9,6 @@ import numpy as np
 from markupsafe import Markup
 
 from ..html import image_data
-from ..html.inline import with_symbols
 from ..html.render import render
 
 Views = Mapping[str, np.ndarray]
@@ -33,7 +32,7 @@ def _row(name: str, of_variants: Mapping[str, Views]) -> dict[str, Any]:
         for title, views in of_variants.items()
     ]
     values = "a colour for each center" if unordered else f"{low:.3g} to {high:.3g}" if planes else ""
-    return {"name": name, "symbol": with_symbols(name), "values": values, "cells": cells}
+    return {"name": name, "values": values, "cells": cells}
 
 
 def _source(view: np.ndarray, low: float, high: float, unordered: bool) -> str:

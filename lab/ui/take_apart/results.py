@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from markupsafe import Markup
+
 from ...bench import ablation
 from ...bench.paper_comparison import format_claim
 from ...bench.study_files import FIGURES
