@@ -46,7 +46,9 @@ def unpacked(text: str) -> np.ndarray:
 
 def test_a_threshold_on_images_names_one_on_pixels() -> None:
     """Four good images with scores 0 2 4 8 and highest pixels 1 2 3 7; a raw step is 2 σ of pixels, 1 σ of scores."""
-    c = Calibration("", Scale(0.0, 1.0), Scale(0.0, 2.0), (0.0, 2.0, 4.0, 8.0), (1.0, 2.0, 3.0, 7.0), 4.0, 8.0, 7.0, 0.5)
+    c = Calibration(
+        "", Scale(0.0, 1.0), Scale(0.0, 2.0), (0.0, 2.0, 4.0, 8.0), (1.0, 2.0, 3.0, 7.0), 4.0, 8.0, 7.0, 0.5
+    )
     known = {0: 1, 1: 1.5, 4: 3, 6: 5, 8: 7, 9: 9, 10.5: 12, -1: -1}
     assert {score: c.pixel_threshold_at(score) for score in known} == pytest.approx(known)
     ties = Calibration("", Scale(0.0, 1.0), Scale(0.0, 1.0), (1.0, 1.0, 2.0), (3.0, 5.0, 6.0), 1.0, 2.0, 6.0, 0.5)
