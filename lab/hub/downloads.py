@@ -92,12 +92,7 @@ def repository(name: str, repo_type: str = "dataset") -> Repository:
             huggingface_hub.hf_hub_url, name, repo_type=repo_type, revision=info.sha, endpoint=_endpoint()
         )
         files = tuple(
-            File(
-                entry.path,
-                url(entry.path),
-                entry.size,
-                entry.lfs.sha256 if entry.lfs else entry.blob_id,
-            )
+            File(entry.path, url(entry.path), entry.size, entry.lfs.sha256 if entry.lfs else entry.blob_id)
             for entry in tree
             if isinstance(entry, huggingface_hub.RepoFile)
         )
