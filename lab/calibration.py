@@ -98,8 +98,8 @@ class Calibration:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Calibration:
         """The inverse of `as_dict`, also after JSON made lists of its tuples."""
-        scales = {name: Scale(*values[name]) for name in ("pixel_scale", "score_scale")}
-        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()} | scales)
+        fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return cls(**fields | {name: Scale(*fields[name]) for name in ("pixel_scale", "score_scale")})
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

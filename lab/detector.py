@@ -17,7 +17,7 @@ from .calibration import MIN_IMAGES, Calibration
 from .device import device
 from .errors import LabError
 from .hub.detector_files import detector_file
-from .image_stack import ImageStack
+from .image_stack import ImageStack, batches
 from .method import BaseSettings, Method, Scores
 from .methods import METHODS
 from .parts import maps
@@ -34,6 +34,9 @@ FILE_FIELDS = (
     "origin",
     "request_key",
 )  # attributes that the file states as they are
+
+HeldOutScores = tuple[Tensor, Scores]
+"""Indices (B,) of images and their Scores, without what was learned from them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,14 +143,14 @@ class Detector:
         step = 1 / (1 + folds)
         self.method.fit(images, seed=self.seed, report=part_of(report, 0, step), resume=resume)
 
-        def fold_scores() -> Iterator[Scores]:
+        def fold_scores() -> Iterator[HeldOutScores]:
             for number, fold in enumerate(_shuffled(len(images), self.seed).chunk(folds)):
                 rest = torch.ones(len(images), dtype=torch.bool)
                 rest[fold] = False
                 method = type(self.method)(**dataclasses.asdict(self.settings))
                 fold_report = part_of(report, step * (1 + number), step * (2 + number))
                 method.fit(images.subset(rest.nonzero()[:, 0]), seed=self.seed, report=fold_report)
-                yield from (scores for _, scores in _score_held_out(method, images, fold))
+                yield from _score_held_out(method, images, fold)
 
         if folds:
             self.calibration = _calibration(fold_scores(), f"each in one of {folds} folds left out of a training")
@@ -186,24 +189,16 @@ class Detector:
         return copy
 
     def _calibrate(self, images: ImageStack, report: Report) -> None:
-        batches = (scores for _, scores in self.held_out_scores(images, "calibrating on", report))
         hold_out = "held out of the training" if self.method.trains else "each left out in turn"
-        self.calibration = _calibration(batches, hold_out)
+        self.calibration = _calibration(self.held_out_scores(images, "calibrating on", report), hold_out)
 
-    def held_out_scores(
-        self, images: ImageStack, activity: str, report: Report = no_report
-    ) -> Iterator[tuple[Tensor, Scores]]:
-        """Batches of (indices, their Scores) of images given to `fit`, without what was learned from each.
+    def held_out_scores(self, images: ImageStack, activity: str, report: Report = no_report) -> Iterator[HeldOutScores]:
+        """Scores of the images given to `fit`, without what was learned from each: (indices, Scores) of up to four.
 
         A method that trains yields only the images held out. Reports "{activity} 3 of 12 good images".
         """
-        n = len(images)
-        indices = held_out(n, self.seed)[0] if self.method.trains else torch.arange(n)
-        done = 0
-        for batch, scores in _score_held_out(self.method, images, indices):
-            yield batch, scores
-            done += len(batch)
-            report(done / len(indices), f"{activity} {done} of {len(indices)} good images")
+        indices = held_out(len(images), self.seed)[0] if self.method.trains else torch.arange(len(images))
+        return _score_held_out(self.method, images, indices, activity, report)
 
     def raw(self, image: np.ndarray) -> Scores:
         """The method's own numbers for one image uint8 (H, W, 3), at settings.size."""
@@ -231,13 +226,9 @@ class Detector:
         mask = anomaly_map > np.float64(c.pixel_bad)
         return Finding(anomaly_map, score, c.verdict(score), mask, views, c.statement())
 
-    def backbone(self) -> Backbone | None:
-        """The frozen network the method uses, if any."""
-        return getattr(self.method, "backbone", None)
-
     def weights(self) -> dict[str, str]:
         """Tag and SHA-256 of the pretrained weights used; empty when there are none."""
-        network = self.backbone()
+        network: Backbone | None = getattr(self.method, "backbone", None)
         return {"tag": network.tag, "sha256": network.sha256} if network is not None else {}
 
     def save(self, path: str | Path) -> Path:
@@ -265,8 +256,8 @@ class Detector:
 
     @classmethod
     def load(cls, path: str | Path) -> Detector:
-        """The inverse of `save`. LabError for a file that is missing, cut off, of another kind, of another version of
-        the format, or whose backbone is missing or has other weights."""
+        """The inverse of `save`. LabError for a file that is missing, cut off, not a detector's, of another
+        version of the format, or whose backbone is missing or has other weights."""
         path = Path(path)
         metadata, tensors = quantized_safetensors.read(path)
         if metadata.get("format") != FILE_FORMAT:
@@ -317,20 +308,23 @@ def _shuffled(n: int, seed: int) -> Tensor:
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
 
 
-def _score_held_out(method: Method, images: ImageStack, indices: Tensor) -> Iterator[tuple[Tensor, Scores]]:
-    """Batches of four: (indices, Scores without what the method learned from these images)."""
-    for batch in indices.split(4):
+def _score_held_out(
+    method: Method, images: ImageStack, indices: Tensor, activity: str = "", report: Report = no_report
+) -> Iterator[HeldOutScores]:
+    for part in batches(len(indices), 4):
+        batch, done = indices[part], int(part[-1]) + 1
         scores = None if method.trains else method.score_left_out(images[batch], batch)
         yield batch, scores or method.score(images[batch])
+        report(done / len(indices), f"{activity} {done} of {len(indices)} good images")
 
 
-def _calibration(batches: Iterable[Scores], hold_out: str) -> Calibration:
+def _calibration(held_out_scores: Iterable[HeldOutScores], hold_out: str) -> Calibration:
     pixels, scores, peaks = [], [], []
-    for batch in batches:
-        raw_pixels = batch.anomaly_map.flatten(1).cpu()
+    for _, (anomaly_maps, image_scores, _views) in held_out_scores:
+        raw_pixels = anomaly_maps.flatten(1).cpu()
         pixels.append(raw_pixels[:, :: max(1, raw_pixels.shape[1] // PIXELS_PER_IMAGE)])
         peaks.append(raw_pixels.amax(1))
-        scores.append(batch.image_score.cpu())
+        scores.append(image_scores.cpu())
     raw = [torch.cat(values).double().numpy() for values in (pixels, scores, peaks)]
     return Calibration.of(raw[0], raw[1], raw[2], hold_out)
 

@@ -1,12 +1,12 @@
-"""The one exception whose text is written for a person."""
+"""The exceptions that callers may catch: LabError, whose text a person reads, and Cancelled."""
 
 
 class LabError(ValueError):
     """What went wrong and what to do about it, in one sentence that names the file or the setting.
 
-    The command line prints it and exits with 2; the page shows it. Anything else that escapes is a defect of ours.
+    The command line prints it and exits with 2; the page shows it. Any other exception that escapes is a bug.
     """
 
 
 class Cancelled(Exception):
-    """Raised by a `report` callback to stop a long task; whoever catches it drops the half-made result."""
+    """Raised by a `report` callback to stop a long task; its catcher discards the unfinished result."""

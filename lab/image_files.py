@@ -1,15 +1,15 @@
-"""The one door through which an untrusted file becomes pixels.
+"""Reads untrusted image files; every file that becomes pixels passes through here.
 
-Everything is checked before it is decoded: the kind by its first bytes (never by its name), the size by its header.
-What is decided here, once for training, testing, the page and the command line:
+Everything is checked before it is decoded: the format by the first bytes (never by the name), the size by the header.
+The rules are the same for training, testing, the page and the command line:
 
 - an image is uint8 (H, W, 3) RGB; grey is repeated, CMYK and palettes are converted, colour profiles are not applied
-- rotation noted by the camera (EXIF) is applied
+- the camera's rotation (EXIF) is applied
 - grey of more than 8 bits keeps the upper 8, as Pillow does for colour: 65535 is white, or the full range of the bits
   per sample where a TIFF states fewer; floating point is 0 (black) to 1 (white). Never by the image's own maximum,
   which would make the same part look different beside a bright defect
-- transparency lies on white, as viewers and the page show it; in a mask a transparent pixel is sound
-- of an animation or a file of several pages, the first
+- transparent pixels become white, as viewers and the page show them; in a mask they are normal
+- of an animation or a file of several pages, the first is read
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ MIN_SIDE = 16  # pixels
 
 MAX_ENTRIES = 2_000  # of one archive
 MAX_UNPACKED = 2**30  # bytes, all entries together
-MAX_RATIO = 200  # unpacked : packed bytes of one entry; images stay below 50, a bomb is near 1,000
+MAX_RATIO = 200  # unpacked : packed bytes of one entry; images stay below 50, a zip bomb is near 1,000
 
 FORMATS = "PNG, JPEG, BMP, TIFF, WebP, GIF or PPM"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".pnm")
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 
-# First bytes -> Pillow's reader. Image.open is not used: it tries every format it knows and warns about bombs globally.
+# First bytes -> Pillow's reader. Image.open is not used: it tries all formats and warns about large images globally.
 _READERS = {
     b"\x89PNG\r\n\x1a\n": PngImagePlugin.PngImageFile,
     b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
@@ -68,33 +68,33 @@ _READERS = {
 
 
 def read(source: Source, name: str | None = None) -> np.ndarray:
-    """One image -> uint8 (H, W, 3) RGB at its own size, as the head of this file says.
+    """One image -> uint8 (H, W, 3) RGB at its own size, by the rules above.
 
-    `name` is what errors call the file; by default its path. Raises LabError naming the file and the reason.
+    `name` is what errors call the file; by default its path. LabError naming the file and the reason.
     """
-    name = _called(source, name)
+    name = _display_name(source, name)
     image = _decode(source, name)
     if image.mode[0] in "IF":
-        return np.repeat(_eight_bits(image, name)[..., None], 3, axis=2)
+        return np.repeat(_to_eight_bits(image, name)[..., None], 3, axis=2)
     if not image.has_transparency_data:
-        return np.array(_converted(image, "RGB", name))
+        return np.array(_convert(image, "RGB", name))
     white = Image.new("RGBA", image.size, "white")
-    return np.array(Image.alpha_composite(white, _converted(image, "RGBA", name)).convert("RGB"))
+    return np.array(Image.alpha_composite(white, _convert(image, "RGBA", name)).convert("RGB"))
 
 
 def read_mask(source: Source, name: str | None = None) -> np.ndarray:
     """One mask -> bool (H, W) at its own size, True where it is not black (any value above 0).
 
-    Raises as `read`, and for a JPEG, whose compression leaves values above 0 around every edge.
+    LabError as `read`, and for a JPEG, whose compression leaves values above 0 around every edge.
     """
-    name = _called(source, name)
+    name = _display_name(source, name)
     image = _decode(source, name)
     if image.format == "JPEG":
         raise LabError(f"{name}: a JPEG cannot be a mask, it blurs the edge; save it as PNG")
     if (image.mode in ("1", "L") and not image.has_transparency_data) or image.mode[0] in "IF":
-        return np.asarray(image) > 0
-    red, green, blue, alpha = (np.asarray(band) for band in _converted(image, "RGBA", name).split())
-    return (red | green | blue > 0) & (alpha > 0)
+        return np.asarray(np.asarray(image) > 0)
+    red, green, blue, alpha = (np.asarray(band) for band in _convert(image, "RGBA", name).split())
+    return np.asarray((red | green | blue > 0) & (alpha > 0))
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:
@@ -108,79 +108,79 @@ def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
 
 
 def write_png(path: str | os.PathLike[str], array: np.ndarray) -> None:
-    """uint8 (H, W) or (H, W, 3), or a bool mask (as 0 and 255) -> a PNG file, whole or not at all.
+    """Writes uint8 (H, W) or (H, W, 3), or a bool mask as 0 and 255, as PNG, whole or not at all.
 
-    Raises LabError when the file cannot be written.
+    LabError where the file cannot be written.
     """
     try:
         with atomic_write(path) as part:
             Image.fromarray(array.astype(np.uint8) * 255 if array.dtype == bool else array).save(part, "PNG")
     except OSError as error:
-        raise LabError(f"{_plain(path)}: cannot be written: {_plain(error.strerror or error)}") from error
+        raise LabError(f"{_printable(path)}: cannot be written: {_printable(error.strerror or error)}") from error
 
 
 def suffix(data: bytes) -> str:
-    """The ending that fits a file by its first bytes, e.g. ".png"; "" where they are not those of an image."""
-    kinds = (str(reader.format) for magic, reader in _READERS.items() if data.startswith(magic))
-    return "".join(f".{kind.lower()}" for kind in kinds)
+    """The suffix for a file that begins with these bytes, e.g. ".png"; "" where they are not those of an image."""
+    formats = (str(reader.format) for magic, reader in _READERS.items() if data.startswith(magic))
+    return "".join(f".{name.lower()}" for name in formats)
 
 
 def read_zip(source: Source, name: str | None = None) -> Iterator[tuple[str, bytes]]:
     """A zip's files as (name in the zip, bytes), in its order, one in memory at a time; nothing is written to disk.
 
-    The bytes are as untrusted as the zip: hand them to `read`. Folders, hidden files and `__MACOSX` are passed over.
-    Raises LabError before the first file where a limit or a rule is broken, naming the entry.
+    The bytes are as untrusted as the zip: give them to `read`. Folders, hidden files and `__MACOSX` are skipped.
+    LabError before the first file where a limit or a rule is broken, naming the entry.
     """
-    name = _called(source, name)
-    with _file(source, name) as file:
+    name = _display_name(source, name)
+    with _open(source, name) as file:
         data = file.read()
-    # Python builds an object per entry before it can be asked for their number, hence the look at the signatures.
+    # Python creates an object per entry before it knows their number, hence the count of signatures.
     if data.count(b"PK\x01\x02") > MAX_ENTRIES:
         raise LabError(f"{name}: holds more than {MAX_ENTRIES} files; split it")
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
-        raise LabError(f"{name}: not a zip, or a damaged one ({_plain(error)})") from error
-    entries = [entry for entry in archive.infolist() if not _hidden(entry)]
+        raise LabError(f"{name}: not a zip, or a damaged one ({_printable(error)})") from error
+    entries = [entry for entry in archive.infolist() if not _is_skipped(entry)]
     seen: set[str] = set()
     for entry in entries:
-        if reason := _refused(entry, seen):
-            raise LabError(f"{name}: entry {_plain(entry.filename)}: {reason}")
+        if reason := _reason_to_refuse(entry, seen):
+            raise LabError(f"{name}: entry {_printable(entry.filename)}: {reason}")
         seen.add(entry.filename)
     if sum(entry.file_size for entry in entries) > MAX_UNPACKED:
         raise LabError(f"{name}: unpacks to more than {MAX_UNPACKED >> 20} MiB; split it")
     if not entries:
         raise LabError(f"{name}: the zip holds no files")
-    return _unpacked(archive, entries, name)
+    return _unpack(archive, entries, name)
 
 
-def _unpacked(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], name: str) -> Iterator[tuple[str, bytes]]:
+def _unpack(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], name: str) -> Iterator[tuple[str, bytes]]:
     for entry in entries:
         try:
             data = archive.read(entry)  # never more than the size the entry states, which was checked
         except Exception as error:  # zlib, lzma and zipfile each have their own
-            raise LabError(f"{name}: entry {_plain(entry.filename)}: is damaged ({_plain(error)})") from error
+            raise LabError(f"{name}: entry {_printable(entry.filename)}: is damaged ({_printable(error)})") from error
         if data[:4] == b"PK\x03\x04":
-            raise LabError(f"{name}: entry {_plain(entry.filename)}: is a zip within a zip; unpack it first")
+            raise LabError(f"{name}: entry {_printable(entry.filename)}: is a zip within a zip; unpack it first")
         yield entry.filename, data
 
 
-def _slashed(entry: zipfile.ZipInfo) -> str:
+def _with_slashes(entry: zipfile.ZipInfo) -> str:
     return entry.filename.replace("\\", "/")
 
 
-def _hidden(entry: zipfile.ZipInfo) -> bool:
-    parts = PurePosixPath(_slashed(entry)).parts
+def _is_skipped(entry: zipfile.ZipInfo) -> bool:
+    parts = PurePosixPath(_with_slashes(entry)).parts
     return entry.is_dir() or any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in parts)
 
 
-def _refused(entry: zipfile.ZipInfo, seen: set[str]) -> str:
-    """Why this entry is not taken; "" where it is."""
-    path = _slashed(entry)
-    kind = stat.S_IFMT(entry.external_attr >> 16)
+def _reason_to_refuse(entry: zipfile.ZipInfo, seen: set[str]) -> str:
+    """Why this entry is refused; "" where it is not."""
+    path = _with_slashes(entry)
+    file_type = stat.S_IFMT(entry.external_attr >> 16)
     if ".." in path.split("/") or path.startswith("/") or path[1:2] == ":":
         return "its path leads out of the zip"
-    if kind not in (0, stat.S_IFREG):
+    if file_type not in (0, stat.S_IFREG):
         return "is a link or a special file, not an image"
     if Path(path).suffix.lower() in ARCHIVES:
         return "is an archive within a zip; unpack it first"
@@ -193,29 +193,29 @@ def _refused(entry: zipfile.ZipInfo, seen: set[str]) -> str:
     return ""
 
 
-def _plain(text: object) -> str:
-    """One printable line, for a sentence: file names are untrusted too."""
+def _printable(text: object) -> str:
+    """One printable line for an error message: file names are untrusted too."""
     return "".join(c if c.isprintable() else " " for c in str(text))[-200:].strip()
 
 
-def _called(source: Source, name: str | None) -> str:
+def _display_name(source: Source, name: str | None) -> str:
     if name is None:
         name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else getattr(source, "name", "file")
-    return _plain(name)
+    return _printable(name)
 
 
-def _file(source: Source, name: str) -> IO[bytes]:
-    """The source as an open, seekable file of a bearable size."""
+def _open(source: Source, name: str) -> IO[bytes]:
+    """The source as an open, seekable file within MAX_BYTES."""
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
         if path.is_dir():
             raise LabError(f"{name}: is a folder, not a file")
-        if not path.is_file():  # a pipe or a device would be waited for
+        if not path.is_file():  # reading a pipe or a device could block
             raise LabError(f"{name}: is not a file that can be read" if path.exists() else f"{name}: no such file")
         try:
             file: IO[bytes] = open(path, "rb")  # noqa: SIM115  the caller closes it
         except OSError as error:
-            raise LabError(f"{name}: cannot be read: {_plain(error.strerror)}") from error
+            raise LabError(f"{name}: cannot be read: {_printable(error.strerror)}") from error
         size = os.fstat(file.fileno()).st_size
     else:
         data = source if isinstance(source, bytes) else source.read(MAX_BYTES + 1)
@@ -226,8 +226,8 @@ def _file(source: Source, name: str) -> IO[bytes]:
     return file
 
 
-def _opened(file: IO[bytes], name: str) -> ImageFile.ImageFile:
-    """The file with its header read and its size allowed; no pixel is decoded yet."""
+def _read_header(file: IO[bytes], name: str) -> ImageFile.ImageFile:
+    """The image with its header read and its size checked; no pixel is decoded yet."""
     head = file.read(16)
     file.seek(0)
     reader = next((reader for magic, reader in _READERS.items() if head.startswith(magic)), None)
@@ -235,7 +235,7 @@ def _opened(file: IO[bytes], name: str) -> ImageFile.ImageFile:
         raise LabError(f"{name}: not an image; it must be {FORMATS}")
     try:
         image = reader(file)
-    except Exception as error:  # on foreign bytes Pillow raises nearly any type
+    except Exception as error:  # on damaged bytes Pillow raises nearly any type
         raise LabError(f"{name}: begins like an image but is damaged or of an unknown kind; save it anew") from error
     width, height = image.size
     if width * height > MAX_PIXELS:
@@ -247,28 +247,29 @@ def _opened(file: IO[bytes], name: str) -> ImageFile.ImageFile:
 
 
 def _decode(source: Source, name: str) -> ImageFile.ImageFile:
-    """The first frame, decoded and upright, in the mode of the file."""
-    with _file(source, name) as file:
-        image = _opened(file, name)
+    """The first frame, decoded and upright, in the file's mode."""
+    with _open(source, name) as file:
+        image = _read_header(file, name)
         try:
             ImageOps.exif_transpose(image, in_place=True)
         except Exception as error:
-            raise LabError(f"{name}: damaged or cut off ({_plain(error)}); copy it again") from error
+            raise LabError(f"{name}: damaged or cut off ({_printable(error)}); copy it again") from error
     return image
 
 
-def _converted(image: Image.Image, mode: str, name: str) -> Image.Image:
+def _convert(image: Image.Image, mode: str, name: str) -> Image.Image:
     try:
         return image.convert(mode)
     except ValueError as error:
-        raise LabError(f"{name}: colour kind {image.mode} is not read; save it as RGB") from error
+        raise LabError(f"{name}: colour mode {image.mode} is not supported; save it as RGB") from error
 
 
-def _eight_bits(image: Image.Image, name: str) -> np.ndarray:
+def _to_eight_bits(image: Image.Image, name: str) -> np.ndarray:
     """Modes I;16, I and F -> uint8 (H, W): the upper 8 bits of the full range."""
     values = np.asarray(image)
     bits = min(getattr(image, "tag_v2", {}).get(258, (16,))[0], 16)  # TIFF tag 258: bits per sample
     white = 1 if image.mode == "F" else 2**bits - 1
     if not (values.min() >= 0 and values.max() <= white):  # so written, NaN is refused too
         raise LabError(f"{name}: has values outside 0 to {white}; save it with 8 or 16 bits per channel")
-    return (np.minimum(values * 256, 255) if image.mode == "F" else values >> (bits - 8)).astype(np.uint8)
+    upper = np.minimum(values * 256, 255) if image.mode == "F" else values >> (bits - 8)
+    return np.asarray(upper, np.uint8)

@@ -14,8 +14,8 @@ V = TypeVar("V")
 class LRUCache(Generic[K, V]):
     """Keeps the most recently used values whose sizes add up to at most `limit`; safe to use from several threads.
 
-    size      of a value, in the unit of `limit`; asked again at every change, for values may grow
-    on_evict  is called, outside the lock, with each value that had to go; not with one that `pop` returns
+    size      of a value, in the unit of `limit`; measured again at every change, since values may grow
+    on_evict  called, outside the lock, with each evicted value; not with one that `pop` returns
 
     The value used last stays, whatever its size.
     """
@@ -41,7 +41,7 @@ class LRUCache(Generic[K, V]):
         return value
 
     def get_or_create(self, key: K, create: Callable[[], V]) -> V:
-        """The value, else a new one. All who ask at once get the same one; a losing duplicate is evicted.
+        """The value, else a new one. Concurrent callers get the same value; a losing duplicate is evicted.
 
         `create` may take long: it runs outside the lock, so that other keys need not wait.
         """
@@ -57,7 +57,7 @@ class LRUCache(Generic[K, V]):
         return value
 
     def refresh(self, key: K) -> None:
-        """Marks the value as used just now and measures it again: others may have to go."""
+        """Marks the value as just used and measures it again, which may evict others."""
         with self._lock:
             evicted = self._make_room(key) if key in self._values else []
         self._report_evicted(evicted)
@@ -73,7 +73,7 @@ class LRUCache(Generic[K, V]):
             return list(self._values.values())
 
     def _make_room(self, key: K) -> list[V]:
-        """Within the lock: the values that have to go now that `key` is the most recently used one."""
+        """Within the lock: makes `key` the most recently used one; removes and returns what exceeds the limit."""
         evicted = list[V]()
         self._values.move_to_end(key)
         while len(self._values) > 1 and sum(map(self.size, self._values.values())) > self.limit:
@@ -81,6 +81,6 @@ class LRUCache(Generic[K, V]):
         return evicted
 
     def _report_evicted(self, evicted: list[V]) -> None:
-        for value in evicted if self.on_evict else ():
-            assert self.on_evict
-            self.on_evict(value)
+        if self.on_evict:
+            for value in evicted:
+                self.on_evict(value)

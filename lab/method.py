@@ -1,4 +1,4 @@
-"""The contract every method fulfils: settings declared once, `fit` on normal images, `score` any image."""
+"""What every method implements: settings declared once, `fit` on normal images, `score` any image."""
 
 from __future__ import annotations
 
@@ -33,53 +33,58 @@ def setting(
     eq: str = "",
     scoring: bool = False,
 ) -> Any:
-    """One field of a method's `Settings`; the page's control and the command line's flag are drawn from it.
+    """One field of a method's `Settings`; the page's control and the command line's flag are made from it.
 
-    low, high   inclusive range of a number; step: it must be a multiple of it
+    help        what it means, in a few words, with its unit
+    low, high   inclusive range of a number
+    step        the value must be a multiple of it
     choices     the values allowed (a dropdown)
-    component   True marks what the paper's ablation table switches: it gets a row in the ablation bench
+    component   True: a component of the paper's ablation table, which gets a row in the ablation bench
     off         the value that switches a component off; False for a bool, each other choice for a choice
     eq          number of the paper's equation
-    scoring     True: changes only `score`, so that detectors that differ in it share one training
+    scoring     True: changes only `score`; detectors that differ only in it share one training
     """
-    told = dict(help=help, low=low, high=high, step=step, choices=choices)
-    told |= dict(component=component, off=off, eq=eq, scoring=scoring)
-    return dataclasses.field(default=default, metadata=told)
+    metadata = dict(help=help, low=low, high=high, step=step, choices=choices)
+    metadata |= dict(component=component, off=off, eq=eq, scoring=scoring)
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BaseSettings:
-    """What every method's `Settings` holds; subclasses are dataclasses made the same way.
+    """Settings that every method has; subclasses are frozen, keyword-only dataclasses too.
 
-    Raises LabError naming the setting, the value and what is allowed.
+    LabError for a value that is not allowed, naming the setting, the value and what is allowed.
     """
 
     size: int = setting(256, "side of the square every image is resized to, pixels", low=64, high=1024, step=32)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value, told = getattr(self, field.name), field.metadata
-            kind = type(field.default)
-            if kind is float and type(value) is int:
+            value, metadata, expected = getattr(self, field.name), field.metadata, type(field.default)
+            if expected is float and type(value) is int:
                 object.__setattr__(self, field.name, value := float(value))
-            if kind is tuple and isinstance(value, list):
+            if expected is tuple and isinstance(value, list):
                 object.__setattr__(self, field.name, value := tuple(value))
-            if field.default is not None and type(value) is not kind:
-                raise LabError(f"setting {field.name}={value!r}: expected {kind.__name__}")
-            if told["choices"] and value not in told["choices"]:
-                raise LabError(f"setting {field.name}={value!r}: choose one of {', '.join(map(str, told['choices']))}")
-            low, high = told["low"], told["high"]
-            if (low is not None and not value >= low) or (high is not None and not value <= high):
-                raise LabError(f"setting {field.name}={value!r}: allowed are {low} to {high}")
-            if told["step"] and value % told["step"]:
-                raise LabError(f"setting {field.name}={value!r}: must be a multiple of {told['step']}")
+            low, high, step, choices = (metadata[key] for key in ("low", "high", "step", "choices"))
+            problem = ""
+            if field.default is not None and type(value) is not expected:
+                problem = f"expected {expected.__name__}"
+            elif choices and value not in choices:
+                problem = f"choose one of {', '.join(map(str, choices))}"
+            elif (low is not None and not value >= low) or (high is not None and not value <= high):
+                problem = f"allowed are {low} to {high}"
+            elif step and value % step:
+                problem = f"must be a multiple of {step}"
+            if problem:
+                raise LabError(f"setting {field.name}={value!r}: {problem}")
 
     @classmethod
-    def fields(cls) -> dict[str, dataclasses.Field]:
-        """name -> field, in the order of declaration; `field.metadata` holds what `setting` was told."""
+    def fields(cls) -> dict[str, dataclasses.Field[Any]]:
+        """name -> field, in the order of declaration; `field.metadata` has the arguments of `setting`."""
         return {f.name: f for f in dataclasses.fields(cls)}
 
     def replace(self, **changes: Any) -> Self:
+        """A changed copy. LabError for a value that is not allowed."""
         return dataclasses.replace(self, **changes)
 
     def as_dict(self) -> dict[str, Any]:
@@ -88,30 +93,34 @@ class BaseSettings:
 
 
 class Scores(NamedTuple):
-    """What `Method.score` returns for B images; raw numbers, comparable within one fitted method only."""
+    """What `Method.score` returns for B images; raw numbers, comparable within one fitted method only.
 
-    anomaly_map: Tensor  # (B, H, W) float32, the anomaly map, higher = more anomalous
-    image_score: Tensor  # (B,) float32
-    views: dict[str, Tensor] = {}  # name -> (B, H, W) or (B, 3, H, W): the intermediate images worth showing
+    anomaly_map  (B, H, W) float32, higher = more anomalous
+    image_score  (B,) float32, higher = more anomalous
+    views        name -> (B, H, W) or (B, 3, H, W): intermediate images worth showing
+    """
+
+    anomaly_map: Tensor
+    image_score: Tensor
+    views: dict[str, Tensor] = {}
 
 
 class Method(nn.Module):
-    """A way to detect anomalies learned from normal images alone.
+    """A way to detect anomalies, learned from normal images alone.
 
-    A subclass names itself (`title`, `paper`, `family`), declares `Settings`, and writes `build`, `learn` and `score`.
-    Learned tensors are parameters or buffers (a buffer may start as `torch.empty(0)`), so that `state` finds them; the
-    frozen network, if any, is the submodule `backbone` and is never stored.
-    ImageStack are float32 RGB in [0, 1], (B, 3, size, size).
+    A subclass names itself (`title`, `paper`, `family`), declares `Settings`, and implements `build`, `learn` and
+    `score`. Learned tensors are parameters or buffers (a buffer may start as `torch.empty(0)`), so that `state` has
+    them; the frozen network, if any, is the submodule `backbone` and is never in a file.
+    Images are float32 RGB in [0, 1], (B, 3, size, size).
     """
 
     title: ClassVar[str] = ""
     paper: ClassVar[str] = ""
     family: ClassVar[str] = ""  # of the survey: reconstruction, normalizing flow, representation, data augmentation
     Settings: ClassVar[type[BaseSettings]] = BaseSettings
-    algorithm_version: ClassVar[int] = (
-        1  # raised when equal settings, images and seed give other scores: see `ready_detectors.request_key`
-    )
-    trains: ClassVar[bool] = False  # True: gradient descent, slow to fit, and calibrated on images held out of it
+    # Raised when equal settings, images and seed give other scores: see `ready_detectors.request_key`.
+    algorithm_version: ClassVar[int] = 1
+    trains: ClassVar[bool] = False  # True: gradient descent, slow, and calibrated on images held out of it
 
     def __init__(self, **settings: Any):
         super().__init__()
@@ -122,17 +131,17 @@ class Method(nn.Module):
         self.settings = self.Settings(**settings)
         self.history: dict[str, list[float]] = {}  # name of a curve -> one value per epoch
         self.checkpoint: Path | None = None
-        self.notes: dict[str, str] = {}  # what a reader of results must know: substitutes used, guards that fired
+        self.notes: dict[str, str] = {}  # what readers of results must know: substitutes used, guards that acted
 
     def build(self) -> None:
-        """Makes the networks that the settings name, trained parts at their random start; forgets what was learned."""
+        """Creates the networks that the settings name, with random initial weights; discards what was learned."""
 
     def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
-        """The visible training loop; `generator` is the only source of chance."""
+        """The training loop; `generator` is the only source of randomness."""
         raise NotImplementedError
 
     def score(self, images: Tensor) -> Scores:
-        """images (B, 3, H, W) in [0, 1] -> Scores; needs `fit` or `restore` first."""
+        """images (B, 3, H, W) float32 in [0, 1] -> Scores; needs `fit` or `restore` first."""
         raise NotImplementedError
 
     def score_left_out(self, images: Tensor, index: Tensor) -> Scores | None:
@@ -143,13 +152,12 @@ class Method(nn.Module):
         return None
 
     def fit(self, images: Any, *, seed: int = 0, report: Report = no_report, resume: Path | None = None) -> Self:
-        """Learns from normal images: a tensor (N, 3, H, W), or anything that yields such batches; see ImageStack.
+        """Learns from normal images: a tensor (N, 3, H, W), or an iterable of such batches; see ImageStack.
 
-        Same seed, same images, same machine: same state bit for bit. A second fit forgets the first.
-        `resume` is a checkpoint file: continued from where it exists, rewritten after every epoch, gone at the end.
-        Methods that learn in one go ignore it.
+        Same seed, same images, same machine: same state bit for bit. A second fit discards the first.
+        `resume` is a checkpoint file: training continues from it where it exists, rewrites it after every epoch and
+        deletes it at the end. Methods that learn in one step ignore it.
         """
-
         images = ImageStack.of(images)
         with seeded(seed) as generator:
             self.history, self.notes = {}, {}
@@ -161,8 +169,8 @@ class Method(nn.Module):
 
     def fit_key(self, images: ImageStack) -> str:
         """Names a training for its checkpoint: method, settings and images."""
-        told = [type(self).__name__, self.settings.as_dict(), [images.digest(i) for i in range(len(images))]]
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        parts = [type(self).__name__, self.settings.as_dict(), [images.digest(i) for i in range(len(images))]]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def state(self) -> dict[str, Tensor]:
         """The learned tensors, on the CPU; everything but the frozen backbone."""
@@ -173,14 +181,13 @@ class Method(nn.Module):
         return {}
 
     def restore(self, state: Mapping[str, Tensor]) -> Self:
-        """The inverse of `state`; raises LabError when names or shapes are not this method's."""
-
+        """The inverse of `state`. LabError where names or shapes are not those of this method and its settings."""
         self.build()
-        wanted = [k for k in self.state_dict() if not k.startswith("backbone.")]
-        if sorted(wanted) != sorted(state):
-            odd = sorted(set(wanted) ^ set(state))[:3]
-            raise LabError(f"the stored tensors are not those of {self.title} and its settings ({', '.join(odd)}...)")
-        for name in wanted:
+        names = [name for name in self.state_dict() if not name.startswith("backbone.")]
+        if sorted(names) != sorted(state):
+            odd = sorted(set(names) ^ set(state))[:3]
+            raise LabError(f"the tensors are not those of {self.title} and its settings ({', '.join(odd)}...)")
+        for name in names:
             path, _, leaf = name.rpartition(".")
             module, value = self.get_submodule(path), state[name]
             if leaf in module._buffers:
@@ -188,7 +195,7 @@ class Method(nn.Module):
             else:
                 parameter = module._parameters[leaf]
                 if parameter is None or parameter.shape != value.shape:
-                    raise LabError(f"the stored tensor {name} has shape {tuple(value.shape)}, not that of {self.title}")
+                    raise LabError(f"the tensor {name} has shape {tuple(value.shape)}, not that of {self.title}")
                 with torch.no_grad():
                     parameter.copy_(value)
         return self.to(device()).eval()
@@ -196,8 +203,8 @@ class Method(nn.Module):
     @classmethod
     def differs(cls) -> list[tuple[str, str]]:
         """(what differs from the paper, why), from the `Differs: what | why` lines at the head of the method's file."""
-        told = (sys.modules[cls.__module__].__doc__ or "").split("Differs: ")[1:]
-        pairs = (" ".join(part.split("\n\n")[0].split()).partition(" | ") for part in told)
+        entries = (sys.modules[cls.__module__].__doc__ or "").split("Differs: ")[1:]
+        pairs = (" ".join(entry.split("\n\n")[0].split()).partition(" | ") for entry in entries)
         return [(what, why) for what, _, why in pairs]
 
     @classmethod
@@ -210,12 +217,12 @@ class Method(nn.Module):
     @classmethod
     def fails(cls) -> str:
         """Where the method is known to fail, from the line `Fails: ...` at the head of its file."""
-        told = (sys.modules[cls.__module__].__doc__ or "").partition("\nFails: ")[2]
-        return " ".join(told.split("\n\n")[0].split())
+        text = (sys.modules[cls.__module__].__doc__ or "").partition("\nFails: ")[2]
+        return " ".join(text.split("\n\n")[0].split())
 
     @classmethod
     def presets(cls) -> dict[str, BaseSettings]:
-        """Named settings, ordered; at least `live` (seconds on two cores) and `paper` (the paper's own numbers)."""
+        """Named settings, ordered; at least `live` (seconds on two cores) and `paper` (the paper's numbers)."""
         return {"live": cls.Settings(), "paper": cls.Settings()}
 
     @classmethod
@@ -225,11 +232,11 @@ class Method(nn.Module):
         for name, field in cls.Settings.fields().items():
             if not field.metadata["component"]:
                 continue
-            now, choices, off = getattr(base, name), field.metadata["choices"], field.metadata["off"]
+            value, choices, off = getattr(base, name), field.metadata["choices"], field.metadata["off"]
             if choices:
-                rows |= {f"{name}={other}": base.replace(**{name: other}) for other in choices if other != now}
-            elif isinstance(now, bool):
-                rows[f"{name} {'off' if now else 'on'}"] = base.replace(**{name: not now})
-            elif off is not None and now != off:
+                rows |= {f"{name}={other}": base.replace(**{name: other}) for other in choices if other != value}
+            elif isinstance(value, bool):
+                rows[f"{name} {'off' if value else 'on'}"] = base.replace(**{name: not value})
+            elif off is not None and value != off:
                 rows[f"{name}={off:g}"] = base.replace(**{name: off})
         return rows

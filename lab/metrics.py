@@ -1,10 +1,10 @@
 """How well scores separate bad from good: AUROC, AP, F1-max, AU-PRO, margin, overlap, intervals, rates.
 
 Scores are compared over the whole test set on one axis, never stretched per image. A figure that is undefined (one
-class missing, nothing anomalous, nothing at all) is None, never 0; a score that is not a finite number is a LabError.
+class missing, no anomalous pixel, no image) is None, never 0; a score that is not a finite number is a LabError.
 
-`masks` and `maps` are sequences of (H, W) arrays, one pair per image, sizes free to differ from pair to pair: mask
-nonzero = defective, None = no pixel truth (the image is left out of pixel figures); map higher = more anomalous.
+`masks` and `maps` are sequences of (H, W) arrays, one pair per image; sizes may differ from pair to pair. Mask:
+nonzero = defective, None = no pixel truth (pixel figures leave the image out). Map: higher = more anomalous.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import ndimage, optimize, stats
 from sklearn.metrics import roc_auc_score
 
@@ -23,9 +23,9 @@ Masks = Sequence[np.ndarray | None] | np.ndarray
 Maps = Sequence[np.ndarray] | np.ndarray
 
 FEWEST = 2
-"""Fewer bad (or good) images than this give no interval, and their AUROC is not to be shown as a number."""
+"""With fewer bad (or good) images there is no interval, and the AUROC should not be shown as a number."""
 
-_EIGHT = np.ones((3, 3), bool)  # 8-connectivity
+_CONNECTIVITY_8 = np.ones((3, 3), bool)
 
 
 # --- whole images ---------------------------------------------------------------------------------------------------
@@ -33,15 +33,15 @@ _EIGHT = np.ones((3, 3), bool)  # 8-connectivity
 
 def image_auroc(bad: ArrayLike, scores: ArrayLike) -> float | None:
     """Area under the ROC curve of N images in [0, 1]; bad (N,) bool, scores (N,). None unless both classes occur."""
-    bad, scores = _images(bad, scores)
-    return float(roc_auc_score(bad, scores)) if 0 < bad.sum() < len(bad) else None
+    truth, values = _labels_and_scores(bad, scores)
+    return float(roc_auc_score(truth, values)) if 0 < truth.sum() < len(truth) else None
 
 
 def auroc_interval(bad: ArrayLike, scores: ArrayLike, level: float = 0.95) -> tuple[float, float] | None:
     """Confidence interval of the image AUROC; None with fewer than two bad or two good images."""
-    bad, scores = _images(bad, scores)
-    auroc = image_auroc(bad, scores)
-    return None if auroc is None else newcombe(auroc, int(bad.sum()), int((~bad).sum()), level)
+    truth, values = _labels_and_scores(bad, scores)
+    auroc = image_auroc(truth, values)
+    return None if auroc is None else newcombe(auroc, int(truth.sum()), int((~truth).sum()), level)
 
 
 def newcombe(auroc: float, m: int, n: int, level: float = 0.95) -> tuple[float, float] | None:
@@ -53,21 +53,21 @@ def newcombe(auroc: float, m: int, n: int, level: float = 0.95) -> tuple[float, 
     """
     if min(m, n) < FEWEST:
         return None
-    z = stats.norm.ppf((1 + level) / 2)
+    z = float(stats.norm.ppf((1 + level) / 2))
 
-    def below(estimate: float) -> float:
-        def gap(t: float) -> float:
+    def lower_bound(estimate: float) -> float:
+        def excess(t: float) -> float:
             variance = t * (1 - t) / (m * n) * (1 + ((m + n) / 2 - 1) * ((1 - t) / (2 - t) + t / (1 + t)))
             return (estimate - t) ** 2 - z * z * variance
 
-        # θ = 1 solves the equation for θ̂ = 1 as well; the bound sought is the root below it.
-        return float(optimize.brentq(gap, 0.0, min(estimate, 1 - 1e-9))) if estimate > 0 else 0.0
+        # θ = 1 also solves the equation for θ̂ = 1; the bound is the root below it.
+        return float(optimize.brentq(excess, 0.0, min(estimate, 1 - 1e-9))) if estimate > 0 else 0.0
 
-    return below(auroc), 1 - below(1 - auroc)  # V(θ) = V(1-θ)
+    return lower_bound(auroc), 1 - lower_bound(1 - auroc)  # V(θ) = V(1-θ)
 
 
 class Rates(NamedTuple):
-    """What a threshold does to a set of images: `missed` of `bads`, `false_alarms` on `goods`."""
+    """What a threshold does to a set of images: it misses `missed` of `bads` and raises `false_alarms` on `goods`."""
 
     missed: int
     bads: int
@@ -76,10 +76,10 @@ class Rates(NamedTuple):
 
 
 def rates(bad: ArrayLike, scores: ArrayLike, threshold: float) -> Rates:
-    """Counts errors; a score above the threshold is an alarm, as the conformal promise has it."""
-    bad, scores = _images(bad, scores)
-    alarm = scores > threshold
-    return Rates(int((bad & ~alarm).sum()), int(bad.sum()), int((~bad & alarm).sum()), int((~bad).sum()))
+    """Counts the errors on N images; bad (N,) bool, scores (N,). A score above the threshold is an alarm."""
+    truth, values = _labels_and_scores(bad, scores)
+    alarm = values > threshold
+    return Rates(int((truth & ~alarm).sum()), int(truth.sum()), int((~truth & alarm).sum()), int((~truth).sum()))
 
 
 def rate_interval(count: int, total: int, level: float = 0.95) -> tuple[float, float] | None:
@@ -159,33 +159,33 @@ def aupro_cdo200(masks: Masks, maps: Maps, limit: float = 0.3, steps: int = 200)
 def margin(normal: ArrayLike, abnormal: ArrayLike) -> float | None:
     """Distance of the means in units of the spread: (μₐ - μₙ) / √((σₙ² + σₐ²)/2), the d′ of detection theory.
 
-    Free of the score's unit, so methods compare. None when a side is empty or neither side varies.
+    Independent of the score's unit, so that methods can be compared. None when a side is empty or neither varies.
     """
-    normal, abnormal = _flat(normal), _flat(abnormal)
-    if not (len(normal) and len(abnormal)) or max(normal.max() - normal.min(), abnormal.max() - abnormal.min()) == 0:
+    sides = (_flat(abnormal), _flat(normal))
+    if not all(map(len, sides)) or max(map(np.ptp, sides)) == 0:
         return None
-    spread = np.sqrt((normal.var(dtype=np.float64) + abnormal.var(dtype=np.float64)) / 2)
-    return float((abnormal.mean(dtype=np.float64) - normal.mean(dtype=np.float64)) / spread)
+    difference = np.subtract(*(side.mean(dtype=np.float64) for side in sides))
+    return float(difference / np.sqrt(np.mean([side.var(dtype=np.float64) for side in sides])))
 
 
 def overlap(normal: ArrayLike, abnormal: ArrayLike) -> float | None:
-    """Area shared by the two densities, ∫ min(p, q), in [0, 1]: 0 = told apart everywhere, 1 = alike.
+    """Area shared by the two densities, ∫ min(p, q), in [0, 1]: 0 = fully separated, 1 = alike.
 
-    Taken from one histogram whose edges are quantiles of either side (about n^(1/3) of each, n the smaller side, a
-    balance of resolution and noise), so outliers cannot stretch it and any increasing change of the score leaves it
-    as it is. None when a side is empty.
+    From one histogram whose edges are quantiles of either side (about n^(1/3) of each, n the smaller side, which
+    balances resolution and noise): outliers cannot stretch it, and increasing functions of the score do not change it.
+    None when a side is empty.
     """
     return _overlap(np.sort(_flat(normal)), np.sort(_flat(abnormal)))
 
 
-def _overlap(normal: NDArray, abnormal: NDArray) -> float | None:
+def _overlap(normal: np.ndarray, abnormal: np.ndarray) -> float | None:
     """`overlap` of two ascending arrays."""
     sides = (normal, abnormal)
-    fewest = min(map(len, sides))
-    if not fewest:
+    smaller = min(map(len, sides))
+    if not smaller:
         return None
-    at = np.linspace(0, 1, 1 + min(256, round(fewest ** (1 / 3))))
-    edges = np.unique(np.concatenate([x[np.round(at * (len(x) - 1)).astype(int)] for x in sides]))
+    quantiles = np.linspace(0, 1, 1 + min(256, round(smaller ** (1 / 3))))
+    edges = np.unique(np.concatenate([x[np.round(quantiles * (len(x) - 1)).astype(int)] for x in sides]))
     p, q = (np.diff(np.searchsorted(x, edges), append=len(x)) / len(x) for x in sides)
     return float(np.minimum(p, q).sum())
 
@@ -194,19 +194,19 @@ def _overlap(normal: NDArray, abnormal: NDArray) -> float | None:
 
 
 class _Pixels(NamedTuple):
-    normal: NDArray  # (N,) scores outside all regions, ascending
-    abnormal: NDArray  # (A,) scores inside, ascending
-    share: NDArray  # (A,) what each adds to PRO: 1 / (size of its region · number of regions)
+    normal: np.ndarray  # (N,) scores outside all regions, ascending
+    abnormal: np.ndarray  # (A,) scores inside, ascending
+    share: np.ndarray  # (A,) contribution of each to PRO: 1 / (size of its region · number of regions)
 
 
 class _Ranking(NamedTuple):
-    """The K distinct scores of anomalous pixels, descending, as thresholds: between them no curve bends."""
+    """The K distinct scores of anomalous pixels, descending, as thresholds: between them every curve is straight."""
 
-    equal: NDArray  # (K,) anomalous pixels with this very score
-    tp: NDArray  # (K,) anomalous pixels at or above it
-    fp: NDArray  # (K,) normal pixels at or above it
-    over: NDArray  # (K,) normal pixels above it
-    pro: NDArray  # (K,) mean share of the regions at or above it
+    equal: np.ndarray  # (K,) anomalous pixels with exactly this score
+    tp: np.ndarray  # (K,) anomalous pixels at or above it
+    fp: np.ndarray  # (K,) normal pixels at or above it
+    over: np.ndarray  # (K,) normal pixels above it
+    pro: np.ndarray  # (K,) mean share of the regions at or above it
     normal: int  # all normal pixels
 
 
@@ -226,10 +226,10 @@ def _pixels(masks: Masks, maps: Maps, filled: bool = False) -> _Pixels:
                 f"mask {i} is {mask.shape} and its map {anomaly_map.shape}: resize one to (H, W) of the other"
             )
         normal.append(anomaly_map[~mask])
-        labels, _ = ndimage.label(mask, _EIGHT)
+        labels, _ = ndimage.label(mask, _CONNECTIVITY_8)
         for k, box in enumerate(ndimage.find_objects(labels), start=1):
             region = labels[box] == k
-            hits = anomaly_map[box][ndimage.binary_fill_holes(region, _EIGHT) if filled else region]
+            hits = anomaly_map[box][ndimage.binary_fill_holes(region, _CONNECTIVITY_8) if filled else region]
             abnormal.append(hits)
             share.append(np.full(len(hits), 1 / region.sum()))
             regions += 1
@@ -249,7 +249,7 @@ def _ranking(pixels: _Pixels) -> _Ranking | None:
 
 
 def _auroc(r: _Ranking) -> float:
-    """Mann-Whitney: an anomalous pixel beats the normal ones below it, and half of its equals."""
+    """Mann-Whitney: an anomalous pixel wins against the normal ones below it, and against half of its equals."""
     return float(1 - (r.equal * ((r.fp + r.over) / 2)).sum() / (r.tp[-1] * r.normal))
 
 
@@ -270,14 +270,14 @@ def _aupro(r: _Ranking, limit: float = 0.3) -> float:
     return float(np.trapezoid(y, x) / limit)
 
 
-def _flat(values: ArrayLike) -> NDArray:
+def _flat(values: ArrayLike) -> np.ndarray:
     flat = np.asarray(values).ravel()
     if not np.isfinite(flat).all():
         raise LabError("the scores hold values that are not finite numbers: the method that made them has failed")
     return flat
 
 
-def _images(bad: ArrayLike, scores: ArrayLike) -> tuple[NDArray, NDArray]:
+def _labels_and_scores(bad: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     truth, values = np.asarray(bad, bool).ravel(), _flat(np.asarray(scores, np.float64))
     if truth.shape != values.shape:
         raise LabError(f"{len(truth)} labels for {len(values)} scores: give one per image")

@@ -127,13 +127,13 @@ def plans() -> dict[str, Plan]:
 
     What changes only scoring needs no file of its own: `Detector.with_scoring`.
     """
-    found = []
+    ready: list[Plan] = []
     for method, method_class in METHODS.items():
         live = method_class.presets()["live"]
         on = [name for name, f in live.fields().items() if f.metadata["component"] and getattr(live, name) is True]
         if method_class.trains:
-            found += [Plan(category, method, off) for category in CATEGORIES for off in ("", *on)]
-    return {plan.name: plan for plan in found}
+            ready += [Plan(category, method, off) for category in CATEGORIES for off in ("", *on)]
+    return {plan.name: plan for plan in ready}
 
 
 def build(name: str, folder: Path, report: Report = no_report) -> Path:

@@ -121,10 +121,10 @@ def test_the_statement_names_the_limit() -> None:
 def test_file_comes_back_bit_for_bit(
     patchcore: Detector, good: list[np.ndarray], bad: np.ndarray, tmp_path: Path
 ) -> None:
-    one = patchcore.save(tmp_path / "one.safetensors")
-    two = Detector("patchcore", **QUICK).fit(good).save(tmp_path / "two.safetensors")
-    assert one.read_bytes() == two.read_bytes()
-    again = Detector.load(one)
+    first = patchcore.save(tmp_path / "one.safetensors")
+    second = Detector("patchcore", **QUICK).fit(good).save(tmp_path / "two.safetensors")
+    assert first.read_bytes() == second.read_bytes()
+    again = Detector.load(first)
     before, after = patchcore.detect(bad), again.detect(bad)
     assert before.score == after.score and np.array_equal(before.anomaly_map, after.anomaly_map)
     assert again.calibration == patchcore.calibration and again.settings == patchcore.settings
@@ -195,8 +195,8 @@ def test_training_stops_and_continues(good: list[np.ndarray], tmp_path: Path) ->
     whole = Detector("cdo", **settings).fit(good).save(tmp_path / "whole.safetensors")
     file = tmp_path / "half.checkpoint"
 
-    def stop(fraction: float, words: str) -> None:
-        if words.startswith("epoch 3"):
+    def stop(fraction: float, message: str) -> None:
+        if message.startswith("epoch 3"):
             raise Cancelled
 
     with pytest.raises(Cancelled):

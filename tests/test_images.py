@@ -1,4 +1,4 @@
-"""The door for untrusted files: right pixels, or one sentence that names the file."""
+"""Untrusted image files: right pixels, or one sentence that names the file."""
 
 from __future__ import annotations
 
@@ -22,30 +22,34 @@ PHOTO = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 
 
-def encoded(image: Image.Image | np.ndarray, kind: str = "PNG", **options: object) -> bytes:
+def encoded(image: Image.Image | np.ndarray, file_format: str = "PNG", **options: object) -> bytes:
     file = io.BytesIO()
-    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(file, kind, **options)
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(file, file_format, **options)
     return file.getvalue()
 
 
-def refused(source: image_files.Source, name: str | None = None, door=image_files.read) -> str:
-    """The one sentence with which `door` refuses the source."""
+def refused(source: image_files.Source, name: str | None = None, reader=image_files.read) -> str:
+    """The one sentence with which `reader` refuses the source."""
     with pytest.raises(LabError) as caught:
-        door(source, name)
+        reader(source, name)
     sentence = str(caught.value)
     assert sentence.isprintable() and len(sentence) < 400
     assert name is None or sentence.startswith(f"{name}: ")
     return sentence
 
 
+def read_all(source: image_files.Source, name: str) -> list[tuple[str, bytes]]:
+    return list(image_files.read_zip(source, name))
+
+
 def flat(colour: object, mode: str) -> Image.Image:
     return Image.new(mode, (30, 20), colour)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM"])
-def test_lossless_formats_give_their_pixels_whatever_they_are_called(kind, tmp_path):
+@pytest.mark.parametrize("file_format", ["PNG", "BMP", "TIFF", "PPM"])
+def test_lossless_formats_give_their_pixels_whatever_they_are_called(file_format, tmp_path):
     path = tmp_path / "image.jpg"
-    path.write_bytes(encoded(PHOTO, kind))
+    path.write_bytes(encoded(PHOTO, file_format))
     for source in (path, str(path), path.read_bytes(), io.BytesIO(path.read_bytes())):
         image = image_files.read(source)
         assert image.dtype == np.uint8 and np.array_equal(image, PHOTO)
@@ -103,24 +107,24 @@ def test_values_of_no_known_scale_are_refused(mode):
 
 
 @pytest.mark.parametrize(("orientation", "turn"), [(1, 0), (3, 2), (6, 3), (8, 1)])
-@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
-def test_the_cameras_rotation_is_applied_once(kind, orientation, turn):
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF", "WEBP"])
+def test_the_cameras_rotation_is_applied_once(file_format, orientation, turn):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    options = {"lossless": True} if kind == "WEBP" else {}
-    assert np.array_equal(image_files.read(encoded(PHOTO, kind, exif=exif, **options)), np.rot90(PHOTO, turn))
+    options = {"lossless": True} if file_format == "WEBP" else {}
+    assert np.array_equal(image_files.read(encoded(PHOTO, file_format, exif=exif, **options)), np.rot90(PHOTO, turn))
 
 
-@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
-def test_of_several_frames_the_first_counts(kind):
-    options = {"lossless": True} if kind == "WEBP" else {}
-    data = encoded(flat(RED, "RGB"), kind, save_all=True, append_images=[flat((0, 0, 255), "RGB")], **options)
+@pytest.mark.parametrize("file_format", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_of_several_frames_the_first_counts(file_format):
+    options = {"lossless": True} if file_format == "WEBP" else {}
+    data = encoded(flat(RED, "RGB"), file_format, save_all=True, append_images=[flat((0, 0, 255), "RGB")], **options)
     assert (image_files.read(data) == RED).all()
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM"])
-def test_a_file_cut_off_is_refused(kind):
-    data = encoded(PHOTO, kind)
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM"])
+def test_a_file_cut_off_is_refused(file_format):
+    data = encoded(PHOTO, file_format)
     assert "damaged" in refused(data[: len(data) * 2 // 3], "cut.png")
 
 
@@ -172,9 +176,9 @@ def test_a_file_too_large_is_refused(monkeypatch):
         assert "over" in refused(source, "large.png")
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM"])
-def test_random_damage_never_escapes_as_anything_else(kind):
-    rng, whole = np.random.default_rng(1), encoded(PHOTO, kind)
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM"])
+def test_random_damage_never_escapes_as_anything_else(file_format):
+    rng, whole = np.random.default_rng(1), encoded(PHOTO, file_format)
     for _ in range(60):
         data = np.frombuffer(whole, np.uint8).copy()
         spots = rng.integers(2, min(len(data), 120) if rng.random() < 0.7 else len(data), 3)
@@ -226,9 +230,9 @@ def test_png_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
         image_files.write_png(tmp_path / "nowhere" / "out.png", PHOTO)
 
 
-def zipped(*entries: tuple[str | zipfile.ZipInfo, bytes], kind: int = zipfile.ZIP_DEFLATED) -> bytes:
+def zipped(*entries: tuple[str | zipfile.ZipInfo, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", kind) as archive, warnings.catch_warnings():
+    with zipfile.ZipFile(file, "w", compression) as archive, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a name given twice
         for name, data in entries:
             archive.writestr(name, data)
@@ -258,7 +262,7 @@ def test_a_zip_gives_its_images_and_nothing_hidden(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("data", "words"),
+    ("data", "message"),
     [
         (zipped(("../../up.png", b"x")), "../../up.png: its path leads out"),
         (zipped(("/etc/up.png", b"x")), "/etc/up.png: its path leads out"),
@@ -278,19 +282,20 @@ def test_a_zip_gives_its_images_and_nothing_hidden(tmp_path):
             patched(zipped(("a.png", b"x")), b"PK\x01\x02\x14\x03\x14\0\0\0", b"PK\x01\x02\x14\x03\x14\0\1\0"),
             "password",
         ),
-        (patched(zipped(("a.png", b"pixels"), kind=zipfile.ZIP_STORED), b"pixels", b"pixelS"), "a.png: is damaged"),
+        (
+            patched(zipped(("a.png", b"pixels"), compression=zipfile.ZIP_STORED), b"pixels", b"pixelS"),
+            "a.png: is damaged",
+        ),
     ],
 )
-def test_hostile_zips_are_refused(data, words):
-    assert words in refused(data, "parts.zip", lambda *given: list(image_files.read_zip(*given)))
+def test_hostile_zips_are_refused(data, message):
+    assert message in refused(data, "parts.zip", read_all)
 
 
 def test_a_zip_that_lies_about_a_size_is_refused():
     data = zipped(("a.bmp", bytes(100_000)))
     packed = struct.pack("<I", 100_000)
-    refused(
-        patched(data, packed, struct.pack("<I", 1_000)), "liar.zip", lambda *given: list(image_files.read_zip(*given))
-    )
+    refused(patched(data, packed, struct.pack("<I", 1_000)), "liar.zip", read_all)
 
 
 def test_a_zip_too_large_in_all_is_refused_before_the_first_file(monkeypatch):

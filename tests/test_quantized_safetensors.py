@@ -67,9 +67,9 @@ def test_a_row_is_rounded_once_and_to_a_step_of_its_own(bits: int, tmp_path: Pat
     metadata, content = quantized_safetensors.read(file)
     assert metadata["nice"] == "ü" and metadata["quantization_bits"] == all_in(bits)
     assert quantized_safetensors.read_metadata(file) == metadata
-    found = quantized_safetensors.dequantize(metadata, content, INITIAL)
-    assert set(found) == set(rounded) and all(torch.equal(found[name], rounded[name]) for name in rounded)
-    quantized_safetensors.write(tmp_path / "b.safetensors", found, dict(method="x", nice="ü"), all_in(bits), INITIAL)
+    restored = quantized_safetensors.dequantize(metadata, content, INITIAL)
+    assert set(restored) == set(rounded) and all(torch.equal(restored[name], rounded[name]) for name in rounded)
+    quantized_safetensors.write(tmp_path / "b.safetensors", restored, dict(method="x", nice="ü"), all_in(bits), INITIAL)
     assert (tmp_path / "b.safetensors").read_bytes() == file.read_bytes()
 
 

@@ -103,13 +103,13 @@ def test_it_is_what_the_page_asks_for(
     """Found by the page's own key without a fit, and calibrated as the images that it was fitted to say."""
     monkeypatch.setattr(Method, "fit", lambda *_, **__: pytest.fail("it was fitted"))
     plan, service = PLANS[name], DetectorService(folder=tmp_path)
-    asked = variant.name(plan.method, {plan.off: False} if plan.off else {})
-    found = service.detector(("samples", plan.category), asked)
-    assert found.settings == plan.settings and found.calibration and found.origin["licence"] == samples.LICENCE
-    again = found.with_scoring(good(plan.category))
-    assert again.fingerprint == found.fingerprint and again.calibration
-    assert again.calibration.scores == pytest.approx(found.calibration.scores, rel=1e-3, abs=1e-2)
-    assert again.calibration.pixel_scale == pytest.approx(found.calibration.pixel_scale, rel=1e-3)
+    variant_name = variant.name(plan.method, {plan.off: False} if plan.off else {})
+    detector = service.detector(("samples", plan.category), variant_name)
+    assert detector.settings == plan.settings and detector.calibration and detector.origin["licence"] == samples.LICENCE
+    again = detector.with_scoring(good(plan.category))
+    assert again.fingerprint == detector.fingerprint and again.calibration
+    assert again.calibration.scores == pytest.approx(detector.calibration.scores, rel=1e-3, abs=1e-2)
+    assert again.calibration.pixel_scale == pytest.approx(detector.calibration.pixel_scale, rel=1e-3)
     assert not list(tmp_path.iterdir())
 
 

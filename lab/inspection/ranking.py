@@ -126,10 +126,12 @@ def evaluate_on_synthetic_defects(
         detector.fit([good[i] for i in rest], seed=seed, report=report)
     c = detector.calibration
     assert c is not None
-    normal = [detector.raw(good[i]) for i in out]
-    defective = [detector.raw(image) for i in out for image in with_synthetic_defects(good[i], i)]
-    scores = [[c.score_scale.normalize(float(raw.image_score[0])) for raw in side] for side in (normal, defective)]
-    return evaluate(detector, *scores, seconds, synthetic=True)
+    defective = [image for i in out for image in with_synthetic_defects(good[i], i)]
+    normal_scores, defective_scores = (
+        [c.score_scale.normalize(float(detector.raw(image).image_score[0])) for image in images]
+        for images in ([good[i] for i in out], defective)
+    )
+    return evaluate(detector, normal_scores, defective_scores, seconds, synthetic=True)
 
 
 def with_synthetic_defects(image: np.ndarray, seed: int) -> list[np.ndarray]:
