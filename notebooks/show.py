@@ -19,8 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from lab import Detector, Method, markdown, metrics, plots
-from lab.bench import paper_comparison, studies_readme, study_files
+from lab.bench import paper_comparison, study_files
 from lab.bench.paper_comparison import format_claim, format_ours
+from lab.bench.studies_readme import place_title
 from lab.parts.maps import upsample
 from lab.plots import BLUE, INK, ORANGE
 
@@ -88,16 +89,9 @@ def compared(
 
 def measured(method: str, figures: tuple[str, ...] = ("pixel_auroc", "margin", "overlap")) -> None:
     """What switching components off changed on real sets (full minus altered, three seeds), beside the paper: the
-    committed measurements of `lab/papers`."""
+    committed studies of `lab/bench/studies`."""
     rows = [
-        [
-            studies_readme.place_title(study, d.place),
-            d.component,
-            d.figure,
-            format_claim(d.claim),
-            format_ours(d),
-            d.mark,
-        ]
+        [place_title(study, d.place), d.component, d.figure, format_claim(d.claim), format_ours(d), d.mark]
         for study in study_files.read_studies()
         if study["method"] == method
         for d in paper_comparison.compare(study)

@@ -151,19 +151,10 @@ def elpv(folder: Path, category: str, seed: int) -> Split:
 
 
 AITEX_DEFECTS = {
-    "002": "broken end",
-    "006": "broken yarn",
-    "010": "broken pick",
-    "016": "weft curling",
-    "019": "fuzzy ball",
-    "022": "cut selvage",
-    "023": "crease",
-    "025": "warp ball",
-    "027": "knots",
-    "029": "contamination",
-    "030": "nep",
+    "002": "broken end", "006": "broken yarn", "010": "broken pick", "016": "weft curling", "019": "fuzzy ball",
+    "022": "cut selvage", "023": "crease", "025": "warp ball", "027": "knots", "029": "contamination", "030": "nep",
     "036": "weft crack",
-}
+}  # fmt: skip
 
 
 def _aitex_codes(image: Path) -> tuple[str, str]:

@@ -27,8 +27,8 @@ class Layout:
     looks_for: str
     fits: Callable[[Path], bool]
     split: Callable[[Path, str, int], layout_splits.Split]  # (folder, category, seed)
-    beside: bool = False  # several such folders side by side make a set
-    parent: bool = False  # such a folder is always one of several: its parent is the set
+    parent: bool = False  # such a folder is always one of several side by side: its parent is the set
+    beside: bool = False  # such a folder may be one of several
     categories: Callable[[Path], list[str]] = lambda folder: [folder.name]
 
 
@@ -53,7 +53,9 @@ def find(folder: Path) -> dict[str, FoundCategory]:
     if (layout := _recognise(folder)) and (names := layout.categories(folder)):
         set_folder = folder.parent if layout.parent else folder
         return {name: FoundCategory(set_folder, folder, layout, name) for name in names}
-    subs = {sub: layout for sub in list_folders(folder) if (layout := _recognise(sub)) and layout.beside}
+    subs = {
+        sub: layout for sub in list_folders(folder) if (layout := _recognise(sub)) and (layout.parent or layout.beside)
+    }
     if not subs:
         wanted = "; ".join(f"{layout.name}: {layout.looks_for}" for layout in LAYOUTS)
         raise LabError(f"{folder}: not a set to detect anomalies in, for it holds none of these: {wanted}")
@@ -79,51 +81,50 @@ def _only_images(folder: Path) -> bool:
     return bool(images) and not any(vocabulary.is_mask(path.name) for path in images)
 
 
+def _has(*folders: str) -> Callable[[Path], bool]:
+    return lambda folder: all((folder / name).is_dir() for name in folders)
+
+
 LAYOUTS = (  # the first that fits is taken
     Layout(
         "MVTec 3D-AD",
         "train/good/rgb and test/<defect>/rgb, with test/<defect>/gt/<name>.png",
-        lambda folder: (folder / "train" / "good" / "rgb").is_dir() and (folder / "test").is_dir(),
+        _has("train/good/rgb", "test"),
         layout_splits.mvtec_3d,
-        beside=True,
         parent=True,
     ),
     Layout(
         "MVTec AD",
         "train/good and test/<defect>, with ground_truth/<defect>/<name>_mask.png",
-        lambda folder: (folder / "train" / "good").is_dir() and (folder / "test").is_dir(),
+        _has("train/good", "test"),
         layout_splits.train_and_test,
-        beside=True,
         parent=True,
     ),
     Layout(
         "BTAD",
         "train/ok, test/ok and test/ko, with ground_truth/ko/<name>.png",
-        lambda folder: (folder / "train" / "ok").is_dir() and (folder / "test").is_dir(),
+        _has("train/ok", "test"),
         partial(layout_splits.train_and_test, good="ok"),
-        beside=True,
         parent=True,
     ),
     Layout(
         "VisA",
         "Data/Images/Normal and Data/Images/Anomaly, with Data/Masks/Anomaly/<name>.png",
-        lambda folder: all((folder / "Data" / "Images" / name).is_dir() for name in ("Normal", "Anomaly")),
+        _has("Data/Images/Normal", "Data/Images/Anomaly"),
         layout_splits.visa,
-        beside=True,
         parent=True,
     ),
     Layout(
         "DAGM 2007",
         "Train and Test, each with Label/<name>_label.PNG",
-        lambda folder: all((folder / side / "Label").is_dir() for side in ("Train", "Test")),
+        _has("Train/Label", "Test/Label"),
         layout_splits.dagm,
-        beside=True,
         parent=True,
     ),
     Layout(
         "MTD",
         "MT_Free/Imgs and MT_<defect>/Imgs, a .jpg image and a .png mask of the same name",
-        lambda folder: (folder / "MT_Free" / "Imgs").is_dir(),
+        _has("MT_Free/Imgs"),
         layout_splits.magnetic_tile,
     ),
     Layout(
@@ -142,7 +143,7 @@ LAYOUTS = (  # the first that fits is taken
     Layout(
         "AITEX",
         "NODefect_images/<roll>/<number>_000_<fabric>.png and Defect_images, with Mask_images/<name>_mask.png",
-        lambda folder: (folder / "NODefect_images").is_dir() and (folder / "Defect_images").is_dir(),
+        _has("NODefect_images", "Defect_images"),
         layout_splits.aitex,
         categories=layout_splits.aitex_fabrics,
     ),
