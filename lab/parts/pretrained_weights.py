@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..hub import downloads
+from ..hub.hub_errors import NotFound, readable_errors
 from ..progress import Report, no_report
 
 FILE = "model.safetensors"  # in a repository of timm's
@@ -55,7 +56,7 @@ def offer(tag: str) -> Offer:
     for file in contents.files:
         if file.path == FILE:
             return Offer(file, contents.terms)
-    raise downloads.NotFound(f"{name}: holds no {FILE}; name a full timm tag such as resnet18.tv_in1k")
+    raise NotFound(f"{name}: holds no {FILE}; name a full timm tag such as resnet18.tv_in1k")
 
 
 def fetch(tag: str, announce: Callable[[Offer], None] = lambda offer: None, report: Report = no_report) -> Path:
@@ -69,7 +70,7 @@ def fetch(tag: str, announce: Callable[[Offer], None] = lambda offer: None, repo
         file = offered.file
         downloads.fetch([file], lambda fraction, message: report(fraction, f"downloading {message}"))
         target = download_folder() / file_name(tag)
-        with downloads.readable_errors(str(target)):
+        with readable_errors(str(target)):
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(file.place, target)
     return target

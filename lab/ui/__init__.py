@@ -37,7 +37,8 @@ def build(
     """
     allocator.limit_malloc_arenas()  # before the first thread
     service = service or DetectorService()
-    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=widgets.FILE_SWEEP) as blocks:
+    blocks = gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=widgets.FILE_SWEEP)
+    with blocks:
         gr.HTML(theme.HEAD, js_on_load=theme.HEAD_JS, apply_default_css=False)
         with gr.Tabs(overflow_behavior="wrap") as tabs:
             with gr.Tab("Compare", id="compare"):
