@@ -14,7 +14,7 @@ LAYERS = [
     ["app"],
     ["lab.__main__", "lab.ui"],
     ["lab.cli"],
-    ["lab.migration", "lab.ready_detectors"],
+    ["lab.ready_detectors"],
     ["lab"],  # the public names
     ["lab.bench.measurement", "lab.hub.detector_card", "lab.hub.publishing", "lab.export", "lab.inspection"],
     ["lab.detector"],
@@ -34,9 +34,10 @@ LAYERS = [
         "lab.quantized_safetensors",
         "lab.image_files",
         "lab.image_stack",
+        "lab.equations",
         "lab.markdown",
     ],
-    ["lab.atomic_write", "lab.device", "lab.lru_cache", "lab.markdown", "lab.progress"],
+    ["lab.equations", "lab.atomic_write", "lab.device", "lab.lru_cache", "lab.markdown", "lab.progress"],
     ["lab.errors", "lab.version"],
 ]
 

@@ -552,7 +552,7 @@ def test_a_backbone_is_pulled_once(
     requests = len(server.log)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert main(["pull", "backbone", TAG]) == 0 and len(server.log) == requests
-    path = features.at_hand(TAG)
+    path = features.local_weights(TAG)
     assert path and path.read_bytes() == weights and path.parent == pretrained_weights.pulled()
     assert features.find_weights(TAG) == path
 

@@ -7,13 +7,14 @@ import shutil
 import zlib
 from pathlib import Path
 
+import migrate_0_1 as migration
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
 from conftest import ROOT
 
-from lab import Detector, LabError, migration, quantized_safetensors, ready_detectors
+from lab import Detector, LabError, quantized_safetensors, ready_detectors
 
 READY = ROOT / "weights/cloth/autoencoder.safetensors"
 

@@ -176,7 +176,7 @@ def test_made_found_and_passed_over(elsewhere: Path, monkeypatch: pytest.MonkeyP
     )
     # what only scores is made of it, without a fit
     monkeypatch.setattr(Method, "fit", lambda *_, **__: pytest.fail("it was fitted"))
-    rescored = service.detector(place, "cdo?image_score=top1")
+    rescored = service.detector(place, Variant.of("cdo", {"image_score": "top1"}))
     assert rescored.calibration != built.calibration and rescored.settings.image_score == "top1"  # type: ignore[attr-defined]
 
     for changed in (

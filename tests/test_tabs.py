@@ -174,7 +174,7 @@ def test_symbol_cards_are_drawn_from_the_heads_of_the_files() -> None:
     assert METHODS["cdo"].symbols()[3] == (
         "d_l(p)", "discrepancy, squared distance of the unit features", "(B, S/4, S/4) in [0, 4]"
     )  # fmt: skip
-    assert METHODS["rb_ae"].symbols()[7] == ("t", "attn_scale, sharpness of the attention", "")
+    assert METHODS["rb_ae"].symbols()[6] == ("t", "attn_scale, sharpness of the attention", "")
     cards = tab.overview()
     assert "<i>d<sub>l</sub>(p)</i>" in cards and "<i>μ<sub>n</sub>, μ<sub>s</sub></i>" in cards
     assert "attn_scale" in cards and "<i>F<sub>t</sub><sup>l</sup></i>" in cards

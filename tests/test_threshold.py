@@ -70,7 +70,7 @@ def test_the_detectors_own_mask_is_a_level(n: int) -> None:
     anomaly_map = np.random.default_rng(n).uniform(0, 3 * c.pixel_bad, (64, 64)).astype(np.float32)
     sent = plots.to_levels(anomaly_map, top(c)) >= level_at(c, c.bad)
     assert np.array_equal(sent, anomaly_map > np.float64(c.pixel_bad)) and 0 < sent.mean() < 1
-    assert top(c) >= c.span[1] and c.pixel_threshold_at(scale_payload(c)["highest"]) >= top(c) * (1 - 1e-9)
+    assert top(c) >= c.color_span[1] and c.pixel_threshold_at(scale_payload(c)["highest"]) >= top(c) * (1 - 1e-9)
 
 
 def test_levels_end_with_the_scale() -> None:

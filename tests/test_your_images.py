@@ -33,11 +33,13 @@ from lab.detector import Detector, held_out
 from lab.errors import Cancelled, LabError
 from lab.inspection import nearest_patches, ranking, synthetic_defects
 from lab.lru_cache import LRUCache
+from lab.method import BaseSettings
 from lab.parts import features
 from lab.progress import Report, no_report
 from lab.ui import jobs, phrases
 from lab.ui.detector_service import DetectorService
 from lab.ui.jobs import JobQueue, JobRunner, JobStatus
+from lab.ui.variant import Variant
 from lab.ui.your_images import close_up, limits, uploads, views, widgets
 from lab.ui.your_images import session as session_module
 from lab.ui.your_images.fitting import FittedMethod, TimeUp
@@ -165,8 +167,8 @@ def folder(tmp_path: Path, good: list[np.ndarray]) -> Path:
 class Small(DetectorService):
     """Methods see 64 pixels: quick."""
 
-    def settings(self, method: str) -> dict[str, Any]:
-        return super().settings(method) | {"size": 64}
+    def settings(self, variant: Variant) -> BaseSettings:
+        return super().settings(variant).replace(size=64)
 
 
 def visit(folder: Path, published: LRUCache[str, FittedMethod] | None = None) -> YourImagesSession:
@@ -212,7 +214,7 @@ def test_a_false_alarm_is_learned_and_taken_back(folder: Path) -> None:
     assert [image.role for image in before.judged] == [BAD] * 3 + [NEW] + [GOOD] * 12
     assert before.result.auroc == 1.0 and before.result.interval is not None
     message = session.learn_as_good("new-0.png", no_report)
-    assert "one of 13 good images" in message and session.answers.fitted["padim"].detector.count == 13
+    assert "one of 13 good images" in message and session.answers.fitted["padim"].detector.n_images == 13
     assert "new-0.png is to judge again" in session.undo() and session.answers.fitted["padim"] is before
     with pytest.raises(LabError, match="among the good images already"):
         session.learn_as_good("good-1.png", no_report)
@@ -325,7 +327,7 @@ def test_a_visit_holds_so_much_and_says_what_was_discarded(folder: Path, monkeyp
 
 def test_nothing_computed_of_a_visitors_images_outlasts_the_visit(folder: Path) -> None:
     published: LRUCache[str, FittedMethod] = LRUCache(100)
-    session, computed = visit(folder, published), lambda: list(features.CACHE.held)
+    session, computed = visit(folder, published), lambda: features.CACHE.keys()
     before = len(computed())
     list(session.runner.run(lambda report: session.answer("padim", report)))
     mine = [key for key in computed() if key[0] == session.runner.owner]
@@ -385,7 +387,7 @@ def test_a_image_that_was_learned_can_be_picked(folder: Path, monkeypatch: pytes
     learned = next(image.name for image in session.good() if image.name not in names)
     session.choose_image(learned)
     state = views.panel(session)
-    assert state and state["set"]["images"][state["at"]]["name"] == names[0] and "nothing to undo" in session.undo()
+    assert state and state["set"]["images"][state["chosen"]]["name"] == names[0] and "nothing to undo" in session.undo()
     session.close()
 
 
@@ -685,7 +687,8 @@ def test_cancelling_a_training_leaves_the_tab_usable(
     seen = Visit(browser, served.address, viewport={"width": 1280, "height": 900})
     settings = Small.settings
     with monkeypatch.context() as long:
-        long.setattr(Small, "settings", lambda self, m: settings(self, m) | ({"epochs": 2000} if m == "cdo" else {}))
+        slow = lambda self, v: settings(self, v).replace(**({"epochs": 2000} if v.method == "cdo" else {}))
+        long.setattr(Small, "settings", slow)
         seen.give(0, folder.glob("good-*.png"))
         seen.told("Data check of 12")
         seen.page.get_by_label("3 · Method").click()

@@ -334,7 +334,7 @@ print(f"full minus untouched network, pixel AUROC: board {here:+.3f}, metal {gai
 # %% [markdown]
 # What helps one part need not help another, and one seed on 16 drawn images shows how to look, not what is true. The
 # paper's Table IV prints +0.006 for this figure and +0.017 for whole images (ResNet-18, mean of MVTec AD). On real
-# sets, three seeds each ([lab/bench/README.md](../lab/papers/README.md)):
+# sets, three seeds each ([lab/bench/README.md](../lab/bench/README.md)):
 
 # %%
 measured("smcc", ("image_auroc", "pixel_auroc"))

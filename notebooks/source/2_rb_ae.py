@@ -382,7 +382,7 @@ compared(figures)
 # %% [markdown]
 # One seed, 16 drawn images at 64 pixels, a tenth of the epochs: it shows how to look, not what is true. The paper's
 # Table V (MVTec AD wood) has the full method ahead of every row. Measured on real images, three seeds
-# ([lab/bench/README.md](../lab/papers/README.md)):
+# ([lab/bench/README.md](../lab/bench/README.md)):
 
 # %%
 measured("rb_ae")

@@ -227,7 +227,7 @@ compared(figures)
 # Where the last column says 0 of 4, what the paper reports does not show on these images; where 4 of 4, it may
 # still be luck. This is one seed on a few drawn images and a short training: it shows how to look, not what is true.
 # The ablation on real sets, three seeds each, with the rule that tells an effect from noise, is in
-# [lab/bench/README.md](../lab/papers/README.md); this is its part on CDO:
+# [lab/bench/README.md](../lab/bench/README.md); this is its part on CDO:
 
 # %%
 measured("cdo")

@@ -306,7 +306,7 @@ compared(figures, ("pixel_auroc", "pixel_ap", "margin", "overlap"), head="change
 # %% [markdown]
 # One seed, 20 drawn images, a fraction of the paper's epochs: it shows how to look, not what is true. In the paper
 # IMM and a center for every place matter, augmentation hardly does, and DGM matters most. What was found on real sets,
-# three seeds each ([lab/bench/README.md](../lab/papers/README.md)), says the last column:
+# three seeds each ([lab/bench/README.md](../lab/bench/README.md)), says the last column:
 
 # %%
 measured("local_occ")

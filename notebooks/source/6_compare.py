@@ -149,7 +149,7 @@ for method in METHOD_IDS[:2]:
 # - A setting, an epoch or a threshold chosen on the test images. The figure is then that of the best of many tries.
 # - A test set that is like the training set in light, day and lot, where tomorrow's parts will not be.
 # - Drawn defects. Those here are drawn by this project: what holds on them is a way of looking, no result. Figures on
-#   real sets stand in the [README](../README.md) and in [lab/bench/README.md](../lab/papers/README.md).
+#   real sets stand in the [README](../README.md) and in [lab/bench/README.md](../lab/bench/README.md).
 #
 # ## Exercises
 #

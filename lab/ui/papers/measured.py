@@ -50,11 +50,11 @@ def measured(paper: str, number: str, studies: Sequence[Study], origins: Origins
     return Measured(summary([d for _, d in claimed]), comparison(paper, number, claimed, origins), tables)
 
 
-def claims(measured_claim: Comparison, paper: str, number: str) -> bool:
-    """Whether this table makes the measured_claim's claim; what the paper's text says goes with every ablation table."""
-    if not measured_claim.claim:
+def claims(compared: Comparison, paper: str, number: str) -> bool:
+    """Whether this table makes the claim that was compared; what the paper's text says goes with every ablation table."""
+    if not compared.claim:
         return False
-    where = measured_claim.claim.where
+    where = compared.claim.where
     return where.startswith(f"Table {number},") or (not where.startswith("Table ") and number in ablation_tables(paper))
 
 
@@ -62,7 +62,7 @@ def summary(comparisons: Sequence[Comparison]) -> str:
     """How the claims fare, in one sentence; means over categories are not counted again."""
     counts = Counter(d.mark for d in comparisons if "/" in d.place)
     marks = ", ".join(f"{counts[mark]} {SHAPES[mark]} {mark}" for mark in SHAPES if counts[mark])
-    return f"Of {counts.total()} measured comparisons that the paper names: {marks}."
+    return f"Of {counts.total()} measured directions that the paper names: {marks}."
 
 
 def comparison(paper: str, number: str, claimed: Sequence[Claimed], origins: Origins) -> Table:

@@ -1,7 +1,7 @@
 """Rewrites files of version 0.1 as version 0.2 names things: studies, rows and the ready detectors.
 
-    python -m lab.migration FILE.json ...            studies (ablation.json) and rows (rows.json)
-    python -m lab.migration FILE.safetensors ...     ready detectors, format 3 -> 4
+    python tests/migrate_0_1.py FILE.json ...            studies (ablation.json) and rows (rows.json)
+    python tests/migrate_0_1.py FILE.safetensors ...     ready detectors, format 3 -> 4
 
 No figure and no tensor changes. Settings, command-line flags and keys get their new names, keys computed from them are
 computed again, and texts say image. Files of 0.2 stay as they are. Detectors of visitors are not migrated: they are
@@ -24,11 +24,13 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from . import quantized_safetensors, ready_detectors
-from .atomic_write import atomic_write
-from .detector import FILE_FORMAT
-from .errors import LabError
-from .version import __version__
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from lab import quantized_safetensors, ready_detectors
+from lab.atomic_write import atomic_write
+from lab.detector import FILE_FORMAT
+from lab.errors import LabError
+from lab.version import __version__
 
 SETTINGS = {
     "rate": "learning_rate",
