@@ -41,33 +41,33 @@ def item(number: int, defect: str = "good", strength: float = 1.0) -> Item:
     blot[30:50, 30:50] = defect != "good"
 
     def image() -> np.ndarray:
-        sound, spoilt = stripes(number), stripes(number, defect=defect != "good")
-        return (sound + strength * (spoilt.astype(float) - sound)).astype(np.uint8)
+        good, bad = stripes(number), stripes(number, defect=defect != "good")
+        return (good + strength * (bad.astype(float) - good)).astype(np.uint8)
 
     return Item(f"test/{defect}/{number:03d}", defect, image, lambda: blot)
 
 
 def small(folder: Path, strengths: tuple[float, ...] = (1.0, 1.0, 1.0)) -> DetectorService:
     """Twelve good images to learn from, three good ones and some bad ones to judge."""
-    made = DetectorService(folder=folder, backbone=None)
+    service = DetectorService(folder=folder, backbone=None)
     bad = (item(60 + n, "blot", strength) for n, strength in enumerate(strengths))
     test = (*(item(50 + n) for n in range(3)), *bad)
-    made.datasets.put(PLACE, Dataset(*PLACE, "made for this test", tuple(item(n) for n in range(12)), test))
-    return made
+    service.datasets.put(PLACE, Dataset(*PLACE, "made for this test", tuple(item(n) for n in range(12)), test))
+    return service
 
 
 @contextlib.contextmanager
-def served(folder: Path, log: Path, python: str | Path = sys.executable, **told: str) -> Iterator[str]:
+def served(folder: Path, log: Path, python: str | Path = sys.executable, **variables: str) -> Iterator[str]:
     """The address of `python app.py`, run in `folder` with an empty cache beside `log` and nothing else of this
-    machine's settings but what is `told`."""
+    machine's settings but `variables`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    own = ("LAB_", "GRADIO_", "HF_", "PYTHON", "VIRTUAL_")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(own)}
+    prefixes = ("LAB_", "GRADIO_", "HF_", "PYTHON", "VIRTUAL_")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(prefixes)}
     environment |= {"LAB_CACHE": str(log.with_name("cache")), "GRADIO_SERVER_PORT": str(port), "OMP_NUM_THREADS": "1"}
     with open(log, "w") as out:
-        app = subprocess.Popen([python, "app.py"], cwd=folder, env=environment | told, stdout=out, stderr=out)
+        app = subprocess.Popen([python, "app.py"], cwd=folder, env=environment | variables, stdout=out, stderr=out)
     try:
         patience = time.monotonic() + PATIENCE / 1000
         while True:
@@ -93,17 +93,17 @@ SMALL = {
 def tiny(patch: pytest.MonkeyPatch, only: Mapping[str, Mapping[str, Any]] = SMALL, **more: Any) -> None:
     """What is published, fitted in a moment: `live` presets of these methods, changed."""
     for method, changes in only.items():
-        known = METHODS[method].presets()
+        known = dict(METHODS[method].presets())
         known["live"] = known["live"].replace(**{**changes, **more})
         patch.setattr(METHODS[method], "presets", classmethod(lambda cls, known=known: known))
 
 
 def washers(folder: Path, good: int = 12) -> DetectorService:
     """The samples' washers, few of them: what the page opens with, in a moment."""
-    made, whole = DetectorService(folder=folder, backbone=None), samples.load("washer")
+    service, whole = DetectorService(folder=folder, backbone=None), samples.load("washer")
     test = [item for item in whole.test if not item.bad][:4] + [item for item in whole.test if item.bad][8:16]
-    made.datasets.put(("samples", "washer"), dataclasses.replace(whole, train=whole.train[:good], test=tuple(test)))
-    return made
+    service.datasets.put(("samples", "washer"), dataclasses.replace(whole, train=whole.train[:good], test=tuple(test)))
+    return service
 
 
 @contextlib.contextmanager

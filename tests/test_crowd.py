@@ -24,10 +24,10 @@ SILENCE = 60  # seconds that a visitor may at most be left without news, on a bu
 
 @dataclass
 class Visitor:
-    """One who judges images of their own; what they were told, and when."""
+    """One who judges images of their own; the messages they got, and when."""
 
     number: int
-    told: list[tuple[float, str]] = field(default_factory=list)
+    messages: list[tuple[float, str]] = field(default_factory=list)
     scores: dict[str, float] = field(default_factory=dict)
     compared: list[dict] = field(default_factory=list)
     failed: BaseException | None = None
@@ -47,9 +47,9 @@ class Visitor:
             together.wait()
             client.predict(files[:GOOD], api_name="/yours_good")
             client.predict(files[GOOD:], api_name="/yours_bad")
-            self.told.append((time.monotonic(), "asked"))
-            for told in client.submit("padim", api_name="/yours_answer"):
-                self.told.append((time.monotonic(), re.sub(r"<[^>]*>", "", str(told[0]))))
+            self.messages.append((time.monotonic(), "asked"))
+            for update in client.submit("padim", api_name="/yours_answer"):
+                self.messages.append((time.monotonic(), re.sub(r"<[^>]*>", "", str(update[0]))))
             self.scores = {row["name"]: row["score"] for row in client.predict(api_name="/yours_scores")}
             self.compared = client.predict("samples", "washer", ["padim"], api_name="/compare_scores")
             client.close()
@@ -80,7 +80,7 @@ def test_ten_visitors_at_once(app: tuple[str, int], tmp_path: Path) -> None:
     before = resident(pid)
 
     crowd, together = [Visitor(number) for number in range(VISITORS)], threading.Barrier(VISITORS)
-    threads = [threading.Thread(target=one.go, args=(address, tmp_path, together)) for one in crowd]
+    threads = [threading.Thread(target=visitor.go, args=(address, tmp_path, together)) for visitor in crowd]
     for thread in threads:
         thread.start()
     most = 0.0
@@ -89,22 +89,22 @@ def test_ten_visitors_at_once(app: tuple[str, int], tmp_path: Path) -> None:
         time.sleep(0.5)
 
     places = []
-    for one in crowd:
-        assert one.failed is None, one.failed
-        *good, bad = one.images()
+    for visitor in crowd:
+        assert visitor.failed is None, visitor.failed
+        *good, bad = visitor.images()
         alone = Detector("padim", backbone="embedded").fit(good)
-        assert one.scores[f"{one.number}-{GOOD}.png"] == pytest.approx(alone.detect(bad).score, abs=1e-4)
-        assert len(one.scores) == GOOD + 1 and one.compared == first.compared
-        times = [at for at, _ in one.told]
-        assert max(b - a for a, b in zip(times, times[1:])) < SILENCE, one.told
-        mine = [int(n) for _, words in one.told for n in re.findall(r"waiting, (\d+) before", words)]
-        assert mine == sorted(mine, reverse=True)
-        places.append(max(mine, default=0))
+        assert visitor.scores[f"{visitor.number}-{GOOD}.png"] == pytest.approx(alone.detect(bad).score, abs=1e-4)
+        assert len(visitor.scores) == GOOD + 1 and visitor.compared == first.compared
+        times = [at for at, _ in visitor.messages]
+        assert max(b - a for a, b in zip(times, times[1:])) < SILENCE, visitor.messages
+        ahead = [int(n) for _, message in visitor.messages for n in re.findall(r"waiting, (\d+) before", message)]
+        assert ahead == sorted(ahead, reverse=True)
+        places.append(max(ahead, default=0))
     assert sorted(places)[-1] >= VISITORS // 2, places  # they did wait for each other, and saw it
 
     patience = time.monotonic() + 120
     while (after := resident(pid)) > 1.15 * before and time.monotonic() < patience:
         time.sleep(1)
-    told = f"{before:.0f} MB before, {most:.0f} MB at most, {after:.0f} MB after; places {places}"
-    print(told)
-    assert after <= 1.15 * before, told
+    summary = f"{before:.0f} MB before, {most:.0f} MB at most, {after:.0f} MB after; places {places}"
+    print(summary)
+    assert after <= 1.15 * before, summary

@@ -43,17 +43,17 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, gr.B
 
 
 def test_every_endpoint_is_named_described_and_typed(served: tuple[str, gr.Blocks]) -> None:
-    told = served[1].get_api_info()["named_endpoints"]
+    endpoints = served[1].get_api_info()["named_endpoints"]
     prefixes = ("/compare", "/categories", "/take_apart_", "/yours_", "/papers_")
-    assert all(name.startswith(prefixes) and not name[-1].isdigit() for name in told), list(told)
-    for name, about in told.items():
+    assert all(name.startswith(prefixes) and not name[-1].isdigit() for name in endpoints), list(endpoints)
+    for name, about in endpoints.items():
         assert about["description"].count("\n") or not about["parameters"], name
         typed = [part["python_type"]["type"] for part in about["parameters"]]
-        assert all(kind != "Any" for kind in typed), name
+        assert "Any" not in typed, name
         assert all(f"{part['parameter_name']}:" in about["description"] for part in about["parameters"]), name
     for name in ("/compare_scores", "/take_apart_figures", "/yours_scores"):
-        assert "list[dict" in told[name]["returns"][0]["python_type"]["type"], told[name]["returns"]
-    assert told["/yours_leave_out"]["returns"][0]["python_type"]["type"] == "str"
+        assert "list[dict" in endpoints[name]["returns"][0]["python_type"]["type"], endpoints[name]["returns"]
+    assert endpoints["/yours_leave_out"]["returns"][0]["python_type"]["type"] == "str"
 
 
 def test_a_program_compares_takes_apart_and_judges_its_own(served: tuple[str, gr.Blocks], tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_endpoints_are_tools(tmp_path: Path) -> None:
     mcp = pytest.importorskip("mcp", reason="the package mcp is not installed: pip install 'gradio[mcp]'")
     from mcp.client.streamable_http import streamablehttp_client
 
-    async def asked(url: str) -> tuple[dict[str, Any], Any]:
+    async def ask(url: str) -> tuple[dict[str, Any], Any]:
         async with streamablehttp_client(url) as (read, write, _), mcp.ClientSession(read, write) as session:
             await session.initialize()
             tools = {tool.name: tool for tool in (await session.list_tools()).tools}
@@ -117,7 +117,7 @@ def test_endpoints_are_tools(tmp_path: Path) -> None:
 
     page = serve(ui.build(washers(tmp_path), START, APART), mcp_server=True)
     with page as address, ThreadPoolExecutor() as apart:  # from the loop that another test's browser may have left here
-        tools, answer = apart.submit(asyncio.run, asked(f"{address}gradio_api/mcp/")).result()
+        tools, answer = apart.submit(asyncio.run, ask(f"{address}gradio_api/mcp/")).result()
     assert "yours" not in str(list(tools)) and len(tools) > 9, list(tools)
     scores = next(tool for name, tool in tools.items() if name.endswith("compare_scores"))
     assert set(scores.inputSchema["properties"]) == {"source", "category", "methods"}
@@ -129,12 +129,12 @@ def test_endpoints_are_tools(tmp_path: Path) -> None:
 
 def test_a_fit_goes_where_a_gpu_is_lent(good: list[np.ndarray], bad: np.ndarray, monkeypatch: Any) -> None:
     """By a stand-in for the package `spaces`, whose decorator runs the task in another process; here it does not."""
-    asked = []
+    durations = []
 
     def lend(duration: Any) -> Any:
         def decorate(task: Any) -> Any:
             def lent(fit_task: gpu.FitTask) -> Any:
-                asked.append(duration(fit_task))
+                durations.append(duration(fit_task))
                 yield from task(fit_task)
 
             return lent
@@ -146,15 +146,15 @@ def test_a_fit_goes_where_a_gpu_is_lent(good: list[np.ndarray], bad: np.ndarray,
         there.setenv("SPACES_ZERO_GPU", "true")
         there.setitem(sys.modules, "spaces", SimpleNamespace(GPU=lend))
         importlib.reload(gpu)
-        told = []
-        away = gpu.fit(Detector("padim", size=64), good, 0, lambda fraction, words: told.append((fraction, words)))
+        progress = []
+        away = gpu.fit(Detector("padim", size=64), good, 0, lambda *step: progress.append(step))
         with pytest.raises(LabError, match="too few"):
             gpu.fit(Detector("padim", size=64), good[:2], 0, no_report)
     importlib.reload(gpu)
     here = Detector("padim", size=64)
-    assert gpu.fit(here, good, 0, no_report) is here and away.detect(bad).score == here.detect(bad).score and told
-    assert asked[0] == gpu.MIN_SECONDS + int(
+    assert gpu.fit(here, good, 0, no_report) is here and away.detect(bad).score == here.detect(bad).score and progress
+    assert durations[0] == gpu.MIN_SECONDS + int(
         np.ceil(ranking.expected_seconds("padim", len(good), ranking.DEFAULT_PASS_SECONDS) / gpu.SPEED_UP)
     )
     many = gpu.FitTask("local_occ", {}, [bad] * 500, 0, "")
-    assert asked[0] < gpu.duration(many) <= gpu.MAX_SECONDS
+    assert durations[0] < gpu.duration(many) <= gpu.MAX_SECONDS

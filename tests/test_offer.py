@@ -1,4 +1,4 @@
-"""What is not here is offered with its licence and size, fetched when told to, and nothing else stands in its place."""
+"""What is not here is offered with its licence and size, fetched on demand, and nothing else stands in its place."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def test_menus_say_what_would_be_downloaded(server: Hub) -> None:
     Downloadable("", TAG).fetch()
     assert ("visa", "visa") in downloadable.sets() and downloadable.categories("visa") == [("pcb1", "pcb1")]
     assert (TAG, TAG) in downloadable.backbones("embedded")
-    asked = len(server.log)
-    assert downloadable.missing(View("visa", "pcb1", (PADIM.on_backbone(TAG),))) is None and len(server.log) == asked
+    requests = len(server.log)
+    assert downloadable.missing(View("visa", "pcb1", (PADIM.on_backbone(TAG),))) is None and len(server.log) == requests
 
 
 def test_licence_and_size_come_before_the_first_byte(server: Hub) -> None:
@@ -80,14 +80,14 @@ def test_licence_and_size_come_before_the_first_byte(server: Hub) -> None:
     assert want == Downloadable("visa", "pcb1", "VisA: CC BY 4.0 (Zou et al. 2022)")
     assert "CC BY 4.0" in want.offer(PLACE) and "stays samples, stripes" in want.offer(PLACE) and not server.log
     size = downloads.megabytes(sum(map(len, server.repos["datasets", VISA].files.values())))
-    told = want.described()
-    assert told and f"{size} to download from {VISA} at " in told.offer(PLACE)
+    described = want.described()
+    assert described and f"{size} to download from {VISA} at " in described.offer(PLACE)
     other = downloadable.missing(View("samples", "washer", view.variants))
     assert other == Downloadable("", TAG)
     size = downloads.megabytes(len(server.repos["models", f"timm/{TAG}"].files["model.safetensors"]))
-    told = other.described()
-    words = told.offer(PLACE) if told else ""
-    assert f"Licence: bsd-3-clause. {size} to download from timm/{TAG} at the Hub" in words and not fetched(server)
+    described = other.described()
+    offer = described.offer(PLACE) if described else ""
+    assert f"Licence: bsd-3-clause. {size} to download from timm/{TAG} at the Hub" in offer and not fetched(server)
 
 
 def test_what_cannot_be_fetched_is_one_sentence(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,15 +97,15 @@ def test_what_cannot_be_fetched_is_one_sentence(server: Hub, monkeypatch: pytest
     with pytest.raises(LabError, match="no such repository"):
         Downloadable("", "hrnet_w32.ms_in1k").described()
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    asked = len(server.log)
+    requests = len(server.log)
     with pytest.raises(LabError, match="HF_HUB_OFFLINE"):
         Downloadable("visa", "pcb1").described()
-    assert len(server.log) == asked
+    assert len(server.log) == requests
 
 
 def test_a_download_is_cancelled_and_continued(server: Hub) -> None:
-    def stop(done: float, words: str) -> None:
-        if words.startswith("writing"):
+    def stop(fraction: float, message: str) -> None:
+        if message.startswith("writing"):
             raise Cancelled
 
     with pytest.raises(Cancelled):
@@ -116,16 +116,16 @@ def test_a_download_is_cancelled_and_continued(server: Hub) -> None:
 
 
 def test_asking_waits_aloud_behind_a_download_and_can_be_cancelled(server: Hub) -> None:
-    holding, told = threading.Event(), list[str]()
+    holding, messages = threading.Event(), list[str]()
 
     def hold() -> None:
         with downloads.download_lock():
             holding.set()
             leave.wait(30)
 
-    def report(fraction: float, words: str) -> None:
-        told.append(words)
-        if words.startswith("waiting"):
+    def report(fraction: float, message: str) -> None:
+        messages.append(message)
+        if message.startswith("waiting"):
             raise Cancelled
 
     leave, other = threading.Event(), threading.Thread(target=hold)
@@ -135,7 +135,7 @@ def test_asking_waits_aloud_behind_a_download_and_can_be_cancelled(server: Hub) 
         Downloadable("visa", "pcb1").described(report)
     leave.set()
     other.join()
-    assert told == ["asking what visa, pcb1 weighs", "waiting for another download to end"]
+    assert messages == ["asking what visa, pcb1 weighs", "waiting for another download to end"]
 
 
 def test_what_came_meanwhile_needs_no_offer(server: Hub) -> None:

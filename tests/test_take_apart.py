@@ -1,4 +1,4 @@
-"""The tab *Take apart*: what an address asks, what is fitted again and what is not, what is told; and in a browser."""
+"""The tab *Take apart*: what an address asks, what is fitted again and what is not, what is shown; and in a browser."""
 
 from __future__ import annotations
 
@@ -88,9 +88,9 @@ def test_controls_are_drawn_from_the_settings() -> None:
 def test_an_address_restores_the_question() -> None:
     assert START.with_query({}) == START and START.with_query({"method": "cdo"}).view.variants == (CDO_PLAIN,)
     query = {"tab": "take-apart", "method": "rb_ae", "rbam": "0", "segmenter": "ssim", "image": "blot-061"}
-    asked = START.with_query(query)
-    assert [v.text for v in asked.view.variants] == ["rb_ae", "rb_ae?rbam=0&segmenter=ssim"]
-    assert asked.image == "blot-061"
+    restored = START.with_query(query)
+    assert [v.text for v in restored.view.variants] == ["rb_ae", "rb_ae?rbam=0&segmenter=ssim"]
+    assert restored.image == "blot-061"
     for wrong in ({"method": "patchcore"}, {"method": "magic"}, {"method": "cdo", "oom": "x"}, {"category": "spoon"}):
         with pytest.raises(LabError):
             START.with_query(wrong)
@@ -113,8 +113,8 @@ def test_a_run_shows_both_and_what_changes(service: DetectorService) -> None:
     assert address == dict(set="samples", category="stripes", method="cdo", oom="0")
 
     rows = {row.figure: row for row in page.deltas()}
-    own, other = (shown.surveys[v].figures for v in START.view.variants)
-    assert rows["pixel_auroc"].difference == own["pixel_auroc"] - other["pixel_auroc"]
+    published, altered = (shown.surveys[v].figures for v in START.view.variants)
+    assert rows["pixel_auroc"].difference == published["pixel_auroc"] - altered["pixel_auroc"]
     claim = rows["pixel_auroc"].claim
     assert claim and claim.delta == pytest.approx(0.0031) and claim.where == "Table IV, MVTec AD"
     assert rows["pixel_ap"].agreement == "not in the paper" and rows["aupro"].agreement.endswith("sign, one seed")
@@ -180,7 +180,7 @@ def test_every_component_changes_the_map(service: DetectorService, method: str) 
         assert page.deltas() and "<img" in inner_views(page.views(), "blot")
 
 
-# --- what is told -------------------------------------------------------------------------------------------------
+# --- what is shown ----------------------------------------------------------------------------------------------------
 
 
 def test_rows_of_deltas_by_hand() -> None:
@@ -271,7 +271,7 @@ def test_switching_a_component_changes_the_map(browser: Any, address: str, metho
     switch = visit.page.get_by_role("checkbox", name=variant.label(variant.controls(method)[component]), exact=True)
     before = switch.is_checked()
     switch.set_checked(not before)
-    visit.until("words => location.search.includes(words)", f"{component}={int(not before)}")
+    visit.until("text => location.search.includes(text)", f"{component}={int(not before)}")
     run(visit)
     visit.finished(2)
     maps = visit.maps()

@@ -43,8 +43,8 @@ def test_a_detector_is_fitted_once_and_found_again_on_disk(service: DetectorServ
     detector = service.detector(PLACE, PADIM)
     assert service.detector(PLACE, PADIM) is detector
     again = small(tmp_path)
-    found = again.ready(PLACE, PADIM)
-    assert found is not None and found.calibration == detector.calibration
+    loaded = again.ready(PLACE, PADIM)
+    assert loaded is not None and loaded.calibration == detector.calibration
     assert again.ready(PLACE, PATCHCORE) is None
     next(tmp_path.glob("*.safetensors")).write_bytes(b"cut off")
     assert small(tmp_path).ready(PLACE, PADIM) is None
@@ -140,13 +140,13 @@ def test_a_job_that_outlives_its_run_does_not_disturb_the_newer_view(
     service.datasets.put(other, service.dataset(PLACE))
     inside, leave, fit = threading.Event(), threading.Event(), DetectorService.detector
 
-    def held(self: DetectorService, place: Any, variant: Variant, report: Any) -> Any:
+    def slow(self: DetectorService, place: Any, variant: Variant, report: Any) -> Any:
         if place == PLACE:
             inside.set()
             leave.wait(10)
         return fit(self, place, variant, report)
 
-    monkeypatch.setattr(DetectorService, "detector", held)
+    monkeypatch.setattr(DetectorService, "detector", slow)
     page = comparing(service, PADIM)
     first = page.run(page.view)
     next(first)
@@ -187,8 +187,8 @@ def test_the_line_serves_in_order_and_lets_go_of_who_leaves() -> None:
             leave.wait(5)
             order.append("first")
 
-    def impatient(fraction: float, words: str) -> None:
-        said.append(words)
+    def impatient(fraction: float, message: str) -> None:
+        said.append(message)
         raise Cancelled
 
     def second() -> None:
@@ -276,12 +276,12 @@ def test_scores_are_of_what_was_asked_or_not_told(service: DetectorService, monk
     monkeypatch.setattr(data, "sets", lambda: {"samples": None})
     (padim,) = tab.scores(*PLACE, ["padim"], request)
     assert padim["method"] == "padim" and len(padim["images"]) == 6
-    for asked, words in (
+    for choices, message in (
         (("nowhere", PLACE[1], ["padim"]), "no set 'nowhere'"), (("samples", "spoon", ["padim"]), "spoon"),
         ((*PLACE, ["padim", "magic"]), "no method 'magic'"), ((*PLACE, []), "two to four"),
     ):  # fmt: skip
-        with pytest.raises(gr.Error, match=words):
-            tab.scores(*asked, request)
+        with pytest.raises(gr.Error, match=message):
+            tab.scores(*choices, request)
 
 
 # --- the page in a browser --------------------------------------------------------------------------------------------
@@ -309,8 +309,8 @@ def test_the_first_view_fills_itself(visit: Visit) -> None:
     text = visit.page.inner_text("body")
     assert "Annotation-Free Anomaly Lab" in text and "CC0" in text and "false alarms" in text
     assert all(image.get_attribute("alt") is not None for image in visit.page.query_selector_all("img"))
-    words = visit.card("patchcore").locator(".anomaly-map").get_attribute("aria-label")
-    assert words.startswith("PatchCore: ") and "σ" in words and "marked" in words
+    label = visit.card("patchcore").locator(".anomaly-map").get_attribute("aria-label")
+    assert label.startswith("PatchCore: ") and "σ" in label and "marked" in label
 
 
 def test_nothing_but_this_host_is_asked_and_the_console_is_silent(visit: Visit, address: str) -> None:
@@ -326,10 +326,10 @@ def test_another_image_changes_the_maps(visit: Visit) -> None:
 
 
 def test_the_blend_moves_all_panes_without_a_request(visit: Visit) -> None:
-    asked = len(visit.requests)
+    requests = len(visit.requests)
     visit.page.get_by_label("blend of image and anomaly map").fill("0.25")
     opacity = "() => [...document.querySelectorAll('.done .anomaly-map')].map(e => getComputedStyle(e).opacity)"
-    assert visit.page.evaluate(opacity) == ["0.25", "0.25"] and len(visit.requests) == asked
+    assert visit.page.evaluate(opacity) == ["0.25", "0.25"] and len(visit.requests) == requests
     visit.page.get_by_label("blend of image and anomaly map").fill("0.7")
 
 

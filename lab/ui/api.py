@@ -1,16 +1,33 @@
-"""Endpoints for programs: handlers of the page, by name, documented and typed."""
+"""Handlers of the page: how they are wired, how their errors are shown, and endpoints for programs."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import typing
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import gradio as gr
 from gradio.events import api
 
+from .phrases import error_message
+
 Handler = Callable[..., Any]
+Updates = dict[Any, Any]
+"""component -> its new value"""
+QUIET: dict[str, Any] = dict(show_progress="hidden", concurrency_limit=None)
+PRIVATE = QUIET | {"api_visibility": "private"}  # of the page alone
+
+
+@contextlib.contextmanager
+def errors_shown() -> Iterator[None]:
+    """Shows the visitor, in a sentence, what is raised inside; the page stays as it was."""
+    try:
+        yield
+    except Exception as error:
+        raise gr.Error(error_message(error)) from None
 
 
 def bind_endpoint(event: Handler, handler: Handler, name: str, inputs: Any, outputs: Any, **options: Any) -> Any:

@@ -10,7 +10,7 @@ import gradio as gr
 
 from ...errors import LabError
 from ...methods import METHODS
-from ..api import add_endpoint, bind_endpoint
+from ..api import PRIVATE, QUIET, Updates, add_endpoint, bind_endpoint, errors_shown
 from ..comparison import PANEL, Comparison
 from ..detector_service import DetectorService
 from ..jobs import STATUS, JobRunner
@@ -23,9 +23,6 @@ from . import downloadable
 from .downloadable import Downloadable
 from .offer_box import OfferBox
 from .session import CompareSession
-
-Updates = dict[Any, Any]
-"""component -> its new value"""
 
 
 class Compare:
@@ -65,8 +62,7 @@ class Compare:
         self._wire([self.status, self.button, self.panel, *self.offer_box.components])
 
     def _wire(self, outputs: list[Any]) -> None:
-        quiet: dict[str, Any] = dict(show_progress="hidden", trigger_mode="multiple", concurrency_limit=None)
-        private = quiet | {"api_visibility": "private"}
+        quiet, private = (options | {"trigger_mode": "multiple"} for options in (QUIET, PRIVATE))
         bind_endpoint(self.source.input, choose, "categories", self.source, self.category, **quiet).then(
             self.run, self.choices, outputs, **private
         )
@@ -84,8 +80,7 @@ class Compare:
 
     def load(self, blocks: gr.Blocks) -> None:
         """Wires the first view and the end of a visit."""
-        outputs = [*self.choices, self.status, self.button, self.panel]
-        blocks.load(self.open, None, outputs, show_progress="hidden", concurrency_limit=None, api_visibility="private")
+        blocks.load(self.open, None, [*self.choices, self.status, self.button, self.panel], **PRIVATE)
         blocks.unload(self.sessions.leave)
 
     def warm(self) -> None:
@@ -159,10 +154,8 @@ class Compare:
         session = self.sessions.of(request)
         comparison, runner = session.comparison, session.runner
         view = self._view(source, category, methods, "", comparison.view)
-        try:
+        with errors_shown():
             view.checked()
-        except LabError as error:
-            raise gr.Error(error_message(error)) from None
         for _ in comparison.run(view):
             pass
         scores = [of_variant for variant in view.variants if (of_variant := comparison.scores(variant))]
@@ -183,10 +176,8 @@ class Compare:
     def pick(self, event: gr.EventData, request: gr.Request) -> Updates:
         """Another image was chosen in the panel."""
         comparison = self.sessions.of(request).comparison
-        try:
+        with errors_shown():
             comparison.pick(str(event._data["name"]))
-        except Exception as error:  # the page stays as it was and says so
-            raise gr.Error(error_message(error)) from None
         return {self.panel: comparison.panel(comparison.view.address)}
 
     def download(self, request: gr.Request) -> Iterator[Updates]:
@@ -213,12 +204,10 @@ class Compare:
 
     def _view(self, source: str, category: str, methods: list[str] | None, backbone: str, before: View) -> View:
         """The view of these choices, on the image shown before where that is of the same category."""
-        try:
+        with errors_shown():
             variants = tuple(map(Variant.parse, methods or ()))
             if backbone:
                 variants = tuple(variant.on_backbone(backbone) for variant in variants)
-        except LabError as error:
-            raise gr.Error(error_message(error)) from None
         return View(source, category, variants, before.image if (source, category) == before.place else "")
 
     def _show(self, view: View, session: CompareSession) -> Iterator[Updates]:

@@ -13,7 +13,7 @@ from ... import data
 from ...bench.paper_comparison import format_claim
 from ...errors import LabError
 from .. import assets, phrases
-from ..api import Handler, add_endpoint, bind_endpoint
+from ..api import PRIVATE, QUIET, Handler, Updates, add_endpoint, bind_endpoint, errors_shown
 from ..comparison import PANEL
 from ..detector_service import DetectorService
 from ..html import tables
@@ -39,8 +39,6 @@ SEEN = """const seen = () => new IntersectionObserver((entries, observer) => {
 if (window.whole) seen();
 else window.addEventListener("whole", seen, {once: true});"""
 STYLE = assets.text("take_apart/charts.css")
-Updates = dict[Any, Any]
-"""component -> its new value"""
 
 
 class TakeApart:
@@ -81,29 +79,27 @@ class TakeApart:
         drawings = [self.curves, self.distributions, self.deltas, self.views]
         outputs = [self.status, self.button, self.panel, *drawings]
         choices, all_outputs = [self.method, *place], [*self.groups.values(), *outputs]
-        quiet: dict[str, Any] = dict(show_progress="hidden", concurrency_limit=None)
-        private = quiet | {"api_visibility": "private"}
         for method, of_method in self.controls.items():
             inputs = [*place, *of_method.values()]
             run, look = self._asking(method, fit=True), self._asking(method, fit=False)
             click = functools.partial(self.run_buttons[method].click, trigger_mode="multiple")
-            bind_endpoint(click, run, f"take_apart_{method}", inputs, outputs, **quiet)
+            bind_endpoint(click, run, f"take_apart_{method}", inputs, outputs, **QUIET)
             changed = [control.input for control in of_method.values()]
-            gr.on(changed, look, inputs, outputs, trigger_mode="always_last", **private)
+            gr.on(changed, look, inputs, outputs, trigger_mode="always_last", **PRIVATE)
         chosen = functools.partial(gr.on, [self.method.input, self.category.input])
-        bind_endpoint(chosen, self.choose, "take_apart_choose", choices, all_outputs, **quiet)
-        self.source.input(categories_of, self.source, self.category, **private).then(
-            self.choose, choices, all_outputs, **private
+        bind_endpoint(chosen, self.choose, "take_apart_choose", choices, all_outputs, **QUIET)
+        self.source.input(categories_of, self.source, self.category, **PRIVATE).then(
+            self.choose, choices, all_outputs, **PRIVATE
         )
         add_endpoint(self.figures, "take_apart_figures")
-        bind_endpoint(self.button.click, self.cancel, "take_apart_cancel", None, outputs, **quiet)
-        self.panel.picked(self.pick, None, [self.panel, self.views], trigger_mode="multiple", **private)
+        bind_endpoint(self.button.click, self.cancel, "take_apart_cancel", None, outputs, **QUIET)
+        self.panel.picked(self.pick, None, [self.panel, self.views], trigger_mode="multiple", **PRIVATE)
         every_control = [control for of_method in self.controls.values() for control in of_method.values()]
-        self.head.seen(self.open, None, [*choices, *every_control, *all_outputs], **private)
+        self.head.seen(self.open, None, [*choices, *every_control, *all_outputs], **PRIVATE)
 
     def load(self, blocks: gr.Blocks) -> None:
         """Wires the page's being whole, and the end of a visit."""
-        blocks.load(None, None, None, js=WHOLE, api_visibility="private", show_progress="hidden")
+        blocks.load(None, None, None, js=WHOLE, **PRIVATE)
         blocks.unload(self.sessions.leave)
 
     def _asking(self, method: str, fit: bool) -> Handler:
@@ -189,21 +185,17 @@ class TakeApart:
     def pick(self, event: gr.EventData, request: gr.Request) -> Updates:
         """Another image was chosen in the panel."""
         session = self.sessions.of(request)
-        try:
+        with errors_shown():
             session.comparison.pick(str(event._data["name"]))
             return {self.panel: session.panel(), self.views: _inner_views(session)}
-        except Exception as error:  # the page stays as it was and says so
-            raise gr.Error(error_message(error)) from None
 
     def _answer(
         self, session: TakeApartSession, place: tuple[str, str], method: str, changes: Mapping[str, Any], fit: bool
     ) -> Iterator[Updates]:
         view = session.comparison.view
         image = view.image if place == view.place else ""
-        try:
+        with errors_shown():
             question = Question(*place, Variant.of(method, changes), image)
-        except LabError as error:
-            raise gr.Error(error_message(error)) from None
         yield from self._show(session, question, fit)
 
     # --- what is shown ------------------------------------------------------------------------------------------------
@@ -251,8 +243,6 @@ def _inner_views(session: TakeApartSession) -> str:
 
 def categories_of(source: str) -> dict[str, Any]:
     """Those at hand of a newly chosen set."""
-    try:
+    with errors_shown():
         categories = data.categories(source)
-    except LabError as error:
-        raise gr.Error(error_message(error)) from None
     return gr.update(choices=categories, value=categories[0])
