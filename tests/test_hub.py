@@ -553,7 +553,7 @@ def test_a_backbone_is_pulled_once(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert main(["pull", "backbone", TAG]) == 0 and len(server.log) == requests
     path = features.local_weights(TAG)
-    assert path and path.read_bytes() == weights and path.parent == pretrained_weights.pulled()
+    assert path and path.read_bytes() == weights and path.parent == pretrained_weights.download_folder()
     assert features.find_weights(TAG) == path
 
 
