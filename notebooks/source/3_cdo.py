@@ -81,8 +81,13 @@ code(squares)
 
 # %%
 drawn = [squares(tensor(good[0]), torch.Generator().manual_seed(seed)) for seed in range(4)]
-row({f"{seed}: {share:.1%} made": pixels(batch) for seed, (batch, where) in enumerate(drawn)
-     for share in [float(where.float().mean())]})  # fmt: skip
+row(
+    {
+        f"{seed}: {share:.1%} made": pixels(batch)
+        for seed, (batch, where) in enumerate(drawn)
+        for share in [float(where.float().mean())]
+    }
+)
 
 # %% [markdown]
 # ### Eq. (3) and (9): the discrepancy

@@ -53,8 +53,14 @@ held, shown = detector.images(good), detector.images([item.image() for item in t
 number = next(i for i, item in enumerate(test) if item.defect == "missing_part")
 batch = shown[number]
 scores = trained.score(batch)
-row({"image": pixels(batch), "template": pixels(scores.views["template"]),
-     "aligned image": pixels(scores.views["aligned image"]), "true defect": masks[number]})  # fmt: skip
+row(
+    {
+        "image": pixels(batch),
+        "template": pixels(scores.views["template"]),
+        "aligned image": pixels(scores.views["aligned image"]),
+        "true defect": masks[number],
+    }
+)
 row({"aligned heat": scores.views["aligned heat"][0].numpy(), "heat": scores.anomaly_map[0].numpy()}, unit="0.5 dist")
 
 # %% [markdown]
@@ -160,8 +166,11 @@ with torch.no_grad():
 with torch.no_grad():
     laid, M = trained.align(shown[:3])
 for name, images in (("before", shown[:3]), ("after", laid)):
-    row({f"{name} {i}": (p - trained.template).abs().mean(0).numpy() for i, p in enumerate(images)},
-        unit="difference", span=(0, 0.5))  # fmt: skip
+    row(
+        {f"{name} {i}": (p - trained.template).abs().mean(0).numpy() for i, p in enumerate(images)},
+        unit="difference",
+        span=(0, 0.5),
+    )
 
 limits = torch.tensor([0.06, 0.06, math.radians(10)])
 known = warps.matrix((torch.rand(40, 3, generator=torch.Generator().manual_seed(9)) * 2 - 1) * limits)
@@ -261,8 +270,10 @@ print("Eq. (3):", round(float(occ_loss(d, torch.zeros_like(two_made), 0.1)), 4))
 with torch.no_grad():
     found = trained.distances(made)
 row({"made 0": pixels(made[:1]), "M_s": M_s[0].numpy(), "d": found[0].numpy()}, unit="0.5 dist")
-print(f"good places {float(found[~M_s].mean()):.3f}, made defects {float(found[M_s].mean()):.3f}; "
-      f"L = {float(occ_loss(found, M_s, 0.1)):.4f}")  # fmt: skip
+print(
+    f"good places {float(found[~M_s].mean()):.3f}, made defects {float(found[M_s].mean()):.3f}; "
+    f"L = {float(occ_loss(found, M_s, 0.1)):.4f}"
+)
 
 # %% [markdown]
 # ### The score

@@ -44,11 +44,15 @@ else:
 # defective piece slips in among the good ones. They are added on purpose.
 
 # %%
-spoilt = {} if OWN else {
-    "20_copy.png": cloth.train[3].image(),
-    "21_dark.png": (cloth.train[20].image() * 0.7).astype(np.uint8),
-    "22_slipped_in.png": next(item for item in cloth.test if item.defect == "hole").image(),
-}  # fmt: skip
+spoilt = (
+    {}
+    if OWN
+    else {
+        "20_copy.png": cloth.train[3].image(),
+        "21_dark.png": (cloth.train[20].image() * 0.7).astype(np.uint8),
+        "22_slipped_in.png": next(item for item in cloth.test if item.defect == "hole").image(),
+    }
+)
 for name, image in spoilt.items():
     image_files.write_png(FOLDER / "good" / name, image)
 
@@ -211,9 +215,12 @@ def shell(command):
     print("$", command)
     root = str(Path(lab.__file__).parents[1])
     found = subprocess.run(
-        [sys.executable, *shlex.split(command)[1:]], capture_output=True, check=True, encoding="utf-8",
+        [sys.executable, *shlex.split(command)[1:]],
+        capture_output=True,
+        check=True,
+        encoding="utf-8",
         env=os.environ | {"PYTHONPATH": root, "PYTHONIOENCODING": "utf-8"},
-    )  # fmt: skip
+    )
     print(found.stdout)
 
 
@@ -270,6 +277,8 @@ for draw in (rng.standard_normal, rng.standard_cauchy, rng.standard_exponential)
 # %% tags=["solution"]
 slipped = image_files.read(FOLDER / "good" / "22_slipped_in.png")
 fooled = Detector("patchcore").fit([*good.values(), slipped])
-print(f"score of the defective part: {detector.detect(slipped).score:.1f} σ, learned as good: "
-      f"{fooled.detect(slipped).score:.1f} σ")  # fmt: skip
+print(
+    f"score of the defective part: {detector.detect(slipped).score:.1f} σ, learned as good: "
+    f"{fooled.detect(slipped).score:.1f} σ"
+)
 assert fooled.detect(slipped).score < detector.detect(slipped).score

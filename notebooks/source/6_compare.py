@@ -126,9 +126,10 @@ for category in CATEGORIES:
     own = {r["method"]: r["aupro"] for r in rows if r["category"] == category}
     for method, rank in zip(METHOD_IDS, stats.rankdata([-own[m] for m in METHOD_IDS]), strict=True):
         ranks[method].append(rank)
-table(["method", *CATEGORIES, "mean rank"], [
-    [method, *(f"{rank:g}" for rank in found), f"{np.mean(found):.2f}"] for method, found in ranks.items()
-])  # fmt: skip
+table(
+    ["method", *CATEGORIES, "mean rank"],
+    [[method, *(f"{rank:g}" for rank in found), f"{np.mean(found):.2f}"] for method, found in ranks.items()],
+)
 
 # %% [markdown]
 # **Seeds.** What chance does inside a method (the start of a network, the choice of a bank) shows in further seeds:
