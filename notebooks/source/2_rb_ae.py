@@ -233,9 +233,9 @@ row({"image": pixels(batch), "true defect": masks[number]} | changed, unit="of t
 # $$U = F_d + F_{rep2} + F_{rep4}, \qquad a_i = \frac{\exp A_i}{\sum_j \exp A_j}, \qquad
 # F_{out} = \sum_i a_i \odot F_i$$
 #
-# From $U$, convolutions make three maps $A_d, A_{rep2}, A_{rep4}$; their softmax chooses at every channel and place
-# between the features as they are and the two repaired forms. (The paper prints $F_o$ on the left of Eq. (8), a
-# misprint.)
+# $F_{rep2}$ and $F_{rep4}$ are the features repaired with K = 2 and 4. From $U$, convolutions make three maps:
+# $A_d, A_{rep2}, A_{rep4}$. Their softmax chooses, at every channel and place, between the features as they are and
+# the two repaired forms. (The paper prints $F_o$ on the left of Eq. (8), a misprint.)
 
 # %%
 code(rbam.FFM.forward, rbam.fused, RBAE.repair)
