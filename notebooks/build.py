@@ -1,8 +1,8 @@
-"""Makes the notebooks: python notebooks/build.py [NAME ...] runs each source and writes it with its outputs.
+"""Builds the notebooks: `python notebooks/build.py [NAME ...]` runs each source and writes it with its outputs.
 
-`source/NAME.py` is in jupytext's percent format. A cell tagged `solution` runs with the others and is then folded away
-in Markdown, so that no reader meets it unasked and none can be wrong. Equal runs give equal bytes.
-LAB_REPO (user/name at GitHub, or its address) puts a badge that opens Colab on top; without it there is none.
+`source/NAME.py` is in jupytext's percent format. A cell tagged `solution` runs with the others, so that it cannot be
+wrong, and is then folded away in Markdown, so that it spoils no exercise. Equal runs give equal bytes.
+LAB_REPO (user/name at GitHub, or its address) adds a badge that opens the notebook in Colab; without it there is none.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 NAMES = sorted(path.stem for path in (HERE / "source").glob("*.py"))
 COLAB = "https://colab.research.google.com"
 SETUP = """\
-# On Colab this fetches the project and what it needs; elsewhere it only finds the checkout that this notebook is in.
+# On Colab, this cell fetches the project and its requirements; elsewhere, it finds the checkout around the notebook.
 import os
 import subprocess
 import sys
@@ -40,35 +40,35 @@ if "google.colab" in sys.modules:
 sys.path.insert(0, os.path.abspath(".."))"""
 
 
-def repository(told: str) -> str:
+def repository(address: str) -> str:
     """ "user/name" of a GitHub repository, from that or from its address; "" from "". ValueError for another host."""
-    name = re.fullmatch(r"(?:https?://github\.com/|git@github\.com:)?([\w.-]+/[\w.-]+?)(?:\.git)?/?", told)
-    if told and not name:
-        raise ValueError(f"LAB_REPO={told}: Colab opens repositories of GitHub, by user/name or address")
+    name = re.fullmatch(r"(?:https?://github\.com/|git@github\.com:)?([\w.-]+/[\w.-]+?)(?:\.git)?/?", address)
+    if address and not name:
+        raise ValueError(f"LAB_REPO={address}: Colab opens repositories of GitHub, by user/name or address")
     return name[1] if name else ""
 
 
 def source(name: str, repo: str = "") -> NotebookNode:
     """The notebook before it runs: badge (with a repository), the source's first cell, set-up, the rest."""
-    read = jupytext.reads((HERE / f"source/{name}.py").read_text(encoding="utf-8"), "py:percent")
+    parsed = jupytext.reads((HERE / f"source/{name}.py").read_text(encoding="utf-8"), "py:percent")
     address = f"{COLAB}/github/{repo}/blob/main/notebooks/{name}.ipynb"
     badge = f"[![Open in Colab]({COLAB}/assets/colab-badge.svg)]({address})"
-    first, *rest = read.cells
+    first, *rest = parsed.cells
     cells = [first, v4.new_code_cell(SETUP.format(repo=repo)), *rest]
     cells = ([v4.new_markdown_cell(badge)] if repo else []) + cells
     for cell in cells:
         cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
     spec = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    told = {"kernelspec": spec, "language_info": {"name": "python", "file_extension": ".py"}}
-    return v4.new_notebook(cells=cells, metadata=told)
+    metadata = {"kernelspec": spec, "language_info": {"name": "python", "file_extension": ".py"}}
+    return v4.new_notebook(cells=cells, metadata=metadata)
 
 
 def execute(notebook: NotebookNode) -> NotebookNode:
-    """Runs all cells in this folder, one thread, nothing but the samples and the embedded backbone at hand."""
-    alone = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": "0"}
+    """Runs all cells in this folder, on one thread, offline: with the samples and the embedded backbone alone."""
+    fixed = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": "0"}
     cache = tempfile.TemporaryDirectory()
     hidden = {"LAB_DATA", "LAB_WEIGHTS", "LAB_TEXTURES", "LAB_DEVICE", "MPLBACKEND"}
-    environment = {k: v for k, v in os.environ.items() if k not in hidden} | alone | {"LAB_CACHE": cache.name}
+    environment = {k: v for k, v in os.environ.items() if k not in hidden} | fixed | {"LAB_CACHE": cache.name}
     client = NotebookClient(
         notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(HERE)}}, record_timing=False
     )
@@ -78,7 +78,7 @@ def execute(notebook: NotebookNode) -> NotebookNode:
 
 
 def finish(notebook: NotebookNode) -> NotebookNode:
-    """Folds solutions away, numbers what remains, shrinks figures, names cells by their content."""
+    """Folds solutions away, numbers the code cells, shrinks figures, names cells by their content."""
     seen: set[str] = set()
     count = 0
     for i, cell in enumerate(notebook.cells):
@@ -88,52 +88,52 @@ def finish(notebook: NotebookNode) -> NotebookNode:
             )
         if cell.cell_type == "code":
             count += 1
-            cell.execution_count, cell.outputs = count, [_tidied(output, count) for output in _merged(cell.outputs)]
-        told = f"{cell.cell_type} {cell.source}"
-        while (key := hashlib.sha256(told.encode()).hexdigest()[:12]) in seen:
-            told += "+"
+            cell.execution_count, cell.outputs = count, [_tidy(output, count) for output in _merge(cell.outputs)]
+        content = f"{cell.cell_type} {cell.source}"
+        while (key := hashlib.sha256(content.encode()).hexdigest()[:12]) in seen:
+            content += "+"
         seen.add(key)
         cell.id = key
     nbformat.validate(notebook)
     return notebook
 
 
-def _merged(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """Neighbouring pieces of one stream as one: how they were cut is chance."""
-    found: list[NotebookNode] = []
+def _merge(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Joins neighbouring pieces of one stream: where a stream is cut is chance."""
+    merged: list[NotebookNode] = []
     for output in outputs:
-        if found and output.output_type == "stream" and found[-1].get("name") == output.name:
-            found[-1].text += output.text
+        if merged and output.output_type == "stream" and merged[-1].get("name") == output.name:
+            merged[-1].text += output.text
         else:
-            found.append(output)
-    return found
+            merged.append(output)
+    return merged
 
 
-def _tidied(output: NotebookNode, count: int) -> NotebookNode:
+def _tidy(output: NotebookNode, count: int) -> NotebookNode:
     if "execution_count" in output:
         output.execution_count = count
     data = output.get("data", {})
     if "image/png" in data:
-        output.data, output.metadata = NotebookNode({"image/png": _shrunk(data["image/png"])}), NotebookNode()
+        output.data, output.metadata = NotebookNode({"image/png": _shrink(data["image/png"])}), NotebookNode()
     return output
 
 
-def _shrunk(png: str) -> str:
-    """A base64 PNG in 256 colours of its own: a third of the size, and hardly to be told from the first."""
+def _shrink(png: str) -> str:
+    """A base64 PNG in its own 256 colours: a third of the size, with hardly a visible difference."""
     image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGBA")
-    few = image.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    quantized = image.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     file = io.BytesIO()
-    few.save(file, "PNG", optimize=True)
+    quantized.save(file, "PNG", optimize=True)
     return base64.b64encode(file.getvalue()).decode()
 
 
 def main(names: list[str]) -> None:
     repo = repository(os.environ.get("LAB_REPO", ""))
     for name in names or NAMES:
-        began = time.perf_counter()
+        start = time.perf_counter()
         path = HERE / f"{name}.ipynb"
         nbformat.write(finish(execute(source(name, repo))), path)
-        print(f"{path.name}: {time.perf_counter() - began:.0f} s, {path.stat().st_size / 1024:.0f} KB", flush=True)
+        print(f"{path.name}: {time.perf_counter() - start:.0f} s, {path.stat().st_size / 1024:.0f} KB", flush=True)
 
 
 if __name__ == "__main__":

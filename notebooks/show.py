@@ -1,7 +1,7 @@
-"""What the notebooks show alike: the source of a function, images and maps in a row, two distributions, and what
-switching components off changed.
+"""Displays that the notebooks share: the source of a function, images and maps in a row, two distributions, and the
+effect of switching components off.
 
-Figures have a transparent ground and mid-grey ink, so that they read on light and dark pages; blue and orange stay
+Figures have a transparent ground and mid-grey text, so that they read on light and dark pages; blue and orange stay
 apart in every common colour blindness. Maps of one row share one scale.
 """
 
@@ -26,14 +26,14 @@ from lab.parts.maps import upsample
 from lab.plots import BLUE, INK, ORANGE
 
 TITLES = {"pixel_auroc": "pixel AUROC", "aupro": "AU-PRO", "pixel_ap": "pixel AP"}
-_INKED = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "axes.titlecolor")
-plt.rcParams |= dict.fromkeys(_INKED, INK) | dict.fromkeys(("figure.facecolor", "axes.facecolor"), "none")
+_INK_KEYS = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "axes.titlecolor")
+plt.rcParams |= dict.fromkeys(_INK_KEYS, INK) | dict.fromkeys(("figure.facecolor", "axes.facecolor"), "none")
 plt.rcParams |= {"axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "figure.dpi": 90}
 plt.rcParams |= {"font.size": 10, "axes.titlesize": 10, "figure.constrained_layout.use": True}
 
 
 def code(*functions: Callable) -> None:
-    """The source of functions as they stand in the package, highlighted where the reader's page can."""
+    """Displays the source of functions as it stands in the package, highlighted where the reader's page can."""
     for function in functions:
         text = textwrap.dedent(inspect.getsource(function)).rstrip()
         display({"text/markdown": f"```python\n{text}\n```", "text/plain": text}, raw=True)
@@ -55,41 +55,42 @@ def raw_maps(detector: Detector, images: Sequence[NDArray]) -> NDArray:
     return upsample(raw, images[0].shape[:2]).numpy()
 
 
-def covered(masks: NDArray, side: int) -> Tensor:
+def coverage(masks: NDArray, side: int) -> Tensor:
     """The share of each of side x side patches that lies in a defect: bool (N, H, W) -> float32 (N, side, side)."""
     return torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(masks).float(), side)
 
 
 def symbols(method: type[Method]) -> None:
-    """The symbol table that opens the method's file."""
+    """Displays the symbol table that opens the method's file."""
     table(["symbol", "name", "shape"], [[f"`{symbol}`", *rest] for symbol, *rest in method.symbols()])
 
 
 def table(head: list[str], rows: list[list[str]]) -> None:
+    """Displays a Markdown table."""
     text = markdown.table(head, rows)
     display({"text/markdown": text, "text/plain": text}, raw=True)
 
 
-def compared(
+def compare(
     figures: Mapping[str, Mapping[str, float]],
-    shown: tuple[str, ...] = ("pixel_auroc", "aupro", "margin", "overlap"),
+    columns: tuple[str, ...] = ("pixel_auroc", "aupro", "margin", "overlap"),
     *,
     head: str = "off",
 ) -> None:
-    """A row for each variant's figures (`metrics.pixel_report`), and in how many of those `shown` "full" is better:
-    has the smaller overlap, the larger anything else."""
+    """Displays a row for each variant's figures (`metrics.pixel_report`), and in how many of the columns "full" is
+    better: has the smaller overlap, the larger anything else."""
     rows = []
-    for name, found in figures.items():
-        leads = [figures["full"][f] - found[f] for f in shown]
-        wins = sum(lead < 0 if f == "overlap" else lead > 0 for f, lead in zip(shown, leads, strict=True))
-        better = "" if name == "full" else f"{wins} of {len(shown)}"
-        rows.append([name, *(f"{found[f]:.3f}" for f in shown), better])
-    table([head, *(TITLES.get(f, f) for f in shown), "figures in which full is better"], rows)
+    for name, report in figures.items():
+        leads = [figures["full"][c] - report[c] for c in columns]
+        wins = sum(lead < 0 if c == "overlap" else lead > 0 for c, lead in zip(columns, leads, strict=True))
+        better = "" if name == "full" else f"{wins} of {len(columns)}"
+        rows.append([name, *(f"{report[c]:.3f}" for c in columns), better])
+    table([head, *(TITLES.get(c, c) for c in columns), "figures in which full is better"], rows)
 
 
-def measured(method: str, figures: tuple[str, ...] = ("pixel_auroc", "margin", "overlap")) -> None:
-    """What switching components off changed on real sets (full minus altered, three seeds), beside the paper: the
-    committed studies of `lab/bench/studies`."""
+def compare_with_paper(method: str, figures: tuple[str, ...] = ("pixel_auroc", "margin", "overlap")) -> None:
+    """Displays what switching components off changed on real sets (full minus altered, three seeds), beside the paper's
+    claims: the committed studies of `lab/bench/studies`."""
     rows = [
         [place_title(study, d.place), d.component, d.figure, format_claim(d.claim), format_ours(d), d.mark]
         for study in study_files.read_studies()
@@ -101,8 +102,8 @@ def measured(method: str, figures: tuple[str, ...] = ("pixel_auroc", "margin", "
 
 
 def row(images: Mapping[str, ArrayLike], *, unit: str = "", span: tuple[float, float] | None = None) -> None:
-    """Title -> uint8 (H, W, 3), bool or float (H, W), side by side; all maps on the scale `span`, by default their own
-    common one, which the bar at the right tells."""
+    """Draws title -> uint8 (H, W, 3), bool or float (H, W), side by side; all maps on the scale `span`, by default
+    their common range, which the bar at the right shows."""
     arrays = {title: np.asarray(image) for title, image in images.items()}
     maps = [a for a in arrays.values() if a.ndim == 2 and a.dtype != bool]
     low, high = span or (min((a.min() for a in maps), default=0), max((a.max() for a in maps), default=1))
@@ -122,33 +123,33 @@ def row(images: Mapping[str, ArrayLike], *, unit: str = "", span: tuple[float, f
     plt.show()
 
 
-def anomaly_map(detector: Detector, image: NDArray, mask: NDArray | None = None) -> NDArray:
-    """The image under the detector's heat, uint8 (H, W, 3), on the detector's own scale; the true defect outlined."""
+def overlay(detector: Detector, image: NDArray, mask: NDArray | None = None) -> NDArray:
+    """The image under its anomaly map, uint8 (H, W, 3), on the detector's own scale; the true defect is outlined."""
     assert detector.calibration is not None
     low, high = detector.calibration.color_span
-    over = plots.overlay(image, detector.detect(image).anomaly_map, low=low, high=high)
-    return over if mask is None else plots.outline(over, mask)
+    painted = plots.overlay(image, detector.detect(image).anomaly_map, low=low, high=high)
+    return painted if mask is None else plots.outline(painted, mask)
 
 
 def distributions(
     pairs: Mapping[str, tuple[ArrayLike, ArrayLike]],
     *,
     unit: str,
-    names: tuple[str, str] = ("sound", "defective"),
+    names: tuple[str, str] = ("normal", "defective"),
     span: tuple[float, float] | None = None,
 ) -> None:
-    """Title -> (normal, abnormal) values, drawn over each other, each of its own 100 %, with margin and overlap.
+    """Draws title -> (normal, abnormal) values over each other, each adding up to 100 %, with margin and overlap.
 
     All panels share one axis, `span` (by default up to the 99.5 % quantile of all); heights are square roots of
     shares, so that tails stay visible.
     """
-    sides = {title: [np.asarray(v).ravel() for v in pair] for title, pair in pairs.items()}
-    ends = [np.quantile(values, (0, 0.995)) for pair in sides.values() for values in pair]
+    flat = {title: [np.asarray(v).ravel() for v in pair] for title, pair in pairs.items()}
+    ends = [np.quantile(values, (0, 0.995)) for pair in flat.values() for values in pair]
     low, high = span or (min(e[0] for e in ends), max(e[1] for e in ends))
     edges = np.linspace(low, high, 49)
-    size = (min(2.6 * len(sides) + 1.4, 11), 2.4)
-    _, axes = plt.subplots(1, len(sides), figsize=size, sharey=True, squeeze=False)
-    for axis, (title, pair) in zip(axes[0], sides.items(), strict=True):
+    size = (min(2.6 * len(flat) + 1.4, 11), 2.4)
+    _, axes = plt.subplots(1, len(flat), figsize=size, sharey=True, squeeze=False)
+    for axis, (title, pair) in zip(axes[0], flat.items(), strict=True):
         for values, name, colour in zip(pair, names, (BLUE, ORANGE), strict=True):
             share = np.histogram(np.clip(values, low, high), edges)[0] / len(values)
             axis.stairs(np.sqrt(share), edges, fill=True, alpha=0.35, color=colour)

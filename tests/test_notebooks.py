@@ -1,4 +1,4 @@
-"""The notebooks: in step with their sources and with the code they show, whole, and saying what a fresh run says."""
+"""The notebooks match their sources and the code they show, ran whole, and print what a fresh run prints."""
 
 from __future__ import annotations
 
@@ -48,19 +48,20 @@ def stored(name: str) -> NotebookNode:
 
 
 def repository(notebook: NotebookNode) -> str:
-    """The one it was built for; it may have been built for none."""
-    return next(found[1] for cell in notebook.cells if (found := re.search(r'^REPO = "(.*)"$', cell.source, re.M)))
+    """The repository it was built for; "" for none."""
+    return next(match[1] for cell in notebook.cells if (match := re.search(r'^REPO = "(.*)"$', cell.source, re.M)))
 
 
 def texts(cell: NotebookNode) -> list[str]:
     """What a code cell wrote, piece by piece; "" for a figure."""
-    found = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.get("outputs", ())]
-    return ["".join(text) for text in found]
+    pieces = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.get("outputs", ())]
+    return ["".join(piece) for piece in pieces]
 
 
 def figures(cell: NotebookNode) -> list[str]:
-    data = (output.get("data", {}) for output in cell.get("outputs", ()))
-    return [found["image/png"] for found in data if "image/png" in found]
+    """The PNG images of a code cell, in base64."""
+    bundles = (output.get("data", {}) for output in cell.get("outputs", ()))
+    return [bundle["image/png"] for bundle in bundles if "image/png" in bundle]
 
 
 # --- what is stored ---------------------------------------------------------------------------------------------------
@@ -68,15 +69,15 @@ def figures(cell: NotebookNode) -> list[str]:
 
 def test_every_source_has_its_notebook() -> None:
     assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == build.NAMES
-    assert set(SHORT) <= set(build.NAMES)
+    assert {*SHORT, *PAPERS} <= set(build.NAMES)
 
 
 @EACH
 def test_it_is_in_step_with_its_source(name: str) -> None:
     notebook = stored(name)
-    made = build.finish(build.source(name, repository(notebook)))
-    told = [[(cell.id, cell.cell_type, cell.source) for cell in book.cells] for book in (notebook, made)]
-    assert told[0] == told[1], f"python notebooks/build.py {name}"
+    rebuilt = build.finish(build.source(name, repository(notebook)))
+    before, after = ([(cell.id, cell.cell_type, cell.source) for cell in book.cells] for book in (notebook, rebuilt))
+    assert before == after, f"python notebooks/build.py {name}"
 
 
 @EACH
@@ -86,8 +87,8 @@ def test_it_ran_whole(name: str) -> None:
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     assert not [output for cell in cells for output in cell.outputs if output.output_type == "error"]
-    drawn = [Image.open(io.BytesIO(base64.b64decode(png))) for cell in cells for png in figures(cell)]
-    assert len(drawn) >= 3 and all(len(image.convert("RGBA").getcolors(1 << 24)) > 8 for image in drawn)
+    images = [Image.open(io.BytesIO(base64.b64decode(png))) for cell in cells for png in figures(cell)]
+    assert len(images) >= 3 and all(len(image.convert("RGBA").getcolors(1 << 24)) > 8 for image in images)
     for text in (text for cell in cells for text in texts(cell)):
         for place in (str(ROOT), str(Path.home()), tempfile.gettempdir(), "/tmp/", "/home/", "site-packages", "\r"):
             assert place not in text, text
@@ -96,14 +97,14 @@ def test_it_ran_whole(name: str) -> None:
 @EACH
 def test_three_exercises_have_hidden_solutions_that_assert(name: str) -> None:
     cells = build.source(name).cells
-    at = [i for i, cell in enumerate(cells) if re.search(r"^### Exercise \d", cell.source, re.M)]
-    assert [re.findall(r"^### Exercise (\d)", cells[i].source, re.M) for i in at] == [["1"], ["2"], ["3"]]
-    hidden = stored(name).cells[-3 * len(at) :]
-    for k, i in enumerate(at):
-        yours, solution = cells[i + 1 : i + 3]
-        assert yours.source == "# your turn" and solution.metadata["tags"] == ["solution"]
+    places = [i for i, cell in enumerate(cells) if re.search(r"^### Exercise \d", cell.source, re.M)]
+    assert [re.findall(r"^### Exercise (\d)", cells[i].source, re.M) for i in places] == [["1"], ["2"], ["3"]]
+    stored_cells = stored(name).cells[-3 * len(places) :]
+    for number, i in enumerate(places):
+        answer, solution = cells[i + 1 : i + 3]
+        assert answer.source == "# your turn" and solution.metadata["tags"] == ["solution"]
         assert any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(solution.source)))
-        folded = hidden[3 * k + 2]
+        folded = stored_cells[3 * number + 2]
         assert folded.cell_type == "markdown" and folded.source.startswith("<details><summary>Solution</summary>")
     assert [cell.metadata.get("tags") for cell in cells].count(["solution"]) == 3
 
@@ -118,9 +119,10 @@ def test_it_imports_the_lab_and_never_the_page(name: str) -> None:
 
 
 COMPOSED = {"cdo": [CDO.discrepancies], "smcc": [SMCC.loss], "local_occ": [LocalOCC.learn_matching]}  # of equations
+EACH_PAPER = pytest.mark.parametrize("name", PAPERS)
 
 
-@pytest.mark.parametrize("name", [name for name in build.NAMES if name in PAPERS])
+@EACH_PAPER
 def test_every_equation_is_shown_as_it_stands(name: str) -> None:
     shown = "\n".join(text for cell in stored(name).cells for text in texts(cell))
     method = PAPERS[name]
@@ -131,12 +133,21 @@ def test_every_equation_is_shown_as_it_stands(name: str) -> None:
         assert source in shown, f"{function.__qualname__} is missing or has changed: python notebooks/build.py {name}"
 
 
+@EACH_PAPER
+def test_every_equation_has_its_section(name: str) -> None:
+    titles = [line for cell in build.source(name).cells for line in cell.source.splitlines() if line.startswith("### ")]
+    headed = set()
+    for first, last in re.findall(r"\((\d+)\)(?: to \((\d+)\))?", "\n".join(t for t in titles if "Eq. (" in t)):
+        headed |= set(range(int(first), int(last or first) + 1))
+    assert headed >= {n for e in equations_of(PAPERS[name]) for n in (*e.numbers, *e.covers)}
+
+
 # --- how they are built -----------------------------------------------------------------------------------------------
 
 
 def test_the_badge_opens_the_repository_the_notebook_is_built_for() -> None:
-    for told in ("user/name", "https://github.com/user/name", "https://github.com/user/name.git"):
-        assert build.repository(told) == "user/name"
+    for address in ("user/name", "https://github.com/user/name", "https://github.com/user/name.git"):
+        assert build.repository(address) == "user/name"
     assert build.repository("") == ""
     with pytest.raises(ValueError, match="GitHub"):
         build.repository("https://example.org/user/name")
@@ -150,11 +161,11 @@ def test_the_badge_opens_the_repository_the_notebook_is_built_for() -> None:
 
 
 def agree(old: str, new: str) -> bool:
-    """Equal words, and numbers equal up to what another machine's rounding makes of them: 5 % or 0.02, a count by 1."""
+    """Equal words, and numbers that differ by no more than rounding on another machine: 5 % or 0.02, a count by 1."""
     if NUMBER.sub("#", old) != NUMBER.sub("#", new):
         return False
     for a, b in zip(NUMBER.finditer(old), NUMBER.finditer(new)):
-        x, y = (float(found[0].replace(",", "")) for found in (a, b))
+        x, y = (float(match[0].replace(",", "")) for match in (a, b))
         if not math.isclose(x, y, rel_tol=0.05, abs_tol=0.02 if a[1] or b[1] else 1):
             return False
     return True
@@ -166,7 +177,7 @@ def test_agreement_is_of_words_and_numbers() -> None:
     assert not agree("3 missed", "9 missed") and not agree("+0.30", "-0.30")
 
 
-def compare(name: str) -> None:
+def check_fresh_run(name: str) -> None:
     old = stored(name)
     new = build.finish(build.execute(build.source(name, repository(old))))
     assert len(old.cells) == len(new.cells)
@@ -179,10 +190,10 @@ def compare(name: str) -> None:
 @pytest.mark.timeout(900)  # half a minute alone on a core, many where the machine is shared
 @pytest.mark.parametrize("name", SHORT)
 def test_a_fresh_run_says_the_same(name: str) -> None:
-    compare(name)
+    check_fresh_run(name)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in build.NAMES if name not in SHORT])
 def test_a_fresh_run_of_a_long_one_says_the_same(name: str) -> None:
-    compare(name)
+    check_fresh_run(name)

@@ -10,7 +10,7 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-from show import code, distributions, heat, row, table
+from show import code, distributions, overlay, row, table
 
 from lab import METHODS, Detector, calibration, data, metrics
 from lab.papers import survey
@@ -19,12 +19,13 @@ from lab.plots import BLUE, INK, ORANGE
 print(survey.QUESTION)
 
 # %%
-table(["family", "idea", "cost", "its examples", "here"], [
-    [name, family.idea, family.cost, family.others,
-     ", ".join(f"`{m}`" for m, kind in METHODS.items() if kind.family == name)
-     or ("as a part of " + ", ".join(f"`{m}`" for m in family.parts) if family.parts else "")]
-    for name, family in survey.FAMILIES.items()
-])  # fmt: skip
+rows = []
+for name, family in survey.FAMILIES.items():
+    here = ", ".join(f"`{m}`" for m, method_class in METHODS.items() if method_class.family == name)
+    if family.parts:
+        here = here or "as a part of " + ", ".join(f"`{m}`" for m in family.parts)
+    rows.append([name, family.idea, family.cost, family.others, here])
+table(["family", "idea", "cost", "its examples", "here"], rows)
 
 # %% [markdown]
 # ## The idea in one figure
@@ -32,24 +33,28 @@ table(["family", "idea", "cost", "its examples", "here"], [
 # One detector of each of the first four families (the fifth only adds to them) learns from the same 20 good images of
 # woven cloth at half their side, with its `live` settings, in seconds on a CPU: an autoencoder for *reconstruction*,
 # FastFlow for the *normalizing flow*, PatchCore for *representation*, and CDO for the use of *data augmentation*: it
-# makes defects and learns against them.
+# draws synthetic defects and learns against them.
 #
-# Heat is in robust σ of sound surface, each detector on its own scale, that of good images it did not learn from; the
-# line is the true outline of the defect.
+# An anomaly map is in robust σ of normal surface. Each detector has its own scale, set by good images it did not learn
+# from. The line is the true outline of the defect.
 
 # %%
-FAMILY = {"autoencoder": "reconstruction", "fastflow": "normalizing flow", "patchcore": "representation",
-          "cdo": "uses augmentation"}  # fmt: skip
+FAMILY = {
+    "autoencoder": "reconstruction",
+    "fastflow": "normalizing flow",
+    "patchcore": "representation",
+    "cdo": "uses augmentation",
+}
 dataset = data.load("samples", "cloth")
 good = [item.image() for item in dataset.train[:20]]
 test = dataset.test[:15] + dataset.test[20::2]
 images = [item.image() for item in test]
 detectors = {method: Detector(method, size=128).fit(good) for method in FAMILY}
 
-for kind in ("hole", "stain"):
-    item = next(item for item in test if item.defect == kind)
-    maps = {f"{METHODS[m].title}: {FAMILY[m]}": heat(d, item.image(), item.mask()) for m, d in detectors.items()}
-    row({kind: item.image()} | maps)
+for defect in ("hole", "stain"):
+    item = next(item for item in test if item.defect == defect)
+    maps = {f"{METHODS[m].title}: {FAMILY[m]}": overlay(d, item.image(), item.mask()) for m, d in detectors.items()}
+    row({defect: item.image()} | maps)
 
 # %% [markdown]
 # ## What each family computes
@@ -58,9 +63,9 @@ for kind in ("hole", "stain"):
 #
 # $$A(p) = \| I(p) - \hat I(p) \|, \qquad \hat I = D(E(I))$$
 #
-# A network that only ever rebuilt sound images should not be able to rebuild a defect. It is the oldest idea and the
-# easiest to look at: the image, and what the network makes of it. What it fails to rebuild of sound surface, after a
-# short training on twenty images, is an error as well, and hides the defect's.
+# A network that has only rebuilt normal images should not be able to rebuild a defect. It is the oldest idea and the
+# easiest to look at: the image, and what the network makes of it. After a short training on twenty images, the network
+# also fails to rebuild some normal surface. That error hides the defect's.
 
 # %%
 item = next(item for item in test if item.defect == "hole")
@@ -74,17 +79,17 @@ row({"image": item.image()} | {name: (view * 255).clip(0, 255).astype(np.uint8) 
 # $$-\log p(x) = \tfrac12 \|z\|^2 - \log\left|\det \tfrac{\partial z}{\partial x}\right| + \text{const},
 # \qquad z = f(x)$$
 #
-# A bijection $f$ carries features of sound patches to a standard normal distribution; what lands far out is unlikely.
+# A bijection $f$ carries features of normal patches to a standard normal distribution; what lands far out is unlikely.
 #
 # ### Representation
 #
 # $$A(p) = \min_{m \in \mathcal M} \| x(p) - m \|$$
 #
-# A memory $\mathcal M$ of features of sound patches, and the distance to the nearest. Nothing is trained.
+# A memory $\mathcal M$ holds features of normal patches; the distance to the nearest is the score. Nothing is trained.
 #
 # ### Data augmentation
 #
-# Defects are made, and a network learns against them. `3_cdo` takes one such method apart.
+# Synthetic defects are drawn, and a network learns against them. `3_cdo` takes one such method apart.
 #
 # ## Two errors and one threshold
 #
@@ -105,22 +110,22 @@ for t in (2, 3):
 
 # %%
 bad = np.array([item.bad for item in test])
-findings = {method: [detector.detect(p) for p in images] for method, detector in detectors.items()}
-scores = {method: np.array([finding.score for finding in found]) for method, found in findings.items()}
+findings = {method: [detector.detect(image) for image in images] for method, detector in detectors.items()}
+scores = {method: np.array([f.score for f in method_findings]) for method, method_findings in findings.items()}
 
 
 def errors(values):
     """Thresholds from below all scores to the largest, and the two rates at each."""
-    at = np.concatenate([[values.min() - 1], np.sort(values)])
-    found = [metrics.rates(bad, values, t) for t in at]
-    return at, [r.false_alarms / r.goods for r in found], [r.missed / r.bads for r in found]
+    thresholds = np.concatenate([[values.min() - 1], np.sort(values)])
+    rates = [metrics.rates(bad, values, t) for t in thresholds]
+    return thresholds, [r.false_alarms / r.goods for r in rates], [r.missed / r.bads for r in rates]
 
 
 figure, axes = plt.subplots(1, len(scores), figsize=(11, 2.6), sharey=True)
 for axis, (method, values) in zip(axes, scores.items(), strict=True):
-    at, alarms, missed = errors(values)
-    axis.step(at, alarms, where="post", color=BLUE, label="false alarms")
-    axis.step(at, missed, where="post", color=ORANGE, label="missed")
+    thresholds, alarms, missed = errors(values)
+    axis.step(thresholds, alarms, where="post", color=BLUE, label="false alarms")
+    axis.step(thresholds, missed, where="post", color=ORANGE, label="missed")
     axis.axvline(detectors[method].calibration.bad, color=INK, linestyle="--", linewidth=1)
     axis.set(title=METHODS[method].title, xlabel="threshold, σ", xlim=np.quantile(values, (0, 0.9)))
 axes[0].set_ylabel("rate")
@@ -128,25 +133,23 @@ axes[0].legend()
 plt.show()
 
 # %% [markdown]
-# Moving the threshold only trades one error for the other. Drawn against each other, without the threshold, a better
-# method is a curve that lies nearer the lower left corner; the dot is the threshold that the detector chose by itself,
-# from good images alone.
+# Moving the threshold only trades one error for the other. Below, the two errors are drawn against each other. The
+# curve of a better method lies nearer the lower left corner. The dot is the threshold that the detector chose by
+# itself, from good images alone.
 
 # %%
 figure, axis = plt.subplots(figsize=(5, 4))
-rows = []
-for (method, values), line, colour in zip(scores.items(), ("-", "--", "-.", ":"), (BLUE, ORANGE, INK, "#009E73"),
-                                         strict=True):  # fmt: skip
+rows, styles = [], (("-", BLUE), ("--", ORANGE), ("-.", INK), (":", "#009E73"))
+for (method, values), (line, colour) in zip(scores.items(), styles, strict=True):
+    title, c = METHODS[method].title, detectors[method].calibration
     _, alarms, missed = errors(values)
-    axis.step(alarms, missed, where="post", linestyle=line, color=colour, label=METHODS[method].title)
-    c = detectors[method].calibration
-    own = metrics.rates(bad, values, c.bad)
-    axis.plot(own.false_alarms / own.goods, own.missed / own.bads, "o", color=colour)
+    axis.step(alarms, missed, where="post", linestyle=line, color=colour, label=title)
+    r = metrics.rates(bad, values, c.bad)
+    axis.plot(r.false_alarms / r.goods, r.missed / r.bads, "o", color=colour)
+    counts = [f"{r.false_alarms} of {r.goods}", f"{r.missed} of {r.bads}"]
     low, high = metrics.auroc_interval(bad, values)
-    rows.append([
-        METHODS[method].title, FAMILY[method], f"{own.false_alarms} of {own.goods}", f"{own.missed} of {own.bads}",
-        f"{metrics.image_auroc(bad, values):.2f} ({low:.2f} to {high:.2f})", f"{c.promise(c.bad):.1%}",
-    ])  # fmt: skip
+    auroc = f"{metrics.image_auroc(bad, values):.2f} ({low:.2f} to {high:.2f})"
+    rows.append([title, FAMILY[method], *counts, auroc, f"{c.promise(c.bad):.1%}"])
 axis.set(xlabel="false alarms", ylabel="missed", xlim=(-0.03, 1), ylim=(-0.03, 1))
 axis.legend()
 plt.show()
@@ -154,22 +157,25 @@ table(["method", "family", "false alarms", "missed", "image AUROC, 95 % interval
 
 # %% [markdown]
 # To lower *both* errors a method has to drive the two distributions apart. Over all pixels of these images, scores in
-# σ of sound surface:
+# σ of normal surface:
 
 # %%
 truth = np.stack([item.mask() for item in test])
-anomaly_maps = {m: np.stack([finding.anomaly_map for finding in found]) for m, found in findings.items()}
-distributions({METHODS[m].title: (h[~truth], h[truth]) for m, h in anomaly_maps.items()}, unit="heat, σ", span=(-4, 30))
+pairs = {}
+for method, method_findings in findings.items():
+    maps = np.stack([finding.anomaly_map for finding in method_findings])
+    pairs[METHODS[method].title] = (maps[~truth], maps[truth])
+distributions(pairs, unit="anomaly map, σ", span=(-4, 30))
 
 # %% [markdown]
-# One category, one seed, drawn defects: this shows how the families work, not which is best. What was measured on real
-# sets stands in the [README](../README.md).
+# One category, one seed, drawn defects: this shows how the families work, not which is best. The
+# [README](../README.md) has the measurements on real sets.
 #
 # ## What good images can promise
 #
-# The dots above stand where *good images that were held out* put them. With $n$ of their scores, the threshold for a
-# false-alarm rate $\alpha$ is the $\lceil (n+1)(1-\alpha) \rceil$-th smallest, and **no rate below $1/(n+1)$ can be
-# promised**: even the largest of $n$ good scores is exceeded by the next good image once in $n + 1$ times.
+# *Held-out good images* set the dots above. With $n$ of their scores, the threshold for a false-alarm rate $\alpha$ is
+# the $\lceil (n+1)(1-\alpha) \rceil$-th smallest, and **no rate below $1/(n+1)$ can be promised**: the next good image
+# exceeds even the largest of $n$ good scores once in $n + 1$ times.
 
 # %%
 code(calibration.conformal_threshold)
@@ -184,26 +190,26 @@ for n in (4, 9, 20, 99):
     print(f"{n:>3}   {limit:>16.3f}   {(drawn[:, n] > drawn[:, :n].max(1)).mean():.3f}")
 
 # %% [markdown]
-# Methods that only store leave each image's own part out in turn, so that all images count; methods that train must
-# hold some out, which is why theirs is the weaker promise in the table above.
+# Methods that only store features leave out each image's own part in turn, so that all images count. Methods that train
+# must hold some images out. That is why their promise in the table above is weaker.
 #
 # ## Where they fail
 #
-# Each method's file says so at its head:
+# The head of each method's file says where it fails:
 
 # %%
-table(["method", "fails on"], [[kind.title, kind.fails()] for kind in METHODS.values()])
+table(["method", "fails on"], [[method_class.title, method_class.fails()] for method_class in METHODS.values()])
 
 # %% [markdown]
-# One risk is common to all: an image that is sound but unlike the good ones in something nobody meant to inspect. Whom
-# it troubles must be tried. The same sound cloth in 15 % more light:
+# One risk is common to all: an image may be normal, but differ from the good ones in something that nobody meant to
+# inspect. Only a trial shows which methods this troubles. The same normal cloth in 15 % more light:
 
 # %%
 brighter = [np.clip(p * 1.15, 0, 255).astype(np.uint8) for p, b in zip(images, bad, strict=True) if not b][:8]
 for method, detector in detectors.items():
     before, after = findings[method][:8], [detector.detect(p) for p in brighter]
-    told = [sum(finding.verdict == "bad" for finding in found) for found in (before, after)]
-    print(f"{METHODS[method].title:<12} calls bad of {len(brighter)} sound ones: {told[0]}, in more light {told[1]}")
+    alarms = [sum(finding.verdict == "bad" for finding in some) for some in (before, after)]
+    print(f"{METHODS[method].title:<12} calls bad of {len(brighter)} good ones: {alarms[0]}, in more light {alarms[1]}")
 
 # %% [markdown]
 # ## Exercises
@@ -230,7 +236,7 @@ assert cost(0.10, 0.05, 0.10) < cost(0.02, 0.30, 0.10)  # at one part in ten the
 # %% [markdown]
 # ### Exercise 2
 #
-# The AUROC is the chance that a defective image scores above a sound one, half a point for a tie. Compute PatchCore's
+# The AUROC is the chance that a defective image scores above a good one, half a point for a tie. Compute PatchCore's
 # from the scores above by comparing all pairs, and check with `metrics.image_auroc`.
 
 # %%
@@ -253,8 +259,8 @@ assert abs(pairs - metrics.image_auroc(bad, scores["patchcore"])) < 1e-9
 
 # %% tags=["solution"]
 assert calibration.images_needed(1 / 200) == 199
-held = {method: len(detector.calibration.scores) for method, detector in detectors.items()}
-assert held == {"autoencoder": 4, "fastflow": 4, "patchcore": 20, "cdo": 4}
+n_scores = {method: len(detector.calibration.scores) for method, detector in detectors.items()}
+assert n_scores == {"autoencoder": 4, "fastflow": 4, "patchcore": 20, "cdo": 4}
 for method, rate in (("cdo", 1 / 5), ("patchcore", 1 / 21)):
     c = detectors[method].calibration
     assert abs(c.promise(c.bad) - rate) < 1e-9

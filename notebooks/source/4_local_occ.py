@@ -5,13 +5,13 @@
 # One-class Classification.* CVPR Workshops.
 #
 # **The question.** On a part, what is normal depends on the place: a dark spot is right where a hole belongs and wrong
-# a finger's breadth beside it. A method that knows "which features occur" misses the wrong place; one that knows "which
-# features occur *here*" needs all parts to lie alike, and on a conveyor belt they do not. Can both be had?
+# a finger's breadth beside it. A method that knows "which features occur" misses the wrong place. One that knows "which
+# features occur *here*" needs all parts to lie alike, and on a conveyor belt they do not. Can a method have both?
 #
-# **The answer in three modules.** *IMM*, image matching, lays every image on one template by a turn and a shift that
-# a small network regresses in one pass. *ALM*, anomaly localisation, then has a center for every place, and a network
-# that brings each place's features to its own center. *DGM*, defect generation, makes defects that this network has to
-# keep *away* from the center, lest it answer the same everywhere.
+# **The answer in three modules.** *IMM*, image matching, aligns every image with one template. A small network
+# regresses the turn and the shift in one pass. *ALM*, anomaly localisation, then has a centre for every place, and a
+# network that brings each place's features to its own centre. *DGM*, defect generation, draws synthetic defects. The
+# network has to keep them *away* from the centre, so that it does not answer the same everywhere.
 
 # %%
 import math
@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from scipy.signal import find_peaks
-from show import code, compared, distributions, measured, pixels, row, symbols
+from show import code, compare, compare_with_paper, distributions, pixels, row, symbols
 
 from lab import Detector, data, metrics
 from lab.data.rotated_sets import unaligned
@@ -36,26 +36,33 @@ symbols(LocalOCC)
 # ## The idea in one figure
 #
 # 20 good images of a drawn circuit board, turned by up to 10 degrees and cropped at random (the paper's MAD-RTO does
-# this to MVTec AD), at half their side. A test image, the template, the image laid on it; then the heat there, and
-# turned back into the image's own frame.
+# this to MVTec AD), at half their side. The first row shows a test image, the template, and the image aligned with it;
+# the second row shows the anomaly map there, and the same map turned back into the image's own frame.
 
 # %%
 SETTINGS = dict(size=128, stride=4, matching_epochs=60, epochs=12)
 dataset = unaligned(data.load("samples", "board"), 10)
 good = [item.image() for item in dataset.train[:20]]
-test = dataset.test[:6] + dataset.test[20::2]  # 6 sound images, 15 with defects
+test = dataset.test[:6] + dataset.test[20::2]  # 6 good images, 15 with defects
 masks = [item.mask() for item in test]
 truth = np.stack(masks)
 
 detector = Detector("local_occ", **SETTINGS).fit(good)
 trained = detector.method
-held, shown = detector.images(good), detector.images([item.image() for item in test])
+train_stack, test_stack = detector.images(good), detector.images([item.image() for item in test])
 number = next(i for i, item in enumerate(test) if item.defect == "missing_part")
-batch = shown[number]
+batch = test_stack[number]
 scores = trained.score(batch)
-row({"image": pixels(batch), "template": pixels(scores.views["template"]),
-     "aligned image": pixels(scores.views["aligned image"]), "true defect": masks[number]})  # fmt: skip
-row({"aligned heat": scores.views["aligned heat"][0].numpy(), "heat": scores.anomaly_map[0].numpy()}, unit="0.5 dist")
+row(
+    {
+        "image": pixels(batch),
+        "template": pixels(scores.views["template"]),
+        "aligned image": pixels(scores.views["aligned image"]),
+        "true defect": masks[number],
+    }
+)
+aligned_map = scores.views["aligned anomaly map"][0].numpy()
+row({"aligned anomaly map": aligned_map, "anomaly map": scores.anomaly_map[0].numpy()}, unit="0.5 dist")
 
 # %% [markdown]
 # ## Equation by equation
@@ -64,16 +71,16 @@ row({"aligned heat": scores.views["aligned heat"][0].numpy(), "heat": scores.ano
 #
 # $$\begin{pmatrix} \cos\theta & -\sin\theta & T_x \\ \sin\theta & \cos\theta & T_y \end{pmatrix}$$
 #
-# Three numbers $T = (T_x, T_y, \theta)$ make this matrix, which says for each place of the *output* where in the
-# *input* to read. No scale and no shear. Lengths are in half sides of the image.
+# Three numbers $T = (T_x, T_y, \theta)$ make this matrix. It says for each place of the *output* where to read in the
+# *input*. There is no scale and no shear. Lengths are in half sides of the image.
 
 # %%
 code(warps.matrix, warps.warp, warps.cover, warps.seen)
 
 # %% [markdown]
 # **By hand.** A row of eight pixels 0, 1, ..., 7 and $T_x = 0.5$, a quarter of the side, two pixels: each output pixel
-# reads two to its right. The last two read beyond the rim: `border` repeats the last pixel, and $V$ knows that nothing
-# was seen there.
+# reads two to its right. The last two read beyond the rim: `border` repeats the last pixel, and $V$ records that the
+# image does not reach there.
 
 # %%
 line = torch.arange(8.0).expand(1, 1, 8, 8)
@@ -82,17 +89,18 @@ print([round(v, 3) for v in warps.warp(line, shift)[0, 0, 0].tolist()])
 print("V:", warps.seen(shift, 8)[0, 0].int().tolist())
 
 # %% [markdown]
-# ### Eq. (1): how well an image lies on the template
+# ### Eq. (1): how well an image matches the template
 #
 # $$L_{reg} = \frac{1}{|V|} \sum_{p \in V} \overline{\big(I_M(p) - I_T(p)\big)^2}$$
 #
-# the mean over colours and over the pixels that the image really shows.
+# the mean over colours and over the pixels $V$ that the image really shows.
 
 # %%
 code(matching.registration_loss)
 
 # %% [markdown]
-# **By hand.** 2 x 2 pixels. One differs by 0.5 in all colours, one by 1, but it is not seen: $0.25 / 3 = 0.0833$.
+# **By hand.** 2 x 2 pixels. One differs by 0.5 in all colours. One differs by 1, but $V$ excludes it:
+# $0.25 / 3 = 0.0833$.
 
 # %%
 I_M, I_T = torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 2, 2)
@@ -101,7 +109,7 @@ V = torch.tensor([[[True, True], [True, False]]])
 print(round(float(matching.registration_loss(I_M, I_T, V)), 4))
 
 # %% [markdown]
-# **On an image.** The template turned on purpose, by $-40$ to 40 degrees. The loss is least where nothing is turned.
+# **On an image.** The template is turned on purpose, by $-40$ to 40 degrees. The loss is least where nothing is turned.
 # Blurred images have the wider valley, and training begins with them (`guided`).
 
 
@@ -132,15 +140,15 @@ plt.show()
 #
 # $$T = N_R\big(N_P(I_O),\ N_P(I_T)\big)$$
 #
-# One feature network $N_P$ for both images, one regressor $N_R$ on both results. It is trained on Eq. (1) itself: no
-# one tells it the true warp.
+# One feature network $N_P$ reads both images, and one regressor $N_R$ reads both results. Training minimises Eq. (1)
+# itself: it needs no true warps of the images.
 
 # %%
 code(matching.Matcher.forward, LocalOCC.learn_matching)
 
 # %% [markdown]
-# **By hand.** A fresh regressor's last layer is zero: it answers the identity, $T = 0$, whatever it is shown. With a
-# bias that saturates the hyperbolic tangent it answers its bounds: 0.3 half sides, and the largest turn it was given.
+# **By hand.** A fresh regressor's last layer is zero: it answers the identity, $T = 0$, for any images. With a bias
+# that saturates the hyperbolic tangent it answers its bounds: 0.3 half sides, and the largest turn that it may answer.
 
 # %%
 with torch.random.fork_rng():
@@ -153,43 +161,47 @@ with torch.no_grad():
     print(f"saturated: {T_x:.2f}, {T_y:.2f}, {math.degrees(theta):.1f} degrees")
 
 # %% [markdown]
-# **On images.** Three test images before and after, as difference from the template; and a check that needs no
-# trust: the template warped by known amounts, and by how much the network misses them.
+# **On images.** Three test images before and after, as the difference from the template. Then a check with a known
+# answer: the template is warped by known amounts, and the error of the network is measured.
 
 # %%
 with torch.no_grad():
-    laid, M = trained.align(shown[:3])
-for name, images in (("before", shown[:3]), ("after", laid)):
-    row({f"{name} {i}": (p - trained.template).abs().mean(0).numpy() for i, p in enumerate(images)},
-        unit="difference", span=(0, 0.5))  # fmt: skip
+    aligned = trained.align(test_stack[:3])[0]
+for name, images in (("before", test_stack[:3]), ("after", aligned)):
+    row(
+        {f"{name} {i}": (p - trained.template).abs().mean(0).numpy() for i, p in enumerate(images)},
+        unit="difference",
+        span=(0, 0.5),
+    )
 
 limits = torch.tensor([0.06, 0.06, math.radians(10)])
 known = warps.matrix((torch.rand(40, 3, generator=torch.Generator().manual_seed(9)) * 2 - 1) * limits)
 left = warps.compose(known, trained.align(warps.warp(template.expand(40, -1, -1, -1), known))[1])
-pixel, degree = 128 * left[:, :, 2].norm(dim=1).median(), warps.angle(left).abs().rad2deg().median()
-asked = 128 * known[:, :, 2].norm(dim=1).median(), warps.angle(known).abs().rad2deg().median()
-print(f"known warps, median: {asked[0]:.1f} pixels of 256, {asked[1]:.1f} degrees")
-print(f"left after matching: {pixel:.1f} pixels of 256, {degree:.1f} degrees")
+for name, matrices in (("known warps, median", known), ("left after matching", left)):
+    shift, turn = 128 * matrices[:, :, 2].norm(dim=1).median(), warps.angle(matrices).abs().rad2deg().median()
+    print(f"{name}: {shift:.1f} pixels of 256, {turn:.1f} degrees")
 
 # %% [markdown]
-# ### The centers $F_C$
+# ### The centres $F_C$
 #
-# Features of three levels of a frozen network side by side, reduced to $d$ numbers by the leading singular vectors $W$,
-# and averaged over the *aligned* good images, place by place. `center = "vector"` averages over places as well.
+# Features of three levels of a frozen network are put side by side, reduced to $d$ numbers by the leading singular
+# vectors $W$, and averaged over the *aligned* good images, place by place. `center = "vector"` averages over places as
+# well.
 
 # %%
 code(singular_vectors, LocalOCC.find_centres)
 
 # %% [markdown]
-# **By hand.** Centers $(1, 0)$, $(0, 1)$, $(2, 0)$ at three places: the cosines of the pairs are 0, 1, 0, their mean is
-# $1/3$. Near 1, one constant answer would serve everywhere, and the method warns.
+# **By hand.** Centres $(1, 0)$, $(0, 1)$, $(2, 0)$ at three places: the cosines of the pairs are 0, 1, 0, their mean is
+# $1/3$. Near 1, one constant answer would do everywhere, and the method warns.
 
 # %%
 code(parallel)
 print(round(parallel(torch.tensor([[1.0, 0.0, 2.0], [0.0, 1.0, 0.0]]).view(2, 1, 3)), 4))
 
 # %% [markdown]
-# **On images.** How alike all centers are to that of one place: nobody told the map what is part, board or ground.
+# **On images.** How similar all centres are to that of one place. The map separates parts, board and ground, although
+# it never learned these names.
 
 # %%
 units = torch.nn.functional.normalize(trained.F_C, dim=0)  # (d, h, w)
@@ -200,18 +212,16 @@ row({"template": pixels(template)} | alike, unit="cosine")
 print(f"mean cosine between two places: {parallel(trained.F_C):.3f}")
 
 # %% [markdown]
-# ### DGM: made defects
+# ### DGM: synthetic defects
 #
-# With a probability of 3/4, an image gets one to three small regions of random shape, darkened, lightened or
-# replaced.
+# With a probability of 3/4, an image gets one to three small regions of random shape, darkened, lightened or replaced.
 
 # %%
 code(dgm.changed, dgm.defects, dgm.to_grid)
 
 # %% [markdown]
 # **By hand.** A defect of 4 x 3 pixels in the corner of 8 x 8 covers $12/16$ of one of four cells: more than half, so
-# it is marked. A single pixel covers $1/16$: too little, but a defect must not vanish, so its cell is marked all the
-# same.
+# the cell is marked. A single pixel covers only $1/16$, but a defect must not vanish: its cell is marked all the same.
 
 # %%
 region = torch.zeros(8, 8, dtype=torch.bool)
@@ -221,54 +231,55 @@ dot[6, 1] = True
 print(dgm.to_grid(region, 2).int().tolist(), dgm.to_grid(dot, 2).int().tolist())
 
 # %% [markdown]
-# **On images.** Made defects on four aligned images, and $M_s$ of the first.
+# **On images.** Synthetic defects on four aligned images, and $M_s$ of the first.
 
 # %%
 with torch.no_grad():
-    aligned = trained.align(held[:4])[0]
-draw, words = textures.source("procedural")
-made, M_s = dgm.defects(aligned, draw, torch.Generator().manual_seed(5), grid=grid, p=1.0)
-row({f"made {i}": pixels(p[None]) for i, p in enumerate(made)} | {"M_s of made 0": M_s[0].numpy()})
-print("replaced regions show", words)
+    aligned = trained.align(train_stack[:4])[0]
+draw, texture_source = textures.source("procedural")
+synthetic, M_s = dgm.defects(aligned, draw, torch.Generator().manual_seed(5), grid=grid, p=1.0)
+row({f"synthetic {i}": pixels(p[None]) for i, p in enumerate(synthetic)} | {"M_s of 0": M_s[0].numpy()})
+print("replaced regions show", texture_source)
 
 # %% [markdown]
-# ### Eq. (3), (4), (5): to the center, and away from it
+# ### Eq. (3), (4), (5): to the centre, and away from it
 #
 # $$d(p) = \tfrac12\big(1 - \cos(N_M(F_{mixed})_p,\ F_C(p))\big), \qquad
 # L = \overline{(1 - M_s)\, d + M_s \max(0,\ \delta - d)}$$
 #
-# Good places are drawn to their centers; made defects are pushed off until they are $\delta = 0.1$ away, then left
-# alone. Without a made defect this is Eq. (3), the mean of $d$.
+# The loss draws normal places to their centres. It pushes synthetic defects off until they are $\delta = 0.1$ away, and
+# then leaves them alone. Without a synthetic defect this is Eq. (3), the mean of $d$.
 
 # %%
 code(half_distance, occ_loss, LocalOCC.distances)
 
 # %% [markdown]
-# **By hand.** $(3, 4)$ against $(1, 0)$: cosine 0.6, $d = 0.2$. Two good places with 0.2 and 0.4, two defects with 0.04
-# and 0.5: $(0.2 + 0.4 + 0.06 + 0) / 4 = 0.165$; all four as good: $1.14 / 4 = 0.285$.
+# **By hand.** $(3, 4)$ against $(1, 0)$: cosine 0.6, $d = 0.2$. Two normal places with 0.2 and 0.4, two defects with
+# 0.04 and 0.5: $(0.2 + 0.4 + 0.06 + 0) / 4 = 0.165$; all four as normal: $1.14 / 4 = 0.285$.
 
 # %%
 a, b = torch.tensor([3.0, 4.0]).view(1, 2, 1, 1), torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)
-d, two_made = torch.tensor([[[0.2, 0.4], [0.04, 0.5]]]), torch.tensor([[[False, False], [True, True]]])
+d, two_synthetic = torch.tensor([[[0.2, 0.4], [0.04, 0.5]]]), torch.tensor([[[False, False], [True, True]]])
 print("d =", round(float(half_distance(a, b)), 4))
-print("Eq. (5):", round(float(occ_loss(d, two_made, 0.1)), 4))
-print("Eq. (3):", round(float(occ_loss(d, torch.zeros_like(two_made), 0.1)), 4))
+print("Eq. (5):", round(float(occ_loss(d, two_synthetic, 0.1)), 4))
+print("Eq. (3):", round(float(occ_loss(d, torch.zeros_like(two_synthetic), 0.1)), 4))
 
 # %% [markdown]
-# **On an image.** $d$ of the made defects above.
+# **On an image.** $d$ of the synthetic defects above.
 
 # %%
 with torch.no_grad():
-    found = trained.distances(made)
-row({"made 0": pixels(made[:1]), "M_s": M_s[0].numpy(), "d": found[0].numpy()}, unit="0.5 dist")
-print(f"good places {float(found[~M_s].mean()):.3f}, made defects {float(found[M_s].mean()):.3f}; "
-      f"L = {float(occ_loss(found, M_s, 0.1)):.4f}")  # fmt: skip
+    d = trained.distances(synthetic)
+row({"synthetic 0": pixels(synthetic[:1]), "M_s": M_s[0].numpy(), "d": d[0].numpy()}, unit="0.5 dist")
+print(
+    f"normal places {float(d[~M_s].mean()):.3f}, synthetic defects {float(d[M_s].mean()):.3f}; "
+    f"L = {float(occ_loss(d, M_s, 0.1)):.4f}"
+)
 
 # %% [markdown]
 # ### The score
 #
-# $d$ at the image's size, smoothed, zero where $V$ is false, and turned back into the frame of the image as it
-# came.
+# $d$ at the image's size, smoothed, zero where $V$ is false, and turned back into the frame of the original image.
 
 # %%
 code(LocalOCC.score, warps.unwarp)
@@ -276,11 +287,12 @@ code(LocalOCC.score, warps.unwarp)
 # %% [markdown]
 # ## Taken apart
 #
-# The matching is trained once and lent to every variant that has it, so that they differ in nothing else.
+# The matching is trained once. Every variant that has a matching shares it, so that the variants differ in nothing
+# else.
 
 
 # %%
-class Lent(LocalOCC):
+class SharedMatching(LocalOCC):
     """Local OCC with the matching of the detector above."""
 
     def learn_matching(self, images, generator, report):
@@ -291,25 +303,25 @@ variants = LocalOCC.ablations(detector.settings)
 variants["imm off, dgm off"] = detector.settings.replace(imm=False, dgm=False)
 maps = {}
 for name, settings in variants.items():
-    variant = Lent(**settings.as_dict()).fit(held)
-    maps[name] = upsample(variant.score(shown[:]).anomaly_map, truth.shape[1:]).numpy()
+    variant = SharedMatching(**settings.as_dict()).fit(train_stack)
+    maps[name] = upsample(variant.score(test_stack[:]).anomaly_map, truth.shape[1:]).numpy()
 
 names = list(maps)
 span = (0.0, float(np.quantile(maps["full"][truth], 0.99)))
-for some in (names[:3], names[3:]):
-    distributions({name: (maps[name][~truth], maps[name][truth]) for name in some}, unit="0.5 dist", span=span)
+for part in (names[:3], names[3:]):
+    distributions({name: (maps[name][~truth], maps[name][truth]) for name in part}, unit="0.5 dist", span=span)
 
 # %%
-figures = {name: metrics.pixel_report(masks, found) for name, found in maps.items()}
-compared(figures, ("pixel_auroc", "pixel_ap", "margin", "overlap"), head="changed")
+figures = {name: metrics.pixel_report(masks, m) for name, m in maps.items()}
+compare(figures, ("pixel_auroc", "pixel_ap", "margin", "overlap"), head="changed")
 
 # %% [markdown]
 # One seed, 20 drawn images, a fraction of the paper's epochs: it shows how to look, not what is true. In the paper
-# IMM and a center for every place matter, augmentation hardly does, and DGM matters most. What was found on real sets,
-# three seeds each ([lab/bench/README.md](../lab/bench/README.md)), says the last column:
+# IMM and a centre for every place matter, augmentation hardly does, and DGM matters most. The last column says what
+# held on real sets, three seeds each ([lab/bench/README.md](../lab/bench/README.md)):
 
 # %%
-measured("local_occ")
+compare_with_paper("local_occ")
 
 # %% [markdown]
 # ## Where it fails
@@ -318,9 +330,10 @@ measured("local_occ")
 print(LocalOCC.fails())
 
 # %% [markdown]
-# **A symmetric object.** Eq. (1) can only find a turn that it can see. The loss of an image against itself, turned all
-# the way round: the board has one valley that is far deeper than the rest, the toothed washer one for every tooth. From
-# its neighbours' depth the right one can hardly be told, and a matching that starts in the wrong valley stays there.
+# **A symmetric object.** Eq. (1) can only find a turn that changes the image. The figure shows the loss of an image
+# against itself, turned all the way round. The board has one valley that is far deeper than the rest. The toothed
+# washer has one for every tooth: the right one is hardly deeper than its neighbours, and a matching that starts in the
+# wrong valley stays there.
 
 # %%
 degrees = torch.linspace(-175, 175, 701)
@@ -339,15 +352,16 @@ axes[0].set_ylabel("L_reg, of its largest")
 plt.show()
 
 # %% [markdown]
-# **What the template does not show is not judged.** An image that is shifted against the template loses a strip: no
-# place of the template looks there, so its heat is the image's least, whatever it shows. How much that is here:
+# **The method does not judge what the template does not show.** An image that is shifted against the template loses a
+# strip: no place of the template covers it, so the anomaly map has the image's least value there, whatever the strip
+# shows. How much that is here:
 
 # %%
 with torch.no_grad():
-    back = warps.inverse(trained.align(shown[:])[1])
-judged = warps.seen(back, shown[0].shape[-1])
+    back = warps.inverse(trained.align(test_stack[:])[1])
+judged = warps.seen(back, test_stack[0].shape[-1])
 whole = torch.nn.functional.interpolate(judged[:, None].float(), truth.shape[1:])[:, 0].numpy() > 0
-row({f"judged of {i}": pixels(shown[i] * (0.2 + 0.8 * judged[i])) for i in range(4)})
+row({f"judged of {i}": pixels(test_stack[i] * (0.2 + 0.8 * judged[i])) for i in range(4)})
 print(f"not judged: {1 - whole.mean():.1%} of all pixels, {1 - whole[truth].mean():.1%} of the defective ones")
 
 # %% [markdown]
@@ -355,8 +369,8 @@ print(f"not judged: {1 - whole.mean():.1%} of all pixels, {1 - whole[truth].mean
 #
 # ### Exercise 1
 #
-# An image was made from the template by $T = (0.5, 0.25, 90°)$. Where does the output place $(1, 0)$ read? Write down
-# the inverse matrix by hand and check that `align.compose` of both is the identity.
+# $T = (0.5, 0.25, 90°)$ warps the template into an image. Where does the output place $(1, 0)$ read? Write down the
+# inverse matrix by hand and check that `warps.compose` of both is the identity.
 
 # %%
 # your turn
@@ -372,14 +386,14 @@ assert torch.allclose(warps.compose(m, warps.inverse(m)), torch.eye(2, 3)[None],
 # %% [markdown]
 # ### Exercise 2
 #
-# At which cosine between $N_M$'s answer and the center does Eq. (5) stop pushing a made defect, for $\delta = 0.1$? At
-# which angle is that? Show with `backward()` that the gradient is zero beyond.
+# At which cosine between $N_M$'s answer and the centre does Eq. (5) stop pushing a synthetic defect, for
+# $\delta = 0.1$? At which angle is that? Show with `backward()` that the gradient is zero beyond.
 
 # %%
 # your turn
 
 # %% tags=["solution"]
-# d = (1 - cos) / 2 = 0.1 at cos = 0.8, an angle of 36.9 degrees: a made defect need not go far.
+# d = (1 - cos) / 2 = 0.1 at cos = 0.8, an angle of 36.9 degrees: a synthetic defect need not go far.
 assert abs(math.degrees(math.acos(1 - 2 * 0.1)) - 36.87) < 0.01
 d = torch.tensor([[[0.09, 0.11]]], requires_grad=True)
 occ_loss(d, torch.ones(1, 1, 2, dtype=torch.bool), 0.1).backward()
@@ -388,8 +402,8 @@ assert torch.allclose(d.grad, torch.tensor([[[-0.5, 0.0]]]))
 # %% [markdown]
 # ### Exercise 3
 #
-# In its training the matching meets known turns of up to three quarters of its range. Measure, as above, what is left
-# of known turns of 5, 10, 20 and 40 degrees without a shift. Where does it break down, and why there?
+# In training, the matching meets known turns of up to three quarters of its range. Measure, as above, what is left of
+# known turns of 5, 10, 20 and 40 degrees without a shift. Where does it break down, and why there?
 
 # %%
 # your turn

@@ -1,11 +1,11 @@
 # %% [markdown]
 # # Comparing methods without fooling oneself
 #
-# **The question.** Two methods, a few dozen images, two numbers: is one method better? On how many parts, how sure,
-# and could it have been chance?
+# **The question.** Two methods, a few dozen images, two numbers: is one method better? On how many parts, how sure, and
+# could it be chance?
 #
-# The bench measures methods × settings × categories × seeds. All figures are of scores on one axis for a whole
-# category, exact, with nothing chosen on the labels of the test images.
+# The bench measures methods × settings × categories × seeds. All scores of a category lie on one axis. Its figures are
+# exact, and nothing is chosen on the labels of the test images.
 
 # %%
 import dataclasses
@@ -28,39 +28,39 @@ COLOURS = dict(zip(METHOD_IDS, (BLUE, ORANGE, INK), strict=True))
 # %% [markdown]
 # ## The run
 #
-# Three methods on three drawn categories: 12 good images to learn from, 6 good and 10 defective ones to be judged on.
-# That is small, as first trials on a real part are. Images are taken at half their side. `folds=0`: ranking alone, no
+# Three methods on three drawn categories: 12 good images to learn from, 6 good and 10 defective ones to judge. That is
+# small, as first trials on a real part are. Images are taken at half their side. `folds=0` means ranking alone, without
 # calibrated thresholds.
 
 
 # %%
 def small(category):
-    found = data.load("samples", category)
-    return dataclasses.replace(found, test=found.test[:6] + found.test[20::3])
+    dataset = data.load("samples", category)
+    return dataclasses.replace(dataset, test=dataset.test[:6] + dataset.test[20::3])
 
 
 datasets = [small(category) for category in CATEGORIES]
 methods = [(method, {"": METHODS[method].presets()["live"].replace(size=128)}) for method in METHOD_IDS]
-runner = Bench(folds=0, train=12)
-rows = list(runner.run(datasets, methods, seeds=[0]))
+bench = Bench(folds=0, train=12)
+rows = list(bench.run(datasets, methods, seeds=[0]))
 row({f"{d.category}, {d.test[8].defect}": d.test[8].image() for d in datasets})
 
 # %%
 COLUMNS = ("image_auroc", "pixel_auroc", "pixel_ap", "aupro", "margin", "overlap")
-told = [[r["category"], r["method"], *(format_value(r[column]) for column in COLUMNS)] for r in rows]
-table(["category", "method", *COLUMNS], told)
+cells = [[r["category"], r["method"], *(format_value(r[column]) for column in COLUMNS)] for r in rows]
+table(["category", "method", *COLUMNS], cells)
 
 # %% [markdown]
-# What they measure: AUROC, the chance that a defective image (pixel) scores above a sound one; AP, the mean precision
-# over recall; AU-PRO, the share of each defect found, small ones counting as much as large ones, up to a false-positive
-# rate of 0.3. Margin is the distance of the two mean scores in pooled deviations, overlap the area that the two
-# distributions share. The bench also has `f1_max_oracle`, whose name says what it does: it picks its threshold on the
-# test labels, so it ranks maps, and is nothing that a user would get.
+# AUROC is the chance that a defective image (pixel) scores above a normal one. AP is the mean precision over recall.
+# AU-PRO is the share of each defect found, up to a false-positive rate of 0.3; small defects count as much as large
+# ones. Margin is the distance of the two mean scores in pooled deviations, overlap the area that the two distributions
+# share. The bench also has `f1_max_oracle`. As its name says, it picks its threshold on the test labels: it ranks maps,
+# and no user would get such a figure.
 #
 # ## Intervals
 #
-# With $m$ defective and $n$ sound images an AUROC is an average over $m \cdot n$ pairs, but of only $m + n$ images.
-# The interval below holds all values $\theta$ that the measured $\hat\theta$ does not contradict (Newcombe 2006):
+# With $m$ defective and $n$ good images an AUROC is an average over $m \cdot n$ pairs, but of only $m + n$ images. The
+# interval below holds all values $\theta$ that the measured $\hat\theta$ does not contradict (Newcombe 2006):
 #
 # $$|\hat\theta - \theta| \le z \sqrt{V(\theta)}, \qquad V(\theta) = \frac{\theta(1-\theta)}{mn}
 # \left[1 + \Big(\frac{m+n}{2} - 1\Big)\Big(\frac{1-\theta}{2-\theta} + \frac{\theta}{1+\theta}\Big)\right]$$
@@ -83,13 +83,13 @@ axis.set(xlabel="image AUROC, 95 % interval", yticks=[], xlim=(-0.1, 1.02))
 plt.show()
 
 # %% [markdown]
-# Intervals that overlap widely say: these images do not tell the methods apart. They do not say that the methods are
-# equal.
+# Widely overlapping intervals mean that these images do not distinguish the methods. They do not mean that the methods
+# are equal.
 #
 # ## How easily chance makes a winner
 #
-# Two copies of *the same* method, whose sound images score $N(0, 1)$ and whose defective ones $N(2, 1)$, each judged
-# on its own images. How often does one lead by 0.05 of image AUROC or more?
+# Take two copies of *the same* method. Good images score $N(0, 1)$, defective ones $N(2, 1)$, and each copy is judged
+# on its own images. How often does one copy lead by 0.05 of image AUROC or more?
 
 # %%
 rng = np.random.default_rng(0)
@@ -102,9 +102,10 @@ def auroc(bad, good):
 
 figure, axis = plt.subplots(figsize=(8, 2.4))
 for (m, n), colour, line in zip(((10, 6), (30, 20), (100, 100)), (ORANGE, INK, BLUE), (":", "--", "-"), strict=True):
-    one, other = (auroc(rng.normal(2, 1, (2000, m)), rng.normal(0, 1, (2000, n))) for _ in range(2))
-    print(f"{m:>3} defective, {n:>3} sound: a lead of 0.05 in {(abs(one - other) >= 0.05).mean():.0%} of comparisons")
-    share, edges = np.histogram(abs(one - other), 30, range=(0, 0.3))
+    first, second = (auroc(rng.normal(2, 1, (2000, m)), rng.normal(0, 1, (2000, n))) for _ in range(2))
+    lead = abs(first - second)
+    print(f"{m:>3} defective, {n:>3} good: a lead of 0.05 in {(lead >= 0.05).mean():.0%} of comparisons")
+    share, edges = np.histogram(lead, 30, range=(0, 0.3))
     axis.step(edges[:-1], share / 2000, where="post", color=colour, linestyle=line, label=f"{m} + {n} images")
 axis.axvline(0.05, color=INK, linewidth=1)
 axis.set(xlabel="lead of one copy over the other, image AUROC", yticks=[], ylabel="share")
@@ -114,8 +115,8 @@ plt.show()
 # %% [markdown]
 # ## What helps
 #
-# **Pairs.** Judge both methods on the *same* images and look at differences, as the bench does: what is hard for one
-# is mostly hard for the other, and the difference is steadier than either figure.
+# **Pairs.** Judge both methods on the *same* images and look at differences, as the bench does. What is hard for one
+# method is mostly hard for the other, so the difference varies less than either figure.
 #
 # **Several parts.** A method that wins on one category has won once. The rank of each method in each category, by
 # AU-PRO:
@@ -123,40 +124,39 @@ plt.show()
 # %%
 ranks = {method: [] for method in METHOD_IDS}
 for category in CATEGORIES:
-    own = {r["method"]: r["aupro"] for r in rows if r["category"] == category}
-    for method, rank in zip(METHOD_IDS, stats.rankdata([-own[m] for m in METHOD_IDS]), strict=True):
+    aupros = {r["method"]: r["aupro"] for r in rows if r["category"] == category}
+    for method, rank in zip(METHOD_IDS, stats.rankdata([-aupros[m] for m in METHOD_IDS]), strict=True):
         ranks[method].append(rank)
-table(["method", *CATEGORIES, "mean rank"], [
-    [method, *(f"{rank:g}" for rank in found), f"{np.mean(found):.2f}"] for method, found in ranks.items()
-])  # fmt: skip
+cells = [[method, *(f"{rank:g}" for rank in ranks[method]), f"{np.mean(ranks[method]):.2f}"] for method in METHOD_IDS]
+table(["method", *CATEGORIES, "mean rank"], cells)
 
 # %% [markdown]
-# **Seeds.** What chance does inside a method (the start of a network, the choice of a bank) shows in further seeds:
+# **Seeds.** Further seeds show what chance does inside a method (the start of a network, the choice of a bank):
 
 # %%
-again = list(runner.run(datasets[:1], methods[:2], seeds=[0, 1, 2]))  # seed 0 is there already
+repeats = list(bench.run(datasets[:1], methods[:2], seeds=[0, 1, 2]))  # the bench has seed 0 already
 for method in METHOD_IDS[:2]:
-    found = [r["aupro"] for r in again if r["method"] == method]
-    values = ", ".join(f"{value:.3f}" for value in found)
-    print(f"{method:<10} {CATEGORIES[0]}: AU-PRO {values}; deviation {np.std(found, ddof=1):.3f}")
+    aupros = [r["aupro"] for r in repeats if r["method"] == method]
+    values = ", ".join(f"{value:.3f}" for value in aupros)
+    print(f"{method:<10} {CATEGORIES[0]}: AU-PRO {values}; deviation {np.std(aupros, ddof=1):.3f}")
 
 # %% [markdown]
-# `train=12` takes other 12 of the 60 good images for each seed, so that this spread holds both: the method's chance
-# and that of the images it learned from.
+# `train=12` takes another 12 of the 60 good images for each seed. So this spread contains both the chance of the method
+# and the chance of the images it learned from.
 #
 # ## What no table can repair
 #
 # - A setting, an epoch or a threshold chosen on the test images. The figure is then that of the best of many tries.
-# - A test set that is like the training set in light, day and lot, where tomorrow's parts will not be.
-# - Drawn defects. Those here are drawn by this project: what holds on them is a way of looking, no result. Figures on
-#   real sets stand in the [README](../README.md) and in [lab/bench/README.md](../lab/bench/README.md).
+# - A test set that is like the training set in light, day and lot. Tomorrow's parts will differ.
+# - Drawn defects. This project drew those here: they show a way of looking, no result. The [README](../README.md) and
+#   [lab/bench/README.md](../lab/bench/README.md) have figures on real sets.
 #
 # ## Exercises
 #
 # ### Exercise 1
 #
-# A method finds all of 5 defective images and raises no alarm on 5 sound ones: image AUROC 1. What is its 95 %
-# interval? How many images of each kind are needed until the lower end of such a perfect result exceeds 0.95?
+# A method finds all of 5 defective images and raises no alarm on 5 good ones: image AUROC 1. What is its 95 % interval?
+# How many good and how many defective images are needed until the lower end of such a perfect result exceeds 0.95?
 
 # %%
 # your turn
@@ -171,8 +171,9 @@ assert metrics.newcombe(1.0, needed - 1, needed - 1)[0] <= 0.95 < metrics.newcom
 # %% [markdown]
 # ### Exercise 2
 #
-# No false alarm in 20 sound images. What is the largest false-alarm rate that such a result is still compatible with,
-# if its chance may not be below 2.5 %? Solve $(1 - p)^{20} = 0.025$ and check with `metrics.rate_interval`.
+# A method raises no false alarm in 20 good images. What is the largest false-alarm rate that is still compatible with
+# this result, if its chance may not be below 2.5 %? Solve $(1 - p)^{20} = 0.025$ and check with
+# `metrics.rate_interval`.
 
 # %%
 # your turn
