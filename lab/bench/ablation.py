@@ -1,7 +1,5 @@
 """Which settings an ablation measures: the full method, each component off, what the paper switches off together."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

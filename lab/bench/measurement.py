@@ -1,7 +1,5 @@
 """Measures the rows of a bench (AUROC, AP, AU-PRO, verdicts, cost): methods x settings x categories x seeds."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import functools

@@ -1,7 +1,5 @@
 """What a paper claims of a component, compared with what was measured: full minus altered, seed by seed."""
 
-from __future__ import annotations
-
 import math
 import statistics
 from typing import Any, NamedTuple

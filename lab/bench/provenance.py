@@ -1,7 +1,5 @@
 """Where a row comes from: the command that repeats it, the machine and the date."""
 
-from __future__ import annotations
-
 import datetime
 import functools
 import os

@@ -1,7 +1,5 @@
 """Rows of a bench as lines for the screen."""
 
-from __future__ import annotations
-
 import statistics
 from typing import Any
 

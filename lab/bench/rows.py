@@ -1,7 +1,5 @@
 """The rows of a bench: what identifies one, how they are kept on disk and found again by a second run."""
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The text of `lab/bench/README.md`: what was measured beside what the papers print; studies in, Markdown out."""
 
-from __future__ import annotations
-
 import inspect
 import statistics
 from collections import Counter

@@ -1,7 +1,5 @@
 """Studies: the rows of an ablation, gathered into what an `ablation.json` file holds."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from pathlib import Path

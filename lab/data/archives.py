@@ -1,7 +1,5 @@
 """A set as a zip or tar -> files in MVTec AD's layout, read in the archive's order; nothing is unpacked on the way."""
 
-from __future__ import annotations
-
 import lzma
 import re
 import stat

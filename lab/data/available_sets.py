@@ -1,7 +1,5 @@
 """The sets at hand, their categories, and how one is loaded: the samples, pulled sets, and those in LAB_DATA."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import os

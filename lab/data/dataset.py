@@ -1,7 +1,5 @@
 """A data set as the rest of the project sees it: named images, read only when asked for."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable

@@ -1,7 +1,5 @@
 """What a source has of a category, seen by what lies there: a repository of the Hub, an archive or a folder."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial

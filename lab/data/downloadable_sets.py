@@ -1,7 +1,5 @@
 """The sets that can be pulled by a name of ours: their sources, licences and official numbers of images."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -6,8 +6,6 @@ Decided here, for archives and tables too:
 - `validation` is left out, so that counts are those of the papers; the detector holds out its own
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePosixPath

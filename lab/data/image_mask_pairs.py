@@ -5,8 +5,6 @@ Decided here:
 - good test images have an empty mask where the set gives any masks, else None
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import partial

@@ -1,7 +1,5 @@
 """The licences of data sets: what is known of public ones, what a file beside the images says, what a pull writes."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from pathlib import Path

@@ -3,8 +3,6 @@
 A mask without one defective pixel says nothing, and is left out.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath

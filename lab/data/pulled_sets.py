@@ -4,8 +4,6 @@ A pulled category lies in `sets/<set>/<category>` of the lab's cache and is at h
 written beside its place, counted, and moved there whole, with its licence and its source in LICENCE.txt.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import re

@@ -1,7 +1,5 @@
 """MAD-RTO: a set whose images are rotated and cropped at random, so that a method cannot rely on the objects' pose."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 

@@ -4,8 +4,6 @@ The licence of the images stands in the card's head and text: a detector is made
 features of them.
 """
 
-from __future__ import annotations
-
 import re
 
 from .. import markdown, metrics

@@ -1,7 +1,5 @@
 """The file of a detector that `python -m lab push` uploaded to the Hugging Face Hub."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -5,8 +5,6 @@ takes it, and a partial download is found again and continued. The Hub's own cli
 listings, log-in and errors are used.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import functools

@@ -1,7 +1,5 @@
 """What goes wrong with the Hugging Face Hub, the connection or the disk, as one sentence that says what to do."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os

@@ -1,7 +1,5 @@
 """Detectors pushed to the Hugging Face Hub: a repository holds one safetensors file and its card."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ..bench.rows import Row, Rows

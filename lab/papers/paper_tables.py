@@ -5,8 +5,6 @@
 twice. A component is named as `Method.ablations` names it; several that are off together are joined by ", ".
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import re

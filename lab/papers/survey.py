@@ -1,7 +1,5 @@
 """The field as its survey orders it: the families of methods, its public sets, and the question it leaves open."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 CITATION = (

@@ -1,18 +1,16 @@
-"""The lab's own images: seven small inspection scenes drawn by code from a seed, with exact masks; one file a scene.
+"""The lab's own images: seven small inspection scenes drawn by code from a seed, with exact masks.
 
 The generator is frozen: for one VERSION, a category and a seed give the same images, and a test guards a few of them.
 A defective image is drawn twice from the same random state, with the defect and without it; its mask is where the two
 differ visibly before the sensor's noise, which is the same in both.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import itertools
-import pathlib
 import zlib
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -21,13 +19,9 @@ from ...errors import LabError
 from ...progress import Report, no_report
 from ..dataset import Dataset, Item
 from .board import board
-from .capsule import capsule
-from .cloth import cloth
-from .connector import connector
 from .drawing import Field, camera, sensor, visible
-from .metal import metal
-from .terrazzo import terrazzo
-from .washer import washer
+from .objects import capsule, connector, washer
+from .textures import cloth, metal, terrazzo
 
 VERSION = 2
 TRAIN, GOOD, BAD = 60, 20, 30  # images of a category: good ones to train on, good and defective ones to test
@@ -47,14 +41,13 @@ class Category:
     draw: Callable[[np.random.Generator, str, np.random.Generator], Field]
 
 
+CONNECTOR_DEFECTS = ("crack", "debris", "missing_pin", "pushed_pin", "shifted_pin")
 CATEGORIES: dict[str, Category] = {
     "cloth": Category("Woven cloth", "texture", ("fibre", "hole", "mispick", "stain"), cloth),
     "metal": Category("Brushed metal", "texture", ("dent", "fingerprint", "rust", "scratch"), metal),
     "terrazzo": Category("Terrazzo", "texture", ("crack", "foreign", "pit", "stain"), terrazzo),
     "washer": Category("Toothed washer", "object", ("bent_tooth", "missing_tooth", "rust", "scratch"), washer),
-    "connector": Category(
-        "Connector", "object", ("crack", "debris", "missing_pin", "pushed_pin", "shifted_pin"), connector
-    ),
+    "connector": Category("Connector", "object", CONNECTOR_DEFECTS, connector),
     "capsule": Category("Capsule", "object", ("crack", "dent", "imprint", "specks"), capsule),
     "board": Category("Circuit board", "object", ("bridge", "flux", "missing_part", "scratch", "shifted_part"), board),
 }
@@ -80,7 +73,7 @@ def load(category: str, seed: int = 0) -> Dataset:
 
 
 def write(
-    folder: str | pathlib.Path, categories: Iterable[str] | None = None, seed: int = 0, report: Report = no_report
+    folder: str | Path, categories: Iterable[str] | None = None, seed: int = 0, report: Report = no_report
 ) -> None:
     """Writes categories (None: all) as PNG files in the layout of MVTec AD, with a licence text beside them.
 
@@ -88,7 +81,7 @@ def write(
     """
     sets = [load(category, seed) for category in (CATEGORIES if categories is None else categories)]
     total, done = sum(len(data.train) + len(data.test) for data in sets), 0
-    root = pathlib.Path(folder)
+    root = Path(folder)
     try:
         root.mkdir(parents=True, exist_ok=True)
         for data in sets:
@@ -105,16 +98,14 @@ def write(
     report(1.0, "written")
 
 
-def _save(path: pathlib.Path, pixels: np.ndarray) -> None:
+def _save(path: Path, pixels: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
 
 
 def _item(category: str, split: str, defect: str, number: int, seed: int) -> Item:
-    key = category, split, defect, number, seed
-    return Item(
-        f"{split}/{defect}/{number:03d}", defect, lambda: _render(*key)[0].copy(), lambda: _render(*key)[1].copy()
-    )
+    image, mask = (lambda part=part: _render(category, split, defect, number, seed)[part].copy() for part in (0, 1))
+    return Item(f"{split}/{defect}/{number:03d}", defect, image, mask)
 
 
 @functools.lru_cache(maxsize=128)
