@@ -35,7 +35,6 @@ def plan(method: str, base: BaseSettings, only: Sequence[str] = ()) -> Variants:
     switched = {name: {re.split("[ =]", part)[0] for part in name.split(", ")} for name in variants if name != "full"}
     components = set().union(*switched.values())
     if unknown := set(only) - components:
-        raise LabError(
-            f"{method} has no component {', '.join(sorted(unknown))}; it has {', '.join(sorted(components))}"
-        )
+        missing, able = ", ".join(sorted(unknown)), sorted(components)
+        raise LabError(f"{method} has no component {missing}; it has {', '.join(able)}")
     return {name: variants[name] for name in variants if name == "full" or not only or switched[name] <= set(only)}

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import itertools
 import json
 import resource
 import statistics
@@ -55,12 +56,11 @@ class Bench:
         self, datasets: Iterable[Dataset], methods: Iterable[tuple[str, Variants]], seeds: Iterable[int]
     ) -> Iterator[Row]:
         """Yields each row when it is measured; all variants of one seed before the next seed."""
-        methods, seeds = list(methods), list(seeds)
+        runs = list(itertools.product(methods, seeds))
         for dataset in datasets:
             read = functools.cache(lambda i, items=dataset.train: items[i].image())
-            for method, variants in methods:
-                for seed in seeds:
-                    yield from self._measure_variants(dataset, read, method, variants, seed)
+            for (method, variants), seed in runs:
+                yield from self._measure_variants(dataset, read, method, variants, seed)
 
     def _measure_variants(
         self, dataset: Dataset, read: Callable[[int], np.ndarray], method: str, variants: Variants, seed: int
@@ -95,9 +95,8 @@ class Bench:
 
     def _identity(self, dataset: Dataset, method: str, name: str, variants: Variants, seed: int, train: int) -> Row:
         """What is known of a row before it is measured: `rows.IDENTITY`."""
-        settings = variants[name]
-        row: Row = dict(dataset=dataset.name, category=dataset.category, method=method, seed=seed)
-        row |= dict(train=train, train_limit=self.train)
+        settings, place = variants[name], dict(dataset=dataset.name, category=dataset.category)
+        row: Row = dict(**place, method=method, seed=seed, train=train, train_limit=self.train)
         if name:
             row |= dict(component=name, base=settings_digest(variants["full"]))
         row |= dict(folds=self.folds if METHODS[method].trains else None)
@@ -133,11 +132,9 @@ class Bench:
         row: Row = {"image_auroc": metrics.image_auroc(bad, scores), **metrics.pixel_report(masks, anomaly_maps)}
         row |= dict(good=bad.count(False), bad=bad.count(True))
         if detector.calibration:
-            row |= dict(
-                false_alarms=sum(a and not b for a, b in zip(alarms, bad, strict=True)),
-                missed=sum(b and not a for a, b in zip(alarms, bad, strict=True)),
-                promised=detector.calibration.promise(detector.calibration.bad),
-            )
+            pairs, calibration = list(zip(alarms, bad, strict=True)), detector.calibration
+            row |= dict(false_alarms=pairs.count((True, False)), missed=pairs.count((False, True)))
+            row |= dict(promised=calibration.promise(calibration.bad))
         return row | dict(detect_ms=round(statistics.median(milliseconds), 1))
 
 

@@ -1,7 +1,8 @@
-"""The rows of a bench: what identifies one, how they are kept on disk and found again by a second run."""
+"""The rows of a bench: what identifies one, how they are kept on disk and found again, and as lines for the screen."""
 
 import csv
 import json
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -13,9 +14,10 @@ Row = dict[str, Any]
 """One method on one category with one seed: identity, figures, cost and provenance."""
 
 # What is known before a row is measured: two rows that agree in it are one measurement.
-IDENTITY = tuple(
+IDENTITY = (
     "dataset category method component base settings seed train train_limit folds eval_size weights version".split()
 )
+COLUMNS = ("image_auroc", "pixel_auroc", "pixel_ap", "aupro", "f1_max_oracle", "margin", "overlap")
 
 
 class Rows:
@@ -68,3 +70,36 @@ def _write_csv(rows: list[Row], file: TextIO) -> None:
 
 def _key(row: Row) -> str:
     return json.dumps([row.get(name) for name in IDENTITY], sort_keys=True)
+
+
+def format_value(value: Any) -> str:
+    """Three decimals of a float; "-" of None."""
+    return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def row_title(row: Row) -> str:
+    """The method, and what is switched off in it."""
+    return f"{row['method']:<11} {row.get('component', '')}".rstrip() if row.get("component") else str(row["method"])
+
+
+def format_row(row: Row) -> str:
+    """One row for the screen."""
+    figures = "  ".join(f"{name} {format_value(row[name])}" for name in COLUMNS if name != "f1_max_oracle")
+    if "missed" in row:
+        figures += f"  missed {row['missed']}/{row['bad']}  false alarms {row['false_alarms']}/{row['good']}"
+    title = f"{row['dataset']}/{row['category']}  {row_title(row):<11} seed {row['seed']}"
+    cost = f"fit {row['fit_seconds']:.1f} s  detect {row['detect_ms']:.0f} ms  {row['peak_mb']} MB"
+    return f"{title}  {figures}  {cost}"
+
+
+def format_means(rows: list[Row]) -> list[str]:
+    """One line per method and what is off in it: the unweighted mean over all rows, undefined figures left out."""
+    lines = []
+    for title in dict.fromkeys(map(row_title, rows)):
+        group = [row for row in rows if row_title(row) == title]
+        figures = []
+        for column in COLUMNS:
+            values = [row[column] for row in group if row[column] is not None]
+            figures.append(f"{column} {format_value(statistics.fmean(values) if values else None)}")
+        lines.append(f"mean of {len(group)} rows  {title:<11} " + "  ".join(figures))
+    return lines

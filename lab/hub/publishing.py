@@ -42,19 +42,10 @@ def matching_row(detector: Detector, folder: Path) -> Row:
 
     It was trained on all images. Raises LabError where there is none.
     """
-    expected = dict(
-        dataset=detector.origin.get("dataset"),
-        category=detector.origin.get("category"),
-        method=detector.id,
-        settings=detector.settings.as_dict(),
-        weights=features.backbone_weights(detector.settings),
-        seed=detector.seed,
-        train_limit=None,
-    )
-    rows = [row for row in Rows(folder) if all(row.get(name) == value for name, value in expected.items())]
-    if not rows:
-        raise LabError(
-            f"{folder} has no row of {detector.id} with these settings and weights on {expected['dataset']}/"
-            f"{expected['category']} with seed {detector.seed}; `python -m lab bench` measures one"
-        )
-    return rows[-1]
+    dataset, category = detector.origin.get("dataset"), detector.origin.get("category")
+    expected = dict(dataset=dataset, category=category, method=detector.id, seed=detector.seed, train_limit=None)
+    expected |= dict(settings=detector.settings.as_dict(), weights=features.backbone_weights(detector.settings))
+    if rows := [row for row in Rows(folder) if all(row.get(name) == value for name, value in expected.items())]:
+        return rows[-1]
+    reason = f"has no row of {detector.id} with these settings and weights on {dataset}/{category}"
+    raise LabError(f"{folder} {reason} with seed {detector.seed}; `python -m lab bench` measures one")
