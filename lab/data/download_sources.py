@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .. import image_files
 from ..hub import downloads
+from ..hub.downloads import File
 from ..hub.hub_errors import NotFound
 from . import archives, file_trees, parquet_tables
 from .downloadable_sets import SHA256
@@ -16,21 +17,14 @@ from .parquet_tables import Table
 
 @dataclasses.dataclass(frozen=True)
 class Offer:
-    """What a source would give: announced before a byte of it is fetched.
+    """What a source would give: announced before a byte of it is fetched."""
 
-    source    "user/name at <commit>", an address or a folder
-    licence   one line
-    files     to be downloaded
-    read      () -> the files of the category in MVTec AD's layout, once `files` are in their places
-    passed    why earlier sources did not do, one sentence each
-    """
-
-    source: str
+    source: str  # "user/name at <commit>", an address or a folder
     category: str
-    licence: str
-    files: tuple[downloads.File, ...]
-    read: Callable[[], Iterator[PlacedFile]]
-    passed: tuple[str, ...] = ()
+    licence: str  # one line
+    files: tuple[File, ...]  # to be downloaded
+    read: Callable[[], Iterator[PlacedFile]]  # the category in MVTec AD's layout, once `files` are in their places
+    passed: tuple[str, ...] = ()  # why earlier sources did not do, one sentence each
 
     @property
     def size(self) -> int:
@@ -61,8 +55,9 @@ def make_offer(source: str, category: str | None, licence: str | None) -> Offer:
     if shards and (shard_bytes >= image_bytes or not trees):
         return _TableSource(source, category, files, shards).offer(title, licence, shard_bytes >= image_bytes)
     if not trees:
-        expected = "neither parquet nor folders like train/good and test/<defect>"
-        raise NotFound(f"{source}: holds {expected}; name another set")
+        raise NotFound(
+            f"{source}: holds neither parquet nor folders like train/good and test/<defect>; name another set"
+        )
     name = choose_category(source, trees, category)
     fetched = tuple(files[path] for path in trees[name])
     read = partial(file_trees.read_files, trees[name], lambda path: files[path].place.read_bytes())
@@ -87,7 +82,7 @@ def _folder_offer(root: Path, source: str, category: str | None, licence: str) -
     return Offer(source, name or root.name, licence, (), read)
 
 
-def _archive_offer(title: str, category: str | None, licence: str, file: downloads.File) -> Offer:
+def _archive_offer(title: str, category: str | None, licence: str, file: File) -> Offer:
     if category is None or file.digest != SHA256.get(file.path):
         raise NotFound(f"{title}: {file.path} is not the official archive, by its hash; it is not used")
     read = partial(archives.read_archive, file.place, category, file.path)
@@ -97,9 +92,7 @@ def _archive_offer(title: str, category: str | None, licence: str, file: downloa
 class _TableSource:
     """One category of the parquet files of a repository."""
 
-    def __init__(
-        self, source: str, category: str | None, files: dict[str, downloads.File], shards: dict[str, dict[str, str]]
-    ):
+    def __init__(self, source: str, category: str | None, files: dict[str, File], shards: dict[str, dict[str, str]]):
         self.source, self.category, self.files = source, category, files
         self.name = "" if list(shards) == [""] else choose_category(source, shards, category)
         self.splits = shards[self.name]
@@ -117,15 +110,14 @@ class _TableSource:
 
     def open(self) -> tuple[list[tuple[Table, str]], str]:
         """The tables with their splits, and the value that their column of categories must have, "" for any."""
-        tables = [
-            (Table(self.files[path].place, f"{self.source}/{path}"), split) for path, split in self.splits.items()
-        ]
+        paths = self.splits.items()
+        tables = [(Table(self.files[path].place, f"{self.source}/{path}"), split) for path, split in paths]
         if self.name:
             return tables, ""
         values = {value for table, _ in tables for value in table.categories()} or {""}
         return tables, choose_category(self.source, values, self.category)
 
-    def find(self, path: str) -> downloads.File:
+    def find(self, path: str) -> File:
         """A file that a row names: by its path in the repository, or beside the table. Raises NotFound."""
         folder = next(iter(self.splits)).rpartition("/")[0]
         if file := self.files.get(path) or self.files.get(f"{folder}/{path}"):

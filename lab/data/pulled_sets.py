@@ -66,9 +66,10 @@ def pull(
             if problem := _check_counts(target, known.counts[target.name] if known else None):
                 raise LabError(f"{target}: {problem}; delete this folder and pull it again")
             return target
+    mirror = os.environ.get("LAB_BTAD_REPO") if name == "btad" else None
     failures: list[str] = []
     with downloads.download_lock(report):
-        for source in _sources(name, known):
+        for source in (*([mirror] if mirror else []), *(known.sources if known else [name])):
             try:
                 offer = download_sources.make_offer(source, category, known.licence if known else None)
                 if not re.fullmatch(r"\w[\w .-]*", offer.category):
@@ -80,11 +81,6 @@ def pull(
     raise LabError("; then ".join(failures))
 
 
-def _sources(name: str, known: DownloadableSet | None) -> tuple[str, ...]:
-    mirror = os.environ.get("LAB_BTAD_REPO") if name == "btad" else None
-    return ((mirror,) if mirror else ()) + (known.sources if known else (name,))
-
-
 def _fetch_and_write(offer: Offer, target: Path, known: DownloadableSet | None, report: Report) -> Path:
     downloads.fetch(offer.files, lambda done, message: report(0.8 * done, f"downloading {message}"))
     part = target.with_name(f".{target.name}.part")
@@ -93,14 +89,12 @@ def _fetch_and_write(offer: Offer, target: Path, known: DownloadableSet | None, 
             shutil.rmtree(part, ignore_errors=True)
             for file in offer.read():
                 report(0.8 + 0.2 * file.done, f"writing {file.path}")
-                path = part / file.path
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with open(path, "xb") as out:
+                (part / file.path).parent.mkdir(parents=True, exist_ok=True)
+                with open(part / file.path, "xb") as out:
                     out.write(file.data)
             if problem := _check_counts(part, known.counts[offer.category] if known else None):
                 raise NotFound(f"{offer.source}: {problem}; it is not taken")
-            contents = f"Category {offer.category}: {_count(part)}"
-            licences.write_licence(part, offer.licence, offer.source, contents)
+            licences.write_licence(part, offer.licence, offer.source, f"Category {offer.category}: {_count(part)}")
             os.replace(part, target)
         except FileExistsError as error:
             _drop_downloads(offer)

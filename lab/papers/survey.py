@@ -14,18 +14,12 @@ QUESTION = (
 
 
 class Family(NamedTuple):
-    """A family of methods.
+    """A family of methods."""
 
-    idea    what is learned, and what then counts as anomalous
-    cost    the survey's comparison
-    others  its examples
-    parts   methods of this project that use the idea as one part among others
-    """
-
-    idea: str
-    cost: str
-    others: str
-    parts: tuple[str, ...] = ()
+    idea: str  # what is learned, and what then counts as anomalous
+    cost: str  # the survey's comparison
+    others: str  # its examples
+    parts: tuple[str, ...] = ()  # methods of this project that use the idea as one part among others
 
 
 FAMILIES = {  # by the name that methods give as their family
