@@ -62,9 +62,7 @@ def compare(study: Study) -> list[Comparison]:
 
 def compare_alone(study: Study) -> list[Comparison]:
     """Of two components that the paper switches off together, each alone against none, place by place.
-
-    "imm alone" is `dgm off` minus `imm off, dgm off`. Only figures that the paper prints are compared.
-    """
+    "imm alone" is `dgm off` minus `imm off, dgm off`. Only figures that the paper prints are compared."""
     comparisons = []
     for title, places in place_groups(study):
         components = measured_components(study, places)

@@ -28,9 +28,7 @@ class _Member(NamedTuple):
 
 def read_archive(archive: Path, category: str, name: str) -> Iterator[PlacedFile]:
     """The files of one category of a zip or tar.
-
-    `name` is what errors call it. Raises NotFound for a link, a path that leads out, or a damaged archive.
-    """
+    `name` is what errors call it. Raises NotFound for a link, a path that leads out, or a damaged archive."""
     try:
         with open(archive, "rb") as file:
             is_zip = file.read(4) == b"PK\x03\x04"

@@ -34,9 +34,7 @@ class Offer:
 
 def make_offer(source: str, category: str | None, licence: str | None) -> Offer:
     """What a source has of a category: "user/name", an address, or a folder; None where it has one category alone.
-
-    `licence` is what is known of it, else its card says. Raises LabError, and NotFound where nothing there fits.
-    """
+    `licence` is what is known of it, else its card says. Raises LabError, and NotFound where nothing there fits."""
     if "://" in source:
         file = downloads.remote_file(source, SHA256.get(source.rpartition("/")[2], ""))
         return _archive_offer(source, category, licence or source, file)

@@ -56,9 +56,7 @@ def make_items(
     paths: list[Path], where: str, defect: str, masks: Mapping[str, list[Path]] = {}, has_masks: bool = False
 ) -> list[Item]:
     """The images as items called `where`/<name>, each with its `masks`.
-
-    `has_masks`: the set gives masks, so that a good image without one is known to be normal everywhere.
-    """
+    `has_masks`: the set gives masks, so that a good image without one is known to be normal everywhere."""
     stems = Counter(p.stem for p in paths)
     items = []
     for path in paths:

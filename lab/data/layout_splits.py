@@ -39,9 +39,7 @@ def mvtec_3d(folder: Path, category: str, seed: int) -> Split:
 
 def visa(folder: Path, category: str, seed: int) -> Split:
     """The official split for one class, `split_csv/1cls.csv` beside the objects; without it every fifth is tested.
-
-    The table only tells names apart: no path of it is opened.
-    """
+    The table only tells names apart: no path of it is opened."""
     normal = list_images(folder / "Data" / "Images" / "Normal")
     train, good = every_fifth(normal)
     table = folder.parent / "split_csv" / "1cls.csv"
@@ -92,9 +90,7 @@ def kolektor_parts(folder: Path) -> list[Path]:
 
 def kolektor(folder: Path, category: str, seed: int) -> Split:
     """KolektorSDD gives no split: every defective image and the good ones of kos36 and above are tested.
-
-    kos26 and kos34 are copies of kos01 and kos27 in the public files and would leak, so they are left out.
-    """
+    kos26 and kos34 are copies of kos01 and kos27 in the public files and would leak, so they are left out."""
     train, test = list[Item](), list[Item]()
     for part in kolektor_parts(folder):
         if (number := int(part.name[3:])) in (26, 34):
@@ -126,10 +122,8 @@ def _elpv_cells(folder: Path) -> list[tuple[Path, float, str]]:
 
 def elpv(folder: Path, category: str, seed: int) -> Split:
     """ELPV gives no split: every fifth cell of probability 0 is tested, all of probability 1 are.
-
     Cells of 1/3 and 2/3 are in neither: whoever labelled them was not certain. The set does not say which cells are of
-    one module, so one may be on both sides.
-    """
+    one module, so one may be on both sides."""
     cells = [(path, probability) for path, probability, cell_type in _elpv_cells(folder) if cell_type == category]
     train, good = every_fifth(sorted(path for path, probability in cells if probability == 0))
     bad = sorted(path for path, probability in cells if probability == 1)

@@ -44,9 +44,7 @@ class FoundCategory(NamedTuple):
 
 def find(folder: Path) -> dict[str, FoundCategory]:
     """Category -> where it is: the folder itself, its categories, or those of its subfolders that fit.
-
-    Raises LabError that says what was looked for where nothing fits.
-    """
+    Raises LabError that says what was looked for where nothing fits."""
     if not folder.is_dir():
         raise LabError(f"{folder}: {'is a file, not a folder of images' if folder.exists() else 'no such folder'}")
     if not os.access(folder, os.R_OK | os.X_OK):

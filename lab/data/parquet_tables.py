@@ -20,9 +20,7 @@ _SHARD = re.compile(
 
 def find_shards(paths: Iterable[str]) -> dict[str, dict[str, str]]:
     """Category -> path -> "train" or "test", of all parquet files.
-
-    The category stands in the name, `bottle.train-00000-of-00001.parquet`, or is the folder; "" without either.
-    """
+    The category stands in the name, `bottle.train-00000-of-00001.parquet`, or is the folder; "" without either."""
     shards: dict[str, dict[str, str]] = {}
     for path in sorted(paths):
         if match := _SHARD.fullmatch(path):
@@ -42,10 +40,8 @@ class TableRow(NamedTuple):
 
 class Table:
     """One parquet file and what its columns mean.
-
     Images are in a column of the Hub's Image type, as plain bytes, or as paths of other files; so are masks, in a
-    column whose name says so. `name` is what errors call it. Raises NotFound where the columns do not fit.
-    """
+    column whose name says so. `name` is what errors call it. Raises NotFound where the columns do not fit."""
 
     def __init__(self, path: Path, name: str):
         import datasets
@@ -77,9 +73,7 @@ class Table:
 
     def rows(self, split: str, category: str) -> Iterator[TableRow]:
         """The rows of a category, "" for all of them; of the split "train" the good ones alone.
-
-        Raises NotFound for a "test" split without a column that says which images are good.
-        """
+        Raises NotFound for a "test" split without a column that says which images are good."""
         if self.defect is None and self.label is None and split == "test":
             reason = f"its columns are {', '.join(self.file.schema_arrow.names)}, none says which images are good"
             raise NotFound(f"{self.name}: {reason}; its layout has changed")
@@ -121,10 +115,8 @@ def _type_name(feature: Any) -> str:
 
 def read_files(tables: list[tuple[Table, str]], category: str, read: Callable[[str], bytes]) -> Iterator[PlacedFile]:
     """The files of one category; `tables` come with their split, `read` gives the bytes of a path of the repository.
-
     Where there is nothing to test, folders good, bad and mask are made, which are split when they are read. An image
-    keeps its own name where no other of its folder has it, else it gets a number.
-    """
+    keeps its own name where no other of its folder has it, else it gets a number."""
     used: set[str] = set()
     train_only = {split for _, split in tables} == {"train"}
     for number, (table, split) in enumerate(tables):

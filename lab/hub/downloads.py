@@ -97,9 +97,7 @@ def remote_file(url: str, sha256: str) -> File:
 
 def fetch(files: Sequence[File], report: Report = no_report) -> None:
     """Downloads what is not in its place yet, several files at a time.
-
-    Raises LabError, or what `report` raises; what was downloaded by then is kept, the next call continues it.
-    """
+    Raises LabError, or what `report` raises; what was downloaded by then is kept, the next call continues it."""
     wanted = list({file.digest: file for file in files}.values())
     total, received, stop, lock = sum(file.size for file in wanted), 0, threading.Event(), threading.Lock()
 

@@ -17,9 +17,7 @@ class NotFound(LabError):
 @contextlib.contextmanager
 def readable_errors(what: str, online: bool = False) -> Iterator[None]:
     """Turns errors of the Hub's client, the connection or the disk into a LabError that begins with `what`.
-
-    `online`: the block needs the net; it is not even tried where HF_HUB_OFFLINE forbids it.
-    """
+    `online`: the block needs the net; it is not even tried where HF_HUB_OFFLINE forbids it."""
     if online and os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         raise LabError(f"{what}: {OFFLINE}")
     try:

@@ -13,10 +13,8 @@ from .hub_errors import readable_errors
 
 def push(path: str | Path, repository: str, *, private: bool = False, row: Row | None = None) -> str:
     """Uploads a detector's file and its card to the repository "user/name", created if needed; returns its address.
-
     `row` is what the bench measured of these settings, see `matching_row`. Raises LabError as `Detector.load`, for a
-    missing or refused token, and for a repository that is public where a private one is asked for.
-    """
+    missing or refused token, and for a repository that is public where a private one is asked for."""
     detector = Detector.load(path)
     card = write_card(detector, repository, row).encode()
     with readable_errors(check_name(repository)):
@@ -39,9 +37,7 @@ def push(path: str | Path, repository: str, *, private: bool = False, row: Row |
 
 def matching_row(detector: Detector, folder: Path) -> Row:
     """The row of `bench --output folder` of the detector's method, settings, weights, set and seed.
-
-    It was trained on all images. Raises LabError where there is none.
-    """
+    It was trained on all images. Raises LabError where there is none."""
     dataset, category = detector.origin.get("dataset"), detector.origin.get("category")
     expected = dict(dataset=dataset, category=category, method=detector.id, seed=detector.seed, train_limit=None)
     expected |= dict(settings=detector.settings.as_dict(), weights=features.backbone_weights(detector.settings))

@@ -31,9 +31,7 @@ LICENCE = "CC0 1.0: drawn by this project's own code"
 @dataclasses.dataclass(frozen=True)
 class Category:
     """A scene: `draw(rng, defect_type, defect_rng)` gives its canvas, for "good" without a defect.
-
-    `rng` draws the scene, `defect_rng` the defect alone, so that one scene can be drawn with it and without it.
-    """
+    `rng` draws the scene, `defect_rng` the defect alone, so that one scene can be drawn with it and without it."""
 
     title: str
     shape: str  # "texture" or "object"
@@ -55,10 +53,8 @@ CATEGORIES: dict[str, Category] = {
 
 def load(category: str, seed: int = 0) -> Dataset:
     """A category's 60 good training images and its test images: 20 good, then 30 defective with masks.
-
-    Images are uint8 (256, 256, 3), masks bool (256, 256), drawn when asked for. Raises LabError for an unknown
-    category or a negative seed.
-    """
+    Images are uint8 (256, 256, 3), masks bool (256, 256), drawn when asked for. Raises LabError for an unknown category
+    or a negative seed."""
     if category not in CATEGORIES:
         raise LabError(f"There is no sample category {category!r}; choose one of {', '.join(CATEGORIES)}.")
     if seed < 0:
@@ -76,9 +72,7 @@ def write(
     folder: str | Path, categories: Iterable[str] | None = None, seed: int = 0, report: Report = no_report
 ) -> None:
     """Writes categories (None: all) as PNG files in the layout of MVTec AD, with a licence text beside them.
-
-    Raises LabError for an unknown category or a folder that cannot be written.
-    """
+    Raises LabError for an unknown category or a folder that cannot be written."""
     sets = [load(category, seed) for category in (CATEGORIES if categories is None else categories)]
     total, done = sum(len(data.train) + len(data.test) for data in sets), 0
     root = Path(folder)
