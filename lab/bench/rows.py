@@ -14,9 +14,8 @@ Row = dict[str, Any]
 """One method on one category with one seed: identity, figures, cost and provenance."""
 
 # What is known before a row is measured: two rows that agree in it are one measurement.
-IDENTITY = (
-    "dataset category method component base settings seed train train_limit folds eval_size weights version".split()
-)
+IDENTITY = "dataset category method component base settings seed train train_limit".split()
+IDENTITY += "folds eval_size weights version".split()
 COLUMNS = ("image_auroc", "pixel_auroc", "pixel_ap", "aupro", "f1_max_oracle", "margin", "overlap")
 
 
@@ -95,9 +94,7 @@ def format_means(rows: list[Row]) -> list[str]:
     lines = []
     for title in dict.fromkeys(map(row_title, rows)):
         group = [row for row in rows if row_title(row) == title]
-        figures = []
-        for column in COLUMNS:
-            values = [row[column] for row in group if row[column] is not None]
-            figures.append(f"{column} {format_value(statistics.fmean(values) if values else None)}")
+        values = {column: [row[column] for row in group if row[column] is not None] for column in COLUMNS}
+        figures = [f"{name} {format_value(statistics.fmean(v) if v else None)}" for name, v in values.items()]
         lines.append(f"mean of {len(group)} rows  {title:<11} " + "  ".join(figures))
     return lines

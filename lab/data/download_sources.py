@@ -43,19 +43,17 @@ def make_offer(source: str, category: str | None, licence: str | None) -> Offer:
     repository = downloads.repository(source)
     title = f"{source} at {repository.revision}"
     licence = licence or f"{source}: {repository.terms}"
-    for file in repository.files:
-        if file.path in SHA256:
-            return _archive_offer(title, category, licence, file)
     files = {file.path: file for file in repository.files}
+    if archive := next((file for path, file in files.items() if path in SHA256), None):
+        return _archive_offer(title, category, licence, archive)
     trees, shards = file_trees.place(files), parquet_tables.find_shards(files)
     shard_bytes = sum(files[path].size for shard in shards.values() for path in shard)
     image_bytes = sum(file.size for file in repository.files if file.path.lower().endswith(image_files.SUFFIXES))
     if shards and (shard_bytes >= image_bytes or not trees):
         return _TableSource(source, category, files, shards).offer(title, licence, shard_bytes >= image_bytes)
     if not trees:
-        raise NotFound(
-            f"{source}: holds neither parquet nor folders like train/good and test/<defect>; name another set"
-        )
+        folders = "folders like train/good and test/<defect>"
+        raise NotFound(f"{source}: holds neither parquet nor {folders}; name another set")
     name = choose_category(source, trees, category)
     fetched = tuple(files[path] for path in trees[name])
     read = partial(file_trees.read_files, trees[name], lambda path: files[path].place.read_bytes())

@@ -75,8 +75,7 @@ def _recognise(folder: Path) -> Layout | None:
 
 
 def _only_images(folder: Path) -> bool:
-    images = list_images(folder)
-    return bool(images) and not any(vocabulary.is_mask(path.name) for path in images)
+    return bool(images := list_images(folder)) and not any(vocabulary.is_mask(path.name) for path in images)
 
 
 def _has(*folders: str) -> Callable[[Path], bool]:
@@ -104,19 +103,18 @@ LOOKS_FOR = {
     "good and bad": "a folder good, beside it perhaps bad and mask",
     "good only": "images right inside, all of them good, no masks among them",
 }
-_BTAD_SPLIT = partial(layout_splits.train_and_test, good="ok")
+_has_strips = _has("NODefect_images", "Defect_images")
+_btad = partial(layout_splits.train_and_test, good="ok")
 LAYOUTS = (  # the first that fits is taken
     Layout("MVTec 3D-AD", _has("train/good/rgb", "test"), layout_splits.mvtec_3d, parent=True),
     Layout("MVTec AD", _has("train/good", "test"), layout_splits.train_and_test, parent=True),
-    Layout("BTAD", _has("train/ok", "test"), _BTAD_SPLIT, parent=True),
+    Layout("BTAD", _has("train/ok", "test"), _btad, parent=True),
     Layout("VisA", _has("Data/Images/Normal", "Data/Images/Anomaly"), layout_splits.visa, parent=True),
     Layout("DAGM 2007", _has("Train/Label", "Test/Label"), layout_splits.dagm, parent=True),
     Layout("MTD", _has("MT_Free/Imgs"), layout_splits.magnetic_tile),
     Layout("KolektorSDD", _has_labels, layout_splits.kolektor),
     Layout("ELPV", _has_cells, layout_splits.elpv, categories=layout_splits.elpv_cell_types),
-    Layout(
-        "AITEX", _has("NODefect_images", "Defect_images"), layout_splits.aitex, categories=layout_splits.aitex_fabrics
-    ),
+    Layout("AITEX", _has_strips, layout_splits.aitex, categories=layout_splits.aitex_fabrics),
     Layout("good and bad", lambda folder: bool(list_images(folder / "good")), layout_splits.good_and_bad, beside=True),
     Layout("good only", _only_images, layout_splits.good_only),
 )

@@ -13,9 +13,8 @@ from ..hub.hub_errors import NotFound
 from . import vocabulary
 from .file_trees import PlacedFile
 
-_SHARD = re.compile(
-    r"(?:(?:.*/)?([^/]+)/)?(?:([^/]+)\.)?(train|test)(?:[-_.]\d+(?:-of-\d+)?(?:-[0-9a-f]+)?|/\d+)?\.parquet"
-)
+_NUMBER = r"(?:[-_.]\d+(?:-of-\d+)?(?:-[0-9a-f]+)?|/\d+)?"
+_SHARD = re.compile(rf"(?:(?:.*/)?([^/]+)/)?(?:([^/]+)\.)?(train|test){_NUMBER}\.parquet")
 
 
 def find_shards(paths: Iterable[str]) -> dict[str, dict[str, str]]:
@@ -54,17 +53,15 @@ class Table:
         except (pyarrow.ArrowException, ValueError) as error:
             raise NotFound(f"{name}: is no parquet file; its owner has to put it right") from error
         self.name = name
-        types = {column: _type_name(feature) for column, feature in features.items()}
+        types = {c: str(getattr(f, "dtype", "")).removeprefix("large_") for c, f in features.items()}
         images = [c for c, f in features.items() if isinstance(f, datasets.Image) or types[c] == "binary"]
         images = images or [c for c in types if types[c] == "string" and vocabulary.PATH_COLUMN.search(c)]
         masks = [column for column in images if vocabulary.MASK_COLUMN.search(column)]
         images = sorted((column for column in images if column not in masks), key=lambda c: "image" not in c)
         self.class_names = {c: f.names for c, f in features.items() if isinstance(f, datasets.ClassLabel)}
         plain = [c for c in types if c in self.class_names or types[c] in ("string", "int64", "int32", "bool")]
-        self.defect, self.label, self.category = (
-            next((column for column in columns if column in plain), None)
-            for columns in (vocabulary.DEFECT_COLUMNS, vocabulary.LABEL_COLUMNS, vocabulary.CATEGORY_COLUMNS)
-        )
+        roles = vocabulary.DEFECT_COLUMNS, vocabulary.LABEL_COLUMNS, vocabulary.CATEGORY_COLUMNS
+        self.defect, self.label, self.category = (next((c for c in names if c in plain), None) for names in roles)
         self.mask = masks[0] if masks else None
         if not images:
             reason = f"its columns are {', '.join(features)}, none of them images"
@@ -89,10 +86,8 @@ class Table:
 
     def categories(self) -> list[str]:
         """The values of the column that names the category; none where there is no such column."""
-        if self.category is None:
-            return []
-        rows = self.file.read(columns=[self.category]).to_pylist()
-        return sorted({self._text(row, self.category) for row in rows})
+        rows = self.file.read(columns=[self.category]).to_pylist() if self.category else []
+        return sorted({self._text(row, str(self.category)) for row in rows})
 
     def _text(self, row: dict[str, Any], column: str) -> str:
         value = row[column]
@@ -107,10 +102,6 @@ class Table:
         if self.label not in self.class_names and not isinstance(row[self.label], str):
             return "anomaly" if row[self.label] else "good"
         return vocabulary.defect_folder(self._text(row, self.label))
-
-
-def _type_name(feature: Any) -> str:
-    return str(getattr(feature, "dtype", "")).removeprefix("large_")
 
 
 def read_files(tables: list[tuple[Table, str]], category: str, read: Callable[[str], bytes]) -> Iterator[PlacedFile]:
@@ -141,19 +132,18 @@ def read_files(tables: list[tuple[Table, str]], category: str, read: Callable[[s
 def referenced_paths(tables: list[tuple[Table, str]], category: str) -> set[str]:
     """The paths of files that the rows of a category name in place of bytes."""
     rows = [row for table, _ in tables for row in table.rows("all", category)]
-    cells = [cell for row in rows for cell in (row.image, row.mask)]
-    return {_cell_path(cell) for cell in cells if _cell_path(cell) and not _cell_bytes(cell)}
+    cells = [_path_and_bytes(cell) for row in rows for cell in (row.image, row.mask)]
+    return {path for path, data in cells if path and not data}
 
 
-def _cell_bytes(cell: Any) -> bytes:
-    return cell if isinstance(cell, bytes) else (cell.get("bytes") or b"") if isinstance(cell, dict) else b""
-
-
-def _cell_path(cell: Any) -> str:
-    return cell if isinstance(cell, str) else (cell.get("path") or "") if isinstance(cell, dict) else ""
+def _path_and_bytes(cell: Any) -> tuple[str, bytes]:
+    """What a cell holds, each empty where there is none."""
+    if isinstance(cell, dict):
+        return cell.get("path") or "", cell.get("bytes") or b""
+    return (cell, b"") if isinstance(cell, str) else ("", cell if isinstance(cell, bytes) else b"")
 
 
 def _cell_file(cell: Any, read: Callable[[str], bytes]) -> tuple[str, bytes]:
-    """(path of the file, its bytes), each empty where there is none."""
-    path = _cell_path(cell)
-    return path, _cell_bytes(cell) or (read(path) if path else b"")
+    """(path of the file, its bytes), read where the cell has the path alone."""
+    path, data = _path_and_bytes(cell)
+    return path, data or (read(path) if path else b"")

@@ -40,10 +40,8 @@ def _explain(error: Exception, online: bool) -> tuple[type[LabError], str] | Non
     if isinstance(error, client.GatedRepoError):
         return NotFound, "is gated; ask for access on its page at the Hub, then log in with `hf auth login`"
     if isinstance(error, (client.RepositoryNotFoundError, client.DisabledRepoError)):
-        return (
-            NotFound,
-            "no such repository at the Hub, or a private one; check the name, or log in with `hf auth login`",
-        )
+        reason = "no such repository at the Hub, or a private one"
+        return NotFound, f"{reason}; check the name, or log in with `hf auth login`"
     if isinstance(error, (client.EntryNotFoundError, client.RevisionNotFoundError)) or status in (404, 410):
         return NotFound, "is not there any more; try again, and if it stays so name another source"
     if status in (401, 403):

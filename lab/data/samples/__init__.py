@@ -59,12 +59,10 @@ def load(category: str, seed: int = 0) -> Dataset:
         raise LabError(f"There is no sample category {category!r}; choose one of {', '.join(CATEGORIES)}.")
     if seed < 0:
         raise LabError(f"The seed of the samples must not be negative, as {seed} is; choose 0 or more.")
-    defects = CATEGORIES[category].defects
-    share = [BAD // len(defects) + (k < BAD % len(defects)) for k in range(len(defects))]
-    tests = [("good", n) for n in range(GOOD)]
-    tests += [(defect, n) for defect, count in zip(defects, share, strict=True) for n in range(count)]
+    defects, counts = CATEGORIES[category].defects, {"good": GOOD}
+    counts |= {defect: BAD // len(defects) + (k < BAD % len(defects)) for k, defect in enumerate(defects)}
     train = tuple(_item(category, "train", "good", n, seed) for n in range(TRAIN))
-    test = tuple(_item(category, "test", defect, n, seed) for defect, n in tests)
+    test = tuple(_item(category, "test", defect, n, seed) for defect, count in counts.items() for n in range(count))
     return Dataset("samples", category, LICENCE, train, test)
 
 
@@ -107,19 +105,16 @@ def _render(category: str, split: str, defect: str, number: int, seed: int) -> t
     """One image and its mask."""
     state = VERSION, zlib.crc32(f"{category}/{split}/{defect}".encode()), number, seed
     view = plain = _view(category, state, "good")
-    mask = np.zeros(view.shape[:2], bool)
-    for attempt in itertools.count() if defect != "good" else ():  # again while the defect can hardly be seen
-        view = _view(category, state, defect, attempt)
+    mask, attempts = np.zeros(view.shape[:2], bool), itertools.count()
+    while defect != "good" and mask.sum() < 20:  # again while the defect can hardly be seen
+        view = _view(category, state, defect, next(attempts))
         mask = visible(view, plain)
-        if mask.sum() >= 20:
-            break
     return sensor(_rng(*state, 3), view), mask
 
 
 def _view(category: str, state: tuple[int, ...], defect: str, attempt: int = 0) -> Field:
     """The scene as the lens sees it, "good" or with a defect; the attempt changes the defect alone."""
-    canvas = CATEGORIES[category].draw(_rng(*state, 0), defect, _rng(*state, 1, attempt))
-    return camera(_rng(*state, 2), canvas)
+    return camera(_rng(*state, 2), CATEGORIES[category].draw(_rng(*state, 0), defect, _rng(*state, 1, attempt)))
 
 
 def _rng(*state: int) -> np.random.Generator:

@@ -152,10 +152,11 @@ GLYPHS = {  # strokes on a 2 x 3 grid
 
 def print_lines(frame: Frame, text: str, u: float, v: float, size: float = 15.0) -> list[Line]:
     """Lines of print, its left end at (u, v) of the frame."""
-    strokes = [(2.9 * k, line) for k, letter in enumerate(text) for line in GLYPHS[letter]]
-    return [
-        [frame.to_scene(u + size * (left + px), v + size * (py - 1.5)) for px, py in line] for left, line in strokes
-    ]
+
+    def place(k: int, x: float, y: float) -> tuple[float, float]:
+        return frame.to_scene(u + size * (2.9 * k + x), v + size * (y - 1.5))
+
+    return [[place(k, *point) for point in line] for k, letter in enumerate(text) for line in GLYPHS[letter]]
 
 
 def capsule(rng: Generator, defect_type: str, defect_rng: Generator) -> Field:
