@@ -5,7 +5,7 @@ import json
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from ..atomic_write import atomic_write
 from ..errors import LabError
@@ -52,17 +52,13 @@ class Rows:
             with atomic_write(self.folder / "rows.json") as part:
                 part.write_text(json.dumps(rows, indent=1) + "\n")
             with atomic_write(self.folder / "rows.csv") as part, open(part, "w", newline="") as file:
-                _write_csv(rows, file)
+                table = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
+                table.writeheader()
+                table.writerows(
+                    {k: json.dumps(v) if isinstance(v, dict) else v for k, v in row.items()} for row in rows
+                )
         except OSError as error:
             raise LabError(f"cannot write to {self.folder}: {error.strerror}") from None
-
-
-def _write_csv(rows: list[Row], file: TextIO) -> None:
-    """One line a row, nested values as JSON."""
-    table = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
-    table.writeheader()
-    for row in rows:
-        table.writerow({name: json.dumps(value) if isinstance(value, dict) else value for name, value in row.items()})
 
 
 def _key(row: Row) -> str:

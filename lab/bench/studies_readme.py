@@ -126,6 +126,6 @@ def nearest_preset(study: Study) -> tuple[str, list[str]]:
 
 
 def machine_title(machine: dict[str, Any]) -> str:
-    """A machine of `provenance.machine` in words."""
+    """A machine of `measurement.machine` in words."""
     gpu = f", {machine['gpu']}" if "gpu" in machine else ""
     return f"{machine['cpu']}, {machine['threads']} of {machine['cores']} cores{gpu}, torch {machine['torch']}"

@@ -7,8 +7,7 @@ from pathlib import Path
 from .. import data
 from ..bench import ablation, paper_comparison, studies_readme, study_files
 from ..bench.ablation import Variants
-from ..bench.measurement import Bench
-from ..bench.provenance import repeatable_command
+from ..bench.measurement import Bench, repeatable_command
 from ..bench.rows import Row, Rows, format_means, format_row
 from ..data.rotated_sets import unaligned
 from ..errors import LabError

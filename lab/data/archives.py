@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple, cast
 
 from .. import image_files
 from ..hub.hub_errors import NotFound
@@ -51,13 +51,8 @@ def _tar_members(path: Path) -> Iterator[_Member]:
     with open(path, "rb") as file, tarfile.open(fileobj=file, mode="r|*") as tar:
         for entry in tar:
             if not entry.isdir():
-                read = partial(_read_tar_entry, tar, entry)
+                read = partial(lambda entry: cast(IO[bytes], tar.extractfile(entry)).read(), entry)
                 yield _Member(entry.name.removeprefix("./"), entry.isreg(), entry.size, read, file.tell() / size)
-
-
-def _read_tar_entry(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
-    file = tar.extractfile(entry)
-    return file.read() if file else b""
 
 
 def _zip_members(path: Path) -> Iterator[_Member]:

@@ -14,7 +14,7 @@ from .. import image_files
 from ..errors import LabError
 from . import layout_splits, licences, vocabulary
 from .dataset import Dataset
-from .image_mask_pairs import list_folders, list_images
+from .layout_splits import list_folders, list_images
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,6 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from ..errors import LabError
 from ..hub import downloads
@@ -115,23 +114,16 @@ def _drop_downloads(offer: Offer) -> None:
             file.place.unlink(missing_ok=True)
 
 
-class _Contents(NamedTuple):
+def _contents(train: int, good: int, bad: int, masks: int) -> str:
+    return f"{train} images to learn from, {good} good and {bad} bad to test, {masks} masks"
+
+
+def _count(folder: Path) -> str:
     """What a category on disk holds."""
-
-    train: int
-    good: int
-    bad: int
-    masks: int
-
-    def __str__(self) -> str:
-        return f"{self.train} images to learn from, {self.good} good and {self.bad} bad to test, {self.masks} masks"
-
-
-def _count(folder: Path) -> _Contents:
     (place,) = layouts.find(folder).values()
     dataset = layouts.load(place)
     bad = [item for item in dataset.test if item.bad]
-    return _Contents(len(dataset.train), len(dataset.test) - len(bad), len(bad), sum(bool(item.mask) for item in bad))
+    return _contents(len(dataset.train), len(dataset.test) - len(bad), len(bad), sum(bool(item.mask) for item in bad))
 
 
 def _check_counts(folder: Path, official: Counts | None) -> str:
@@ -140,5 +132,5 @@ def _check_counts(folder: Path, official: Counts | None) -> str:
         contents = _count(folder)
     except LabError:
         return "it holds no good images to learn from, in no layout that is known"
-    expected = official and _Contents(*official, official.bad)
+    expected = official and _contents(*official, official.bad)
     return f"it holds {contents}; the official set {expected}" if expected and contents != expected else ""

@@ -1,7 +1,6 @@
 """The card of a detector on the Hugging Face Hub: what it learned from, its licence, settings, figures and thresholds.
 
-The licence of the images stands in the card's head and text: a detector is made from them, a memory bank even holds
-features of them.
+The licence of the images stands in its head and text: a detector is made from them, and may even hold their features.
 """
 
 import re

@@ -72,18 +72,16 @@ def write(
     """Writes categories (None: all) as PNG files in the layout of MVTec AD, with a licence text beside them.
     Raises LabError for an unknown category or a folder that cannot be written."""
     sets = [load(category, seed) for category in (CATEGORIES if categories is None else categories)]
-    total, done = sum(len(data.train) + len(data.test) for data in sets), 0
+    items = [(data.category, item) for data in sets for item in data.train + data.test]
     root = Path(folder)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        for data in sets:
-            for item in data.train + data.test:
-                report(done / total, f"{data.category} {item.name}")
-                _save(root / data.category / f"{item.name}.png", item.image())
-                if item.bad and item.mask:
-                    mask = root / data.category / f"{item.name.replace('test', 'ground_truth', 1)}_mask.png"
-                    _save(mask, item.mask().astype(np.uint8) * 255)
-                done += 1
+        for done, (category, item) in enumerate(items):
+            report(done / len(items), f"{category} {item.name}")
+            _save(root / category / f"{item.name}.png", item.image())
+            if item.bad and item.mask:
+                mask = root / category / f"{item.name.replace('test', 'ground_truth', 1)}_mask.png"
+                _save(mask, item.mask().astype(np.uint8) * 255)
         (root / "LICENCE.txt").write_text(f"{LICENCE} (samples, version {VERSION}, seed {seed}).\n", encoding="utf-8")
     except OSError as error:
         raise LabError(f"Cannot write the samples to {folder} ({error.strerror}); choose another folder.") from error
