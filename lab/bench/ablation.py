@@ -14,10 +14,8 @@ Variants = dict[str, BaseSettings]
 
 def plan(method: str, base: BaseSettings, only: Sequence[str] = ()) -> Variants:
     """`full`, each component off, then what the paper's tables switch off together.
-
-    only  names of settings: of the variants, those that switch nothing else; empty: all
-    Raises LabError for a method without components, and for a name that is none of its components.
-    """
+    `only` names settings: of the variants, those that switch nothing else; empty: all. Raises LabError for a method
+    without components, and for a name that is none of its components."""
     method_class = METHODS[method]
     variants = method_class.ablations(base)
     if len(variants) == 1:

@@ -41,10 +41,8 @@ from .rows import Row, Rows
 @dataclasses.dataclass(kw_only=True)
 class Bench:
     """How all rows of a run are measured. Raises LabError for a number of training images that is too small.
-
     A method that trains learns from all training images and is calibrated on `folds` further fits; 0 leaves out
-    calibration and its columns (false alarms, misses): ranking alone, in a third of the time.
-    """
+    calibration and its columns (false alarms, misses): ranking alone, in a third of the time."""
 
     folds: int = 2
     native: bool = False  # score at each image's own size instead of at settings.size

@@ -53,10 +53,9 @@ def compare(study: Study) -> list[Comparison]:
     """Every figure of every component off, place by place; for a set of several categories their mean as well."""
     comparisons = []
     for title, places in place_groups(study):
-        for component in measured_components(study, places):
-            for figure in FIGURES:
-                claim = _claim(study, title, component, figure)
-                comparisons += _difference(study, title, places, "full", component, figure, component, claim)
+        for component, figure in itertools.product(measured_components(study, places), FIGURES):
+            claim = _claim(study, title, component, figure)
+            comparisons += _difference(study, title, places, "full", component, figure, component, claim)
     return comparisons
 
 

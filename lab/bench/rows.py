@@ -21,8 +21,7 @@ COLUMNS = ("image_auroc", "pixel_auroc", "pixel_ap", "aupro", "f1_max_oracle", "
 
 class Rows:
     """Rows of a folder, read when there are any and written after each new one; without a folder in memory.
-    One run at a time writes to a folder. Raises LabError for a folder that cannot be written or whose rows.json is not
-    one of a bench."""
+    One run at a time writes to a folder. Raises LabError where it cannot, or where rows.json is not one of a bench."""
 
     def __init__(self, folder: Path | None = None):
         self.folder, self._rows = folder, dict[str, Row]()

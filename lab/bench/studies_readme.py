@@ -70,9 +70,8 @@ def render_study(study: Study, comparisons: list[Comparison]) -> str:
     parts += [table(["set", "off", *columns], claimed) if claimed else no_claim]
     if alone:
         parts += ["One component alone minus none:\n", table(["set", "alone", *columns], alone)]
-    parts += ["All figures; `full` as it is, the others as full minus altered:\n"]
-    parts += [table(*figure_rows(study, comparisons))]
-    return "\n".join(parts)
+    all_figures = "All figures; `full` as it is, the others as full minus altered:\n"
+    return "\n".join([*parts, all_figures, table(*figure_rows(study, comparisons))])
 
 
 def claim_rows(comparisons: list[Comparison]) -> list[list[str]]:

@@ -24,8 +24,7 @@ def sets() -> dict[str, str]:
 
 def categories(source: str) -> list[str]:
     """The categories of a set: "samples", a name in LAB_DATA or of a pulled set, or the folder of a set or category.
-    Any folder that can be read is a source: what a visitor types must be one of `sets()` first. Raises LabError that
-    says what was looked for."""
+    Any folder that can be read is a source: what a visitor types must be one of `sets()` first. Raises LabError."""
     return list(samples.CATEGORIES if source == "samples" else _find(source))
 
 

@@ -57,7 +57,7 @@ def make_offer(source: str, category: str | None, licence: str | None) -> Offer:
     name = choose_category(source, trees, category)
     fetched = tuple(files[path] for path in trees[name])
     read = partial(file_trees.read_files, trees[name], lambda path: files[path].place.read_bytes())
-    return Offer(title, name or _last_part(source), licence, fetched, read)
+    return Offer(title, name or source.rpartition("/")[2], licence, fetched, read)
 
 
 def choose_category(source: str, names: Iterable[str], category: str | None) -> str:
@@ -65,7 +65,7 @@ def choose_category(source: str, names: Iterable[str], category: str | None) -> 
     names = sorted(names)
     if category in names:
         return str(category)
-    if category in (None, _last_part(source)) and len(names) == 1:
+    if category in (None, source.rpartition("/")[2]) and len(names) == 1:
         return names[0]
     reason = f"has no category {category}" if category else "holds several categories, name one with --category"
     raise NotFound(f"{source}: {reason}; it has {', '.join(names)}")
@@ -99,7 +99,9 @@ class _TableSource:
         if not holds_images:
             downloads.fetch(fetched)
             fetched += [self.find(path) for path in sorted(parquet_tables.referenced_paths(*self.open()))]
-        return Offer(title, self.name or self.category or _last_part(self.source), licence, tuple(fetched), self.read)
+        return Offer(
+            title, self.name or self.category or self.source.rpartition("/")[2], licence, tuple(fetched), self.read
+        )
 
     def read(self) -> Iterator[PlacedFile]:
         return parquet_tables.read_files(*self.open(), lambda path: self.find(path).place.read_bytes())
@@ -119,7 +121,3 @@ class _TableSource:
         if file := self.files.get(path) or self.files.get(f"{folder}/{path}"):
             return file
         raise NotFound(f"{self.source}: its rows name {path}, which is not there; its layout has changed")
-
-
-def _last_part(source: str) -> str:
-    return source.rpartition("/")[2]

@@ -28,10 +28,6 @@ class Layout:
     beside: bool = False  # such a folder may be one of several
     categories: Callable[[Path], list[str]] = lambda folder: [folder.name]
 
-    @property
-    def looks_for(self) -> str:
-        return LOOKS_FOR[self.name]
-
 
 class FoundCategory(NamedTuple):
     """One category on disk."""

@@ -49,8 +49,7 @@ def pull(
 
     to        the folder of sets it is put into, by default `folder()`; what is there already is counted, not fetched
     announce  gets each offer before its files are fetched, and may raise Cancelled
-    Raises LabError that says why every source failed.
-    """
+    Raises LabError that says why every source failed."""
     known = DOWNLOADABLE.get(name)
     if known is None and not re.fullmatch(_REPOSITORY, name):
         names = ", ".join(DOWNLOADABLE)
@@ -95,12 +94,11 @@ def _fetch_and_write(offer: Offer, target: Path, known: DownloadableSet | None, 
                 raise NotFound(f"{offer.source}: {problem}; it is not taken")
             licences.write_licence(part, offer.licence, offer.source, f"Category {offer.category}: {_count(part)}")
             os.replace(part, target)
-        except FileExistsError as error:
+        except (FileExistsError, NotFound) as error:
             _drop_downloads(offer)
+            if isinstance(error, NotFound):
+                raise
             raise NotFound(f"{offer.source}: has two files for {error.filename}; its layout has changed") from error
-        except NotFound:
-            _drop_downloads(offer)
-            raise
         finally:
             shutil.rmtree(part, ignore_errors=True)
     _drop_downloads(offer)

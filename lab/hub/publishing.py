@@ -39,7 +39,7 @@ def matching_row(detector: Detector, folder: Path) -> Row:
     """The row of `bench --output folder` of the detector's method, settings, weights, set and seed.
     It was trained on all images. Raises LabError where there is none."""
     dataset, category = detector.origin.get("dataset"), detector.origin.get("category")
-    expected = dict(dataset=dataset, category=category, method=detector.id, seed=detector.seed, train_limit=None)
+    expected: Row = dict(dataset=dataset, category=category, method=detector.id, seed=detector.seed, train_limit=None)
     expected |= dict(settings=detector.settings.as_dict(), weights=features.backbone_weights(detector.settings))
     if rows := [row for row in Rows(folder) if all(row.get(name) == value for name, value in expected.items())]:
         return rows[-1]

@@ -46,8 +46,7 @@ def claim(
 
     base     settings of the full variant: where its components are not the paper's full ones, there is no claim
     dataset  claims for rotated sets hold for a set of `lab.data.rotated_sets`, the others for the rest
-    category of a table by category, the row of MVTec AD's category where it is one, else the mean
-    """
+    category of a table by category, the row of MVTec AD's category where it is one, else the mean"""
     ablation = load_tables()["ablations"].get(method)
     if ablation is None or any(base.get(k) != v for k, v in ablation["full"].items()):
         return None

@@ -53,8 +53,7 @@ CATEGORIES: dict[str, Category] = {
 
 def load(category: str, seed: int = 0) -> Dataset:
     """A category's 60 good training images and its test images: 20 good, then 30 defective with masks.
-    Images are uint8 (256, 256, 3), masks bool (256, 256), drawn when asked for. Raises LabError for an unknown category
-    or a negative seed."""
+    Images are uint8 (256, 256, 3), masks bool (256, 256). Raises LabError for an unknown category or a seed below 0."""
     if category not in CATEGORIES:
         raise LabError(f"There is no sample category {category!r}; choose one of {', '.join(CATEGORIES)}.")
     if seed < 0:

@@ -44,10 +44,8 @@ def board(rng: Generator, defect_type: str, defect_rng: Generator) -> Field:
     """Green board with chips, an electrolytic can, and chip resistors and capacitors, all in their places."""
     light, frame = Light.drawn(rng, 0.55, 0.75), Frame.drawn(rng, 0.0, 0.02)
     u, v = frame.fields()
-    edge = box(u, v, 236, 180, 14)
-    for side_u, side_v in ((-212, -156), (212, 156)):
-        edge = np.maximum(edge, 11 - np.sqrt((u - side_u) ** 2 + (v - side_v) ** 2))
     holes = np.minimum(*(np.sqrt((u - a) ** 2 + (v - b) ** 2) for a, b in ((-212, -156), (212, 156))))
+    edge = np.maximum(box(u, v, 236, 180, 14), 11 - holes)
     copper = stroke(*([frame.to_scene(*point) for point in line] for line in TRACES), reach=8)
     spots = np.full((SIDE, SIDE), 20, np.float32)
     for place in VIAS:

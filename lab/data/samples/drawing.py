@@ -1,4 +1,4 @@
-"""Drawing for the sample scenes: noise, shapes by signed distance, light, and the camera that looks at them.
+"""Drawing for the sample scenes: noise, colour, light, and the camera that looks at them.
 
 A field is float32 (SIDE, SIDE); a canvas is float32 (3, SIDE, SIDE), linear light in [0, 1] before the camera.
 Lengths are in half pixels: an image is S of them wide, and X and Y are a field's coordinates from the middle, Y

@@ -81,7 +81,6 @@ def connector(rng: Generator, defect_type: str, defect_rng: Generator) -> Field:
     solid = cover(d)
     canvas = ground(rng, (0.05, 0.07, 0.10), light.shadow(solid, 14, 10))
     part = flat(np.array([0.66, 0.62, 0.51]) * rng.normal(1, 0.015, 3), shade * (1 + 0.02 * rough))
-
     core = near(frame.x - 206, frame.y - 92, frame.x + 206, frame.y + 128)
     outside = np.ones((SIDE, SIDE), bool)
     fields = part[:, *core], u[core], v[core] - 18, rough[core]
@@ -183,7 +182,6 @@ def capsule(rng: Generator, defect_type: str, defect_rng: Generator) -> Field:
     body = np.array([0.72, 0.62, 0.42]) * rng.normal(1, 0.02, 3)
     head = np.array([0.33, 0.05, 0.04]) * rng.normal(1, 0.04, 3)
     part = np.stack([(b + (h - b) * cap) * mottle for b, h in zip(body.tolist(), head.tolist(), strict=True)])
-
     du, dv, ghost, gone = 0.0, 0.0, 0, np.zeros((SIDE, SIDE), np.float32)
     if defect_type == "imprint":
         flaw = defect_rng.integers(3)
@@ -210,7 +208,6 @@ def capsule(rng: Generator, defect_type: str, defect_rng: Generator) -> Field:
             x, y = frame.to_scene(at_u + defect_rng.normal(0, 25), at_v + defect_rng.normal(0, 16))
             spot = cover(np.sqrt((X - x) ** 2 + (Y - y) ** 2) - defect_rng.uniform(1.5, 8), 2)
             paint(part, (0.10, 0.075, 0.05), spot * defect_rng.uniform(0.5, 0.95))
-
     rx, ry = 2 * nz * nx - light.x * 1.15, 2 * nz * ny - light.y * 1.15
     window = step(-box(c * rx + s * ry, c * ry - s * rx, 0.42, 0.17, 0.08), 0.09)  # a softbox, mirrored
     low = np.exp(-14 * ((nx - 0.45) ** 2 + (ny - 0.62) ** 2))
