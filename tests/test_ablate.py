@@ -16,8 +16,7 @@ from pytest import approx
 from lab import METHODS, Detector, LabError, image_files
 from lab.__main__ import main
 from lab.bench import ablation, paper_comparison, studies_readme, study_files
-from lab.bench.measurement import evenly_spaced
-from lab.bench.provenance import repeatable_command
+from lab.bench.measurement import evenly_spaced, repeatable_command
 from lab.bench.rows import IDENTITY
 from lab.method import Method
 from lab.papers import paper_tables

@@ -12,7 +12,7 @@ from conftest import shared
 from PIL import Image
 
 from lab import data
-from lab.data.layouts import LAYOUTS
+from lab.data.layouts import LAYOUTS, LOOKS_FOR
 from lab.data.licences import LICENCES
 from lab.errors import LabError
 
@@ -191,7 +191,7 @@ def test_a_folder_of_images_is_good_ones(tmp_path):
 def test_what_fits_no_layout_is_explained(tmp_path):
     put(tmp_path / "textures/banded/a.jpg", tmp_path / "textures/dotted/b.jpg")  # classes, not good and bad
     sentence = only_sentence(tmp_path / "textures")
-    assert all(layout.looks_for in sentence for layout in LAYOUTS)
+    assert all(LOOKS_FOR[layout.name] in sentence for layout in LAYOUTS)
     assert "is a file" in only_sentence(tmp_path / "textures/banded/a.jpg")
     assert "neither a folder nor" in only_sentence("no-such-set")
     (tmp_path / "empty/train/good").mkdir(parents=True)

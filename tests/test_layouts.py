@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from lab import data
-from lab.data.layouts import LAYOUTS
+from lab.data.layouts import LOOKS_FOR
 from lab.errors import LabError
 
 H, W = 20, 24
@@ -212,7 +212,7 @@ def test_aitex(tmp_path):
 )
 def test_a_layout_that_is_not_whole_is_told_what_was_looked_for(tmp_path, paths, name):
     put(*(tmp_path / "set" / path for path in paths))
-    looked_for = {layout.name: layout.looks_for for layout in LAYOUTS}[name]
+    looked_for = LOOKS_FOR[name]
     assert f"{name}: {looked_for}" in refused(tmp_path / "set")
 
 

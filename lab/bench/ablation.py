@@ -1,7 +1,5 @@
 """Which settings an ablation measures: the full method, each component off, what the paper switches off together."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 
@@ -16,10 +14,8 @@ Variants = dict[str, BaseSettings]
 
 def plan(method: str, base: BaseSettings, only: Sequence[str] = ()) -> Variants:
     """`full`, each component off, then what the paper's tables switch off together.
-
-    only  names of settings: of the variants, those that switch nothing else; empty: all
-    Raises LabError for a method without components, and for a name that is none of its components.
-    """
+    `only` names settings: of the variants, those that switch nothing else; empty: all. Raises LabError for a method
+    without components, and for a name that is none of its components."""
     method_class = METHODS[method]
     variants = method_class.ablations(base)
     if len(variants) == 1:
@@ -37,7 +33,6 @@ def plan(method: str, base: BaseSettings, only: Sequence[str] = ()) -> Variants:
     switched = {name: {re.split("[ =]", part)[0] for part in name.split(", ")} for name in variants if name != "full"}
     components = set().union(*switched.values())
     if unknown := set(only) - components:
-        raise LabError(
-            f"{method} has no component {', '.join(sorted(unknown))}; it has {', '.join(sorted(components))}"
-        )
+        missing, able = ", ".join(sorted(unknown)), sorted(components)
+        raise LabError(f"{method} has no component {missing}; it has {', '.join(able)}")
     return {name: variants[name] for name in variants if name == "full" or not only or switched[name] <= set(only)}

@@ -1,24 +1,33 @@
-"""Measures the rows of a bench (AUROC, AP, AU-PRO, verdicts, cost): methods x settings x categories x seeds."""
+"""Measures the rows of a bench (AUROC, AP, AU-PRO, verdicts, cost): methods x settings x categories x seeds.
 
-from __future__ import annotations
+Each row says where it comes from: the command that repeats it, the machine and the date.
+"""
 
 import contextlib
 import dataclasses
+import datetime
 import functools
 import hashlib
+import itertools
 import json
+import os
+import platform
 import resource
+import shlex
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
 from .. import image_files, metrics
 from ..calibration import MIN_IMAGES
 from ..data.dataset import Dataset
 from ..detector import Detector
+from ..device import device
 from ..errors import LabError
 from ..method import BaseSettings
 from ..methods import METHODS
@@ -26,27 +35,20 @@ from ..parts import features, maps
 from ..progress import Report, no_report
 from ..version import __version__
 from .ablation import Variants
-from .provenance import provenance
 from .rows import Row, Rows
 
 
 @dataclasses.dataclass(kw_only=True)
 class Bench:
     """How all rows of a run are measured. Raises LabError for a number of training images that is too small.
-
-    folds    a method that trains learns from all training images and is calibrated on that many further fits;
-             0 leaves out calibration and its columns (false alarms, misses): ranking alone, in a third of the time
-    native   score at each image's own size instead of at settings.size
-    train    train on at most so many images, chosen by `evenly_spaced`; None: on all
-    kept     rows that are there already are not measured again
-    command  the command line, for the rows
-    """
+    A method that trains learns from all training images and is calibrated on `folds` further fits; 0 leaves out
+    calibration and its columns (false alarms, misses): ranking alone, in a third of the time."""
 
     folds: int = 2
-    native: bool = False
-    train: int | None = None
-    kept: Rows = dataclasses.field(default_factory=Rows)
-    command: str = ""
+    native: bool = False  # score at each image's own size instead of at settings.size
+    train: int | None = None  # train on at most so many images, chosen by `evenly_spaced`; None: on all
+    kept: Rows = dataclasses.field(default_factory=Rows)  # these are not measured again
+    command: str = ""  # the command line, for the rows
     report: Report = no_report
 
     def __post_init__(self) -> None:
@@ -57,12 +59,11 @@ class Bench:
         self, datasets: Iterable[Dataset], methods: Iterable[tuple[str, Variants]], seeds: Iterable[int]
     ) -> Iterator[Row]:
         """Yields each row when it is measured; all variants of one seed before the next seed."""
-        methods, seeds = list(methods), list(seeds)
+        runs = list(itertools.product(methods, seeds))
         for dataset in datasets:
             read = functools.cache(lambda i, items=dataset.train: items[i].image())
-            for method, variants in methods:
-                for seed in seeds:
-                    yield from self._measure_variants(dataset, read, method, variants, seed)
+            for (method, variants), seed in runs:
+                yield from self._measure_variants(dataset, read, method, variants, seed)
 
     def _measure_variants(
         self, dataset: Dataset, read: Callable[[int], np.ndarray], method: str, variants: Variants, seed: int
@@ -97,9 +98,8 @@ class Bench:
 
     def _identity(self, dataset: Dataset, method: str, name: str, variants: Variants, seed: int, train: int) -> Row:
         """What is known of a row before it is measured: `rows.IDENTITY`."""
-        settings = variants[name]
-        row: Row = dict(dataset=dataset.name, category=dataset.category, method=method, seed=seed)
-        row |= dict(train=train, train_limit=self.train)
+        settings, place = variants[name], dict(dataset=dataset.name, category=dataset.category)
+        row: Row = dict(**place, method=method, seed=seed, train=train, train_limit=self.train)
         if name:
             row |= dict(component=name, base=settings_digest(variants["full"]))
         row |= dict(folds=self.folds if METHODS[method].trains else None)
@@ -108,7 +108,8 @@ class Bench:
 
     def _fit(self, method: str, settings: BaseSettings, good: list[np.ndarray], seed: int) -> tuple[Detector, float]:
         """A detector, and the seconds its fit took."""
-        _reset_peak_memory()
+        with contextlib.suppress(OSError):  # not Linux, or not allowed: the peak is then the whole process's
+            Path("/proc/self/clear_refs").write_text("5")
         detector = Detector(method, **settings.as_dict())
         began = time.perf_counter()
         detector.fit(good, seed=seed, report=self.report, folds=self.folds)
@@ -135,11 +136,9 @@ class Bench:
         row: Row = {"image_auroc": metrics.image_auroc(bad, scores), **metrics.pixel_report(masks, anomaly_maps)}
         row |= dict(good=bad.count(False), bad=bad.count(True))
         if detector.calibration:
-            row |= dict(
-                false_alarms=sum(a and not b for a, b in zip(alarms, bad, strict=True)),
-                missed=sum(b and not a for a, b in zip(alarms, bad, strict=True)),
-                promised=detector.calibration.promise(detector.calibration.bad),
-            )
+            pairs, calibration = list(zip(alarms, bad, strict=True)), detector.calibration
+            row |= dict(false_alarms=pairs.count((True, False)), missed=pairs.count((False, True)))
+            row |= dict(promised=calibration.promise(calibration.bad))
         return row | dict(detect_ms=round(statistics.median(milliseconds), 1))
 
 
@@ -156,11 +155,6 @@ def settings_digest(settings: BaseSettings) -> str:
     return hashlib.sha256(json.dumps(settings.as_dict(), sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _reset_peak_memory() -> None:
-    with contextlib.suppress(OSError):  # not Linux, or not allowed: the peak is then the whole process's
-        Path("/proc/self/clear_refs").write_text("5")
-
-
 def _peak_memory() -> int:
     """Largest resident memory since the last reset, MB."""
     try:
@@ -168,3 +162,34 @@ def _peak_memory() -> int:
         return int(status.split("VmHWM:")[1].split()[0]) // 1024
     except (OSError, IndexError):
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def provenance(command: str) -> dict[str, Any]:
+    """What a row says of its making besides method, settings, seed and weights: command, machine, date (UTC)."""
+    return dict(command=command, machine=machine(), date=datetime.datetime.now(datetime.UTC).date().isoformat())
+
+
+@functools.cache
+def machine() -> dict[str, Any]:
+    """Processor (and accelerator, where it computes), cores and torch: what figures of cost depend on. No host name."""
+    model = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
+    except OSError:
+        pass
+    machine = dict(cpu=model, cores=os.cpu_count(), threads=torch.get_num_threads(), torch=torch.__version__)
+    return machine | ({"gpu": torch.cuda.get_device_name()} if device().type == "cuda" else {})
+
+
+def repeatable_command(arguments: Sequence[str], source: str, out: str | None) -> str:
+    """The command line as a reader may repeat it: the set by its name, no path of the set or the results."""
+    name = Path(os.path.abspath(source)).name
+    kept: list[str] = []
+    for argument in arguments:
+        flag, equals, value = argument.partition("=")
+        if argument == out and kept:
+            kept.pop()  # its flag
+        elif not (out and equals and value == out):
+            kept.append(name if argument == source else f"{flag}={name}" if equals and value == source else argument)
+    return shlex.join(["python", "-m", "lab", *kept])

@@ -1,12 +1,11 @@
-"""The rows of a bench: what identifies one, how they are kept on disk and found again by a second run."""
-
-from __future__ import annotations
+"""The rows of a bench: what identifies one, how they are kept on disk and found again, and as lines for the screen."""
 
 import csv
 import json
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from ..atomic_write import atomic_write
 from ..errors import LabError
@@ -15,17 +14,14 @@ Row = dict[str, Any]
 """One method on one category with one seed: identity, figures, cost and provenance."""
 
 # What is known before a row is measured: two rows that agree in it are one measurement.
-IDENTITY = tuple(
-    "dataset category method component base settings seed train train_limit folds eval_size weights version".split()
-)
+IDENTITY = "dataset category method component base settings seed train train_limit".split()
+IDENTITY += "folds eval_size weights version".split()
+COLUMNS = ("image_auroc", "pixel_auroc", "pixel_ap", "aupro", "f1_max_oracle", "margin", "overlap")
 
 
 class Rows:
     """Rows of a folder, read when there are any and written after each new one; without a folder in memory.
-
-    One run at a time writes to a folder. Raises LabError for a folder that cannot be written or whose rows.json is
-    not one of a bench.
-    """
+    One run at a time writes to a folder. Raises LabError where it cannot, or where rows.json is not one of a bench."""
 
     def __init__(self, folder: Path | None = None):
         self.folder, self._rows = folder, dict[str, Row]()
@@ -55,18 +51,45 @@ class Rows:
             with atomic_write(self.folder / "rows.json") as part:
                 part.write_text(json.dumps(rows, indent=1) + "\n")
             with atomic_write(self.folder / "rows.csv") as part, open(part, "w", newline="") as file:
-                _write_csv(rows, file)
+                table = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
+                table.writeheader()
+                table.writerows(
+                    {k: json.dumps(v) if isinstance(v, dict) else v for k, v in row.items()} for row in rows
+                )
         except OSError as error:
             raise LabError(f"cannot write to {self.folder}: {error.strerror}") from None
 
 
-def _write_csv(rows: list[Row], file: TextIO) -> None:
-    """One line a row, nested values as JSON."""
-    table = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
-    table.writeheader()
-    for row in rows:
-        table.writerow({name: json.dumps(value) if isinstance(value, dict) else value for name, value in row.items()})
-
-
 def _key(row: Row) -> str:
     return json.dumps([row.get(name) for name in IDENTITY], sort_keys=True)
+
+
+def format_value(value: Any) -> str:
+    """Three decimals of a float; "-" of None."""
+    return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def row_title(row: Row) -> str:
+    """The method, and what is switched off in it."""
+    return f"{row['method']:<11} {row.get('component', '')}".rstrip() if row.get("component") else str(row["method"])
+
+
+def format_row(row: Row) -> str:
+    """One row for the screen."""
+    figures = "  ".join(f"{name} {format_value(row[name])}" for name in COLUMNS if name != "f1_max_oracle")
+    if "missed" in row:
+        figures += f"  missed {row['missed']}/{row['bad']}  false alarms {row['false_alarms']}/{row['good']}"
+    title = f"{row['dataset']}/{row['category']}  {row_title(row):<11} seed {row['seed']}"
+    cost = f"fit {row['fit_seconds']:.1f} s  detect {row['detect_ms']:.0f} ms  {row['peak_mb']} MB"
+    return f"{title}  {figures}  {cost}"
+
+
+def format_means(rows: list[Row]) -> list[str]:
+    """One line per method and what is off in it: the unweighted mean over all rows, undefined figures left out."""
+    lines = []
+    for title in dict.fromkeys(map(row_title, rows)):
+        group = [row for row in rows if row_title(row) == title]
+        values = {column: [row[column] for row in group if row[column] is not None] for column in COLUMNS}
+        figures = [f"{name} {format_value(statistics.fmean(v) if v else None)}" for name, v in values.items()]
+        lines.append(f"mean of {len(group)} rows  {title:<11} " + "  ".join(figures))
+    return lines

@@ -1,7 +1,5 @@
 """The text of `lab/bench/README.md`: what was measured beside what the papers print; studies in, Markdown out."""
 
-from __future__ import annotations
-
 import inspect
 import statistics
 from collections import Counter
@@ -46,8 +44,7 @@ def render_overview(comparisons: list[Comparison]) -> str:
     counts: dict[tuple[str, ...], Counter[str]] = {}
     for c in comparisons:
         if c.claim and c.claim.sign and "/" in c.place:
-            direction = "larger" if c.claim.sign > 0 else "smaller"
-            key = METHODS[c.method].title, c.component, c.figure, direction
+            key = METHODS[c.method].title, c.component, c.figure, "larger" if c.claim.sign > 0 else "smaller"
             counts.setdefault(key, Counter())[c.mark] += 1
     rows = [[*key, *(str(count[mark] or "") for mark in MARKS)] for key, count in counts.items()]
     columns = ["method", "off", "figure", "full is, says the paper", *MARKS]
@@ -73,19 +70,15 @@ def render_study(study: Study, comparisons: list[Comparison]) -> str:
     parts += [table(["set", "off", *columns], claimed) if claimed else no_claim]
     if alone:
         parts += ["One component alone minus none:\n", table(["set", "alone", *columns], alone)]
-    parts += ["All figures; `full` as it is, the others as full minus altered:\n"]
-    parts += [table(*figure_rows(study, comparisons))]
-    return "\n".join(parts)
+    all_figures = "All figures; `full` as it is, the others as full minus altered:\n"
+    return "\n".join([*parts, all_figures, table(*figure_rows(study, comparisons))])
 
 
 def claim_rows(comparisons: list[Comparison]) -> list[list[str]]:
     """The comparisons with a claim of the paper, as rows of a table."""
-    rows = []
-    for c in comparisons:
-        if c.claim:
-            ours = [format_claim(c.claim), format_ours(c), str(c.seeds), c.mark]
-            rows.append([c.place, c.component, c.figure, *ours, c.claim.where])
-    return rows
+    claimed = [(c, c.claim) for c in comparisons if c.claim]
+    heads = [[c.place, c.component, c.figure, format_claim(claim), format_ours(c)] for c, claim in claimed]
+    return [[*head, str(c.seeds), c.mark, claim.where] for head, (c, claim) in zip(heads, claimed, strict=True)]
 
 
 def figure_rows(study: Study, comparisons: list[Comparison]) -> tuple[list[str], list[list[str]]]:
@@ -105,9 +98,8 @@ def figure_rows(study: Study, comparisons: list[Comparison]) -> tuple[list[str],
 def mean_and_sd(values: list[float | None]) -> str:
     """Mean ± standard deviation of the values that are defined; "-" where none is."""
     defined = [value for value in values if value is not None]
-    if not defined:
-        return "-"
-    return f"{statistics.fmean(defined):.4f}" + (f" ± {statistics.stdev(defined):.4f}" if len(defined) > 1 else "")
+    mean = f"{statistics.fmean(defined):.4f}" if defined else "-"
+    return mean + (f" ± {statistics.stdev(defined):.4f}" if len(defined) > 1 else "")
 
 
 def settings_title(study: Study) -> str:
@@ -133,6 +125,6 @@ def nearest_preset(study: Study) -> tuple[str, list[str]]:
 
 
 def machine_title(machine: dict[str, Any]) -> str:
-    """A machine of `provenance.machine` in words."""
+    """A machine of `measurement.machine` in words."""
     gpu = f", {machine['gpu']}" if "gpu" in machine else ""
     return f"{machine['cpu']}, {machine['threads']} of {machine['cores']} cores{gpu}, torch {machine['torch']}"

@@ -1,7 +1,5 @@
 """Studies: the rows of an ablation, gathered into what an `ablation.json` file holds."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,9 +18,7 @@ Study = dict[str, Any]
 def gather_studies(rows: Iterable[Row]) -> list[Study]:
     """The rows of ablations as one study per method, base settings, training images, weights and version."""
     studies: dict[str, Study] = {}
-    for row in rows:
-        if "component" not in row:
-            continue
+    for row in (row for row in rows if "component" in row):
         shared = {name: row[name] for name in ("method", "base", "weights", "version", "eval_size", "train_limit")}
         parts: Study = dict(settings={}, commands=[], machines=[], dates=[], train={}, figures={})
         study = studies.setdefault(json.dumps(shared), shared | parts)

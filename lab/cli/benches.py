@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from .. import data
-from ..bench import ablation, paper_comparison, row_text, studies_readme, study_files
+from ..bench import ablation, paper_comparison, studies_readme, study_files
 from ..bench.ablation import Variants
-from ..bench.measurement import Bench
-from ..bench.provenance import repeatable_command
-from ..bench.rows import Row, Rows
+from ..bench.measurement import Bench, repeatable_command
+from ..bench.rows import Row, Rows, format_means, format_row
 from ..data.rotated_sets import unaligned
 from ..errors import LabError
 from ..methods import METHODS
@@ -69,14 +68,14 @@ def bench(args: Arguments) -> None:
             datasets = (unaligned(dataset, args.rto) for dataset in datasets)
         for row in runner.run(datasets, variants, args.seeds):
             rows.append(row)
-            bar.print(row_text.format_row(row))
+            bar.print(format_row(row))
             if args.ablate and folder:
                 study_files.write_studies(study_files.gather_studies(runner.kept), folder / "ablation.json")
     if args.ablate:
         for study in study_files.gather_studies(rows):
             print("\n".join(paper_comparison.format_study(study)))
     elif len(rows) > 1:
-        print("\n".join(row_text.format_means(rows)))
+        print("\n".join(format_means(rows)))
 
 
 def method_variants(args: Arguments, method: str) -> Variants:

@@ -1,7 +1,5 @@
 """A set as a zip or tar -> files in MVTec AD's layout, read in the archive's order; nothing is unpacked on the way."""
 
-from __future__ import annotations
-
 import lzma
 import re
 import stat
@@ -10,7 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple, cast
 
 from .. import image_files
 from ..hub.hub_errors import NotFound
@@ -30,9 +28,7 @@ class _Member(NamedTuple):
 
 def read_archive(archive: Path, category: str, name: str) -> Iterator[PlacedFile]:
     """The files of one category of a zip or tar.
-
-    `name` is what errors call it. Raises NotFound for a link, a path that leads out, or a damaged archive.
-    """
+    `name` is what errors call it. Raises NotFound for a link, a path that leads out, or a damaged archive."""
     try:
         with open(archive, "rb") as file:
             is_zip = file.read(4) == b"PK\x03\x04"
@@ -55,13 +51,8 @@ def _tar_members(path: Path) -> Iterator[_Member]:
     with open(path, "rb") as file, tarfile.open(fileobj=file, mode="r|*") as tar:
         for entry in tar:
             if not entry.isdir():
-                read = partial(_read_tar_entry, tar, entry)
+                read = partial(lambda entry: cast(IO[bytes], tar.extractfile(entry)).read(), entry)
                 yield _Member(entry.name.removeprefix("./"), entry.isreg(), entry.size, read, file.tell() / size)
-
-
-def _read_tar_entry(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
-    file = tar.extractfile(entry)
-    return file.read() if file else b""
 
 
 def _zip_members(path: Path) -> Iterator[_Member]:

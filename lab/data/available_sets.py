@@ -1,7 +1,5 @@
 """The sets at hand, their categories, and how one is loaded: the samples, pulled sets, and those in LAB_DATA."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import os
@@ -14,9 +12,7 @@ from .dataset import Dataset
 
 def sets() -> dict[str, str]:
     """Name -> source of every set at hand: the drawn "samples", the sets in the folder LAB_DATA, the pulled ones.
-
-    A subfolder that is no set is left out. Raises LabError when LAB_DATA is set but no folder.
-    """
+    A subfolder that is no set is left out. Raises LabError when LAB_DATA is set but no folder."""
     sources = {"samples": "samples"}
     for root in _roots():
         for path in sorted(root.iterdir()) if root.is_dir() else ():
@@ -28,18 +24,13 @@ def sets() -> dict[str, str]:
 
 def categories(source: str) -> list[str]:
     """The categories of a set: "samples", a name in LAB_DATA or of a pulled set, or the folder of a set or category.
-
-    Any folder that can be read is a source: what a visitor types must be one of `sets()` first.
-    Raises LabError that says what was looked for.
-    """
+    Any folder that can be read is a source: what a visitor types must be one of `sets()` first. Raises LabError."""
     return list(samples.CATEGORIES if source == "samples" else _find(source))
 
 
 def load(source: str, category: str | None = None, seed: int = 0) -> Dataset:
     """One category of a set; `category` may be left out where there is only one.
-
-    `seed` makes the images of the samples, and the split of a folder that has none. Raises LabError.
-    """
+    `seed` makes the images of the samples, and the split of a folder that has none. Raises LabError."""
     names = categories(source)
     if category is None and len(names) > 1:
         raise LabError(f"{source}: holds several categories, name one of {', '.join(names)}")

@@ -1,7 +1,5 @@
 """A data set as the rest of the project sees it: named images, read only when asked for."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable
@@ -11,18 +9,12 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """One image of a set, read only when asked for.
+    """One image of a set, read only when asked for."""
 
-    name    unique in its set, readable, e.g. "test/scratch/003"
-    defect  "good", or the type of defect
-    image   () -> uint8 (H, W, 3) RGB
-    mask    () -> bool (H, W), True = defective; None when the set has no mask of this image
-    """
-
-    name: str
-    defect: str
-    image: Callable[[], np.ndarray]
-    mask: Callable[[], np.ndarray] | None
+    name: str  # unique in its set, readable, e.g. "test/scratch/003"
+    defect: str  # "good", or the type of defect
+    image: Callable[[], np.ndarray]  # uint8 (H, W, 3) RGB
+    mask: Callable[[], np.ndarray] | None  # bool (H, W), True = defective; None when the set has no mask of this image
 
     @property
     def bad(self) -> bool:

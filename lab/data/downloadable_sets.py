@@ -1,7 +1,5 @@
 """The sets that can be pulled by a name of ours: their sources, licences and official numbers of images."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -10,16 +8,11 @@ from .licences import LICENCES
 
 
 class Counts(NamedTuple):
-    """Official numbers of images of one category.
+    """Official numbers of images of one category."""
 
-    train  good ones to train on
-    good   to test
-    bad    to test, each with its mask
-    """
-
-    train: int
-    good: int
-    bad: int
+    train: int  # good ones to train on
+    good: int  # to test
+    bad: int  # to test, each with its mask
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +30,6 @@ def _counts(text: str) -> dict[str, Counts]:
     return {name: Counts(*map(int, numbers)) for name, *numbers in rows}
 
 
-BTAD = "https://avires.dimi.uniud.it/papers/btad/btad.zip"
 SHA256 = {  # of the makers' own archives, by their name
     "mvtec_anomaly_detection.tar.xz": "cf4313b13603bec67abb49ca959488f7eedce2a9f7795ec54446c649ac98cd3d",
     "btad.zip": "461c9387e515bfed41ecaae07c50cf6b10def647b36c9e31d239ab2736b10d2a",
@@ -66,7 +58,7 @@ DOWNLOADABLE = {
     ),
     "btad": DownloadableSet(
         LICENCES["BTAD"],
-        (BTAD,),
+        ("https://avires.dimi.uniud.it/papers/btad/btad.zip",),
         _counts("""
             01  400  21  49
             02  399  30 200

@@ -6,8 +6,6 @@ Decided here, for archives and tables too:
 - `validation` is left out, so that counts are those of the papers; the detector holds out its own
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePosixPath
@@ -31,10 +29,8 @@ _ROLE = re.compile(r"(?:(.+)/)?([^/]+)/([^/]+)")
 
 def place(paths: Iterable[str]) -> dict[str, dict[str, str]]:
     """Category -> path as it is -> path in the layout, of all images and masks whose folders say what they are.
-
     The folders are train/good, test/<defect> and ground_truth/<defect>, else good, bad and mask, in a folder of the
-    category. The category is "" where there is no such folder.
-    """
+    category. The category is "" where there is no such folder."""
     for rule in (_place_by_split, _place_by_role):
         placed: dict[str, dict[str, str]] = {}
         for path in sorted(paths):

@@ -3,8 +3,6 @@
 A folder of folders of images is not guessed to be anything: they may be classes, which no detector wants mixed.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import os
 from collections.abc import Callable
@@ -16,7 +14,7 @@ from .. import image_files
 from ..errors import LabError
 from . import layout_splits, licences, vocabulary
 from .dataset import Dataset
-from .image_mask_pairs import list_folders, list_images
+from .layout_splits import list_folders, list_images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +22,6 @@ class Layout:
     """One way to lay out one category, or several that share their folders."""
 
     name: str
-    looks_for: str
     fits: Callable[[Path], bool]
     split: Callable[[Path, str, int], layout_splits.Split]  # (folder, category, seed)
     parent: bool = False  # such a folder is always one of several side by side: its parent is the set
@@ -43,9 +40,7 @@ class FoundCategory(NamedTuple):
 
 def find(folder: Path) -> dict[str, FoundCategory]:
     """Category -> where it is: the folder itself, its categories, or those of its subfolders that fit.
-
-    Raises LabError that says what was looked for where nothing fits.
-    """
+    Raises LabError that says what was looked for where nothing fits."""
     if not folder.is_dir():
         raise LabError(f"{folder}: {'is a file, not a folder of images' if folder.exists() else 'no such folder'}")
     if not os.access(folder, os.R_OK | os.X_OK):
@@ -53,13 +48,12 @@ def find(folder: Path) -> dict[str, FoundCategory]:
     if (layout := _recognise(folder)) and (names := layout.categories(folder)):
         set_folder = folder.parent if layout.parent else folder
         return {name: FoundCategory(set_folder, folder, layout, name) for name in names}
-    subs = {
-        sub: layout for sub in list_folders(folder) if (layout := _recognise(sub)) and (layout.parent or layout.beside)
-    }
-    if not subs:
-        wanted = "; ".join(f"{layout.name}: {layout.looks_for}" for layout in LAYOUTS)
+    subs = [(sub, layout) for sub in list_folders(folder) if (layout := _recognise(sub))]
+    found = {s.name: FoundCategory(folder, s, layout, s.name) for s, layout in subs if layout.parent or layout.beside}
+    if not found:
+        wanted = "; ".join(f"{name}: {text}" for name, text in LOOKS_FOR.items())
         raise LabError(f"{folder}: not a set to detect anomalies in, for it holds none of these: {wanted}")
-    return {sub.name: FoundCategory(folder, sub, layout, sub.name) for sub, layout in subs.items()}
+    return found
 
 
 def load(place: FoundCategory, seed: int = 0) -> Dataset:
@@ -77,84 +71,46 @@ def _recognise(folder: Path) -> Layout | None:
 
 
 def _only_images(folder: Path) -> bool:
-    images = list_images(folder)
-    return bool(images) and not any(vocabulary.is_mask(path.name) for path in images)
+    return bool(images := list_images(folder)) and not any(vocabulary.is_mask(path.name) for path in images)
 
 
 def _has(*folders: str) -> Callable[[Path], bool]:
     return lambda folder: all((folder / name).is_dir() for name in folders)
 
 
+def _has_cells(folder: Path) -> bool:
+    return (folder / "labels.csv").is_file() and (folder / "images").is_dir()
+
+
+def _has_labels(folder: Path) -> bool:
+    return any(any(part.glob("Part*_label.bmp")) for part in layout_splits.kolektor_parts(folder))
+
+
+LOOKS_FOR = {
+    "MVTec 3D-AD": "train/good/rgb and test/<defect>/rgb, with test/<defect>/gt/<name>.png",
+    "MVTec AD": "train/good and test/<defect>, with ground_truth/<defect>/<name>_mask.png",
+    "BTAD": "train/ok, test/ok and test/ko, with ground_truth/ko/<name>.png",
+    "VisA": "Data/Images/Normal and Data/Images/Anomaly, with Data/Masks/Anomaly/<name>.png",
+    "DAGM 2007": "Train and Test, each with Label/<name>_label.PNG",
+    "MTD": "MT_Free/Imgs and MT_<defect>/Imgs, a .jpg image and a .png mask of the same name",
+    "KolektorSDD": "kos<number>/Part<number>.jpg with Part<number>_label.bmp",
+    "ELPV": "images and labels.csv, whose lines are path, probability and type of a cell",
+    "AITEX": "NODefect_images/<roll>/<number>_000_<fabric>.png and Defect_images, with Mask_images/<name>_mask.png",
+    "good and bad": "a folder good, beside it perhaps bad and mask",
+    "good only": "images right inside, all of them good, no masks among them",
+}
+_has_strips = _has("NODefect_images", "Defect_images")
+_btad = partial(layout_splits.train_and_test, good="ok")
 LAYOUTS = (  # the first that fits is taken
-    Layout(
-        "MVTec 3D-AD",
-        "train/good/rgb and test/<defect>/rgb, with test/<defect>/gt/<name>.png",
-        _has("train/good/rgb", "test"),
-        layout_splits.mvtec_3d,
-        parent=True,
-    ),
-    Layout(
-        "MVTec AD",
-        "train/good and test/<defect>, with ground_truth/<defect>/<name>_mask.png",
-        _has("train/good", "test"),
-        layout_splits.train_and_test,
-        parent=True,
-    ),
-    Layout(
-        "BTAD",
-        "train/ok, test/ok and test/ko, with ground_truth/ko/<name>.png",
-        _has("train/ok", "test"),
-        partial(layout_splits.train_and_test, good="ok"),
-        parent=True,
-    ),
-    Layout(
-        "VisA",
-        "Data/Images/Normal and Data/Images/Anomaly, with Data/Masks/Anomaly/<name>.png",
-        _has("Data/Images/Normal", "Data/Images/Anomaly"),
-        layout_splits.visa,
-        parent=True,
-    ),
-    Layout(
-        "DAGM 2007",
-        "Train and Test, each with Label/<name>_label.PNG",
-        _has("Train/Label", "Test/Label"),
-        layout_splits.dagm,
-        parent=True,
-    ),
-    Layout(
-        "MTD",
-        "MT_Free/Imgs and MT_<defect>/Imgs, a .jpg image and a .png mask of the same name",
-        _has("MT_Free/Imgs"),
-        layout_splits.magnetic_tile,
-    ),
-    Layout(
-        "KolektorSDD",
-        "kos<number>/Part<number>.jpg with Part<number>_label.bmp",
-        lambda folder: any(any(part.glob("Part*_label.bmp")) for part in layout_splits.kolektor_parts(folder)),
-        layout_splits.kolektor,
-    ),
-    Layout(
-        "ELPV",
-        "images and labels.csv, whose lines are path, probability and type of a cell",
-        lambda folder: (folder / "labels.csv").is_file() and (folder / "images").is_dir(),
-        layout_splits.elpv,
-        categories=lambda folder: sorted({cell_type for _, _, cell_type in layout_splits.elpv_cells(folder)}),
-    ),
-    Layout(
-        "AITEX",
-        "NODefect_images/<roll>/<number>_000_<fabric>.png and Defect_images, with Mask_images/<name>_mask.png",
-        _has("NODefect_images", "Defect_images"),
-        layout_splits.aitex,
-        categories=layout_splits.aitex_fabrics,
-    ),
-    Layout(
-        "good and bad",
-        "a folder good, beside it perhaps bad and mask",
-        lambda folder: bool(list_images(folder / "good")),
-        layout_splits.good_and_bad,
-        beside=True,
-    ),
-    Layout(
-        "good only", "images right inside, all of them good, no masks among them", _only_images, layout_splits.good_only
-    ),
+    Layout("MVTec 3D-AD", _has("train/good/rgb", "test"), layout_splits.mvtec_3d, parent=True),
+    Layout("MVTec AD", _has("train/good", "test"), layout_splits.train_and_test, parent=True),
+    Layout("BTAD", _has("train/ok", "test"), _btad, parent=True),
+    Layout("VisA", _has("Data/Images/Normal", "Data/Images/Anomaly"), layout_splits.visa, parent=True),
+    Layout("DAGM 2007", _has("Train/Label", "Test/Label"), layout_splits.dagm, parent=True),
+    Layout("MTD", _has("MT_Free/Imgs"), layout_splits.magnetic_tile),
+    Layout("KolektorSDD", _has_labels, layout_splits.kolektor),
+    Layout("ELPV", _has_cells, layout_splits.elpv, categories=layout_splits.elpv_cell_types),
+    Layout("AITEX", _has_strips, layout_splits.aitex, categories=layout_splits.aitex_fabrics),
+    Layout("good and bad", lambda folder: bool(list_images(folder / "good")), layout_splits.good_and_bad, beside=True),
+    Layout("good only", _only_images, layout_splits.good_only),
 )

@@ -1,27 +1,23 @@
 """The licences of data sets: what is known of public ones, what a file beside the images says, what a pull writes."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
-LICENCES = {  # by the name of the set, which for most is the name of its layout
-    name: f"{name}: {terms}"
-    for name, terms in {
-        "MVTec AD": "CC BY-NC-SA 4.0 (Bergmann et al. 2019)",
-        "MVTec LOCO AD": "CC BY-NC-SA 4.0 (Bergmann et al. 2022)",
-        "MVTec 3D-AD": "CC BY-NC-SA 4.0 (Bergmann et al. 2022)",
-        "PIPED": "CC BY 4.0 (Bianconi et al. 2014)",
-        "BTAD": "for research, terms at its source (Mishra et al. 2021)",
-        "VisA": "CC BY 4.0 (Zou et al. 2022)",
-        "DAGM 2007": "CC BY 4.0 (Wieler and Hahn 2007)",
-        "MTD": "free for research, cite Huang et al. 2020",
-        "KolektorSDD": "CC BY-NC-SA 4.0 (Tabernik et al. 2020)",
-        "ELPV": "CC BY-NC-SA 4.0 (Buerhop-Lutz et al. 2018)",
-        "AITEX": "for research, its source states no licence (Silvestre-Blanes et al. 2019)",
-    }.items()
+_TERMS = {
+    "MVTec AD": "CC BY-NC-SA 4.0 (Bergmann et al. 2019)",
+    "MVTec LOCO AD": "CC BY-NC-SA 4.0 (Bergmann et al. 2022)",
+    "MVTec 3D-AD": "CC BY-NC-SA 4.0 (Bergmann et al. 2022)",
+    "PIPED": "CC BY 4.0 (Bianconi et al. 2014)",
+    "BTAD": "for research, terms at its source (Mishra et al. 2021)",
+    "VisA": "CC BY 4.0 (Zou et al. 2022)",
+    "DAGM 2007": "CC BY 4.0 (Wieler and Hahn 2007)",
+    "MTD": "free for research, cite Huang et al. 2020",
+    "KolektorSDD": "CC BY-NC-SA 4.0 (Tabernik et al. 2020)",
+    "ELPV": "CC BY-NC-SA 4.0 (Buerhop-Lutz et al. 2018)",
+    "AITEX": "for research, its source states no licence (Silvestre-Blanes et al. 2019)",
 }
+LICENCES = {name: f"{name}: {terms}" for name, terms in _TERMS.items()}  # by the name of the set, mostly its layout's
 _SHARED_LAYOUT = "MVTec AD"  # other sets are laid out like it, so the layout alone does not name the set
 _BY_FOLDER = {"loco": "MVTec LOCO AD", "mvtec": "MVTec AD", "piped": "PIPED"}  # part of the folder's name -> set
 _MVTEC = set(  # categories of MVTec AD and of MVTec LOCO, known where the folder has another name
@@ -34,10 +30,7 @@ _PULLED = "Pulled from "  # begins the second line of our own LICENCE.txt, whose
 
 def find_licence(folders: Iterable[Path], name: str, category: str, layout: str) -> str:
     """One line: what a licence or readme file in the folders says, else what is known of the set.
-
-    folders   of the category, then of the set `name`
-    layout    the name of the layout that was recognised
-    """
+    `folders` are those of the category, then of the set `name`; `layout` is the one that was recognised."""
     for folder in dict.fromkeys(folders):
         for path in sorted(folder.iterdir()):
             named_so = re.match(r"(licen[cs]e|copying|readme)", path.name, re.IGNORECASE) and path.is_file()

@@ -3,8 +3,6 @@
 A mask without one defective pixel says nothing, and is left out.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -15,16 +13,13 @@ from ..hub.hub_errors import NotFound
 from . import vocabulary
 from .file_trees import PlacedFile
 
-_SHARD = re.compile(
-    r"(?:(?:.*/)?([^/]+)/)?(?:([^/]+)\.)?(train|test)(?:[-_.]\d+(?:-of-\d+)?(?:-[0-9a-f]+)?|/\d+)?\.parquet"
-)
+_NUMBER = r"(?:[-_.]\d+(?:-of-\d+)?(?:-[0-9a-f]+)?|/\d+)?"
+_SHARD = re.compile(rf"(?:(?:.*/)?([^/]+)/)?(?:([^/]+)\.)?(train|test){_NUMBER}\.parquet")
 
 
 def find_shards(paths: Iterable[str]) -> dict[str, dict[str, str]]:
     """Category -> path -> "train" or "test", of all parquet files.
-
-    The category stands in the name, `bottle.train-00000-of-00001.parquet`, or is the folder; "" without either.
-    """
+    The category stands in the name, `bottle.train-00000-of-00001.parquet`, or is the folder; "" without either."""
     shards: dict[str, dict[str, str]] = {}
     for path in sorted(paths):
         if match := _SHARD.fullmatch(path):
@@ -44,10 +39,8 @@ class TableRow(NamedTuple):
 
 class Table:
     """One parquet file and what its columns mean.
-
     Images are in a column of the Hub's Image type, as plain bytes, or as paths of other files; so are masks, in a
-    column whose name says so. `name` is what errors call it. Raises NotFound where the columns do not fit.
-    """
+    column whose name says so. `name` is what errors call it. Raises NotFound where the columns do not fit."""
 
     def __init__(self, path: Path, name: str):
         import datasets
@@ -60,17 +53,15 @@ class Table:
         except (pyarrow.ArrowException, ValueError) as error:
             raise NotFound(f"{name}: is no parquet file; its owner has to put it right") from error
         self.name = name
-        types = {column: _type_name(feature) for column, feature in features.items()}
+        types = {c: str(getattr(f, "dtype", "")).removeprefix("large_") for c, f in features.items()}
         images = [c for c, f in features.items() if isinstance(f, datasets.Image) or types[c] == "binary"]
         images = images or [c for c in types if types[c] == "string" and vocabulary.PATH_COLUMN.search(c)]
         masks = [column for column in images if vocabulary.MASK_COLUMN.search(column)]
         images = sorted((column for column in images if column not in masks), key=lambda c: "image" not in c)
         self.class_names = {c: f.names for c, f in features.items() if isinstance(f, datasets.ClassLabel)}
         plain = [c for c in types if c in self.class_names or types[c] in ("string", "int64", "int32", "bool")]
-        self.defect, self.label, self.category = (
-            next((column for column in columns if column in plain), None)
-            for columns in (vocabulary.DEFECT_COLUMNS, vocabulary.LABEL_COLUMNS, vocabulary.CATEGORY_COLUMNS)
-        )
+        roles = vocabulary.DEFECT_COLUMNS, vocabulary.LABEL_COLUMNS, vocabulary.CATEGORY_COLUMNS
+        self.defect, self.label, self.category = (next((c for c in names if c in plain), None) for names in roles)
         self.mask = masks[0] if masks else None
         if not images:
             reason = f"its columns are {', '.join(features)}, none of them images"
@@ -79,9 +70,7 @@ class Table:
 
     def rows(self, split: str, category: str) -> Iterator[TableRow]:
         """The rows of a category, "" for all of them; of the split "train" the good ones alone.
-
-        Raises NotFound for a "test" split without a column that says which images are good.
-        """
+        Raises NotFound for a "test" split without a column that says which images are good."""
         if self.defect is None and self.label is None and split == "test":
             reason = f"its columns are {', '.join(self.file.schema_arrow.names)}, none says which images are good"
             raise NotFound(f"{self.name}: {reason}; its layout has changed")
@@ -97,10 +86,8 @@ class Table:
 
     def categories(self) -> list[str]:
         """The values of the column that names the category; none where there is no such column."""
-        if self.category is None:
-            return []
-        rows = self.file.read(columns=[self.category]).to_pylist()
-        return sorted({self._text(row, self.category) for row in rows})
+        rows = self.file.read(columns=[self.category]).to_pylist() if self.category else []
+        return sorted({self._text(row, str(self.category)) for row in rows})
 
     def _text(self, row: dict[str, Any], column: str) -> str:
         value = row[column]
@@ -117,16 +104,10 @@ class Table:
         return vocabulary.defect_folder(self._text(row, self.label))
 
 
-def _type_name(feature: Any) -> str:
-    return str(getattr(feature, "dtype", "")).removeprefix("large_")
-
-
 def read_files(tables: list[tuple[Table, str]], category: str, read: Callable[[str], bytes]) -> Iterator[PlacedFile]:
     """The files of one category; `tables` come with their split, `read` gives the bytes of a path of the repository.
-
     Where there is nothing to test, folders good, bad and mask are made, which are split when they are read. An image
-    keeps its own name where no other of its folder has it, else it gets a number.
-    """
+    keeps its own name where no other of its folder has it, else it gets a number."""
     used: set[str] = set()
     train_only = {split for _, split in tables} == {"train"}
     for number, (table, split) in enumerate(tables):
@@ -151,19 +132,18 @@ def read_files(tables: list[tuple[Table, str]], category: str, read: Callable[[s
 def referenced_paths(tables: list[tuple[Table, str]], category: str) -> set[str]:
     """The paths of files that the rows of a category name in place of bytes."""
     rows = [row for table, _ in tables for row in table.rows("all", category)]
-    cells = [cell for row in rows for cell in (row.image, row.mask)]
-    return {_cell_path(cell) for cell in cells if _cell_path(cell) and not _cell_bytes(cell)}
+    cells = [_path_and_bytes(cell) for row in rows for cell in (row.image, row.mask)]
+    return {path for path, data in cells if path and not data}
 
 
-def _cell_bytes(cell: Any) -> bytes:
-    return cell if isinstance(cell, bytes) else (cell.get("bytes") or b"") if isinstance(cell, dict) else b""
-
-
-def _cell_path(cell: Any) -> str:
-    return cell if isinstance(cell, str) else (cell.get("path") or "") if isinstance(cell, dict) else ""
+def _path_and_bytes(cell: Any) -> tuple[str, bytes]:
+    """What a cell holds, each empty where there is none."""
+    if isinstance(cell, dict):
+        return cell.get("path") or "", cell.get("bytes") or b""
+    return (cell, b"") if isinstance(cell, str) else ("", cell if isinstance(cell, bytes) else b"")
 
 
 def _cell_file(cell: Any, read: Callable[[str], bytes]) -> tuple[str, bytes]:
-    """(path of the file, its bytes), each empty where there is none."""
-    path = _cell_path(cell)
-    return path, _cell_bytes(cell) or (read(path) if path else b"")
+    """(path of the file, its bytes), read where the cell has the path alone."""
+    path, data = _path_and_bytes(cell)
+    return path, data or (read(path) if path else b"")

@@ -4,15 +4,12 @@ A pulled category lies in `sets/<set>/<category>` of the lab's cache and is at h
 written beside its place, counted, and moved there whole, with its licence and its source in LICENCE.txt.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from ..errors import LabError
 from ..hub import downloads
@@ -52,8 +49,7 @@ def pull(
 
     to        the folder of sets it is put into, by default `folder()`; what is there already is counted, not fetched
     announce  gets each offer before its files are fetched, and may raise Cancelled
-    Raises LabError that says why every source failed.
-    """
+    Raises LabError that says why every source failed."""
     known = DOWNLOADABLE.get(name)
     if known is None and not re.fullmatch(_REPOSITORY, name):
         names = ", ".join(DOWNLOADABLE)
@@ -68,9 +64,10 @@ def pull(
             if problem := _check_counts(target, known.counts[target.name] if known else None):
                 raise LabError(f"{target}: {problem}; delete this folder and pull it again")
             return target
+    mirror = os.environ.get("LAB_BTAD_REPO") if name == "btad" else None
     failures: list[str] = []
     with downloads.download_lock(report):
-        for source in _sources(name, known):
+        for source in (*([mirror] if mirror else []), *(known.sources if known else [name])):
             try:
                 offer = download_sources.make_offer(source, category, known.licence if known else None)
                 if not re.fullmatch(r"\w[\w .-]*", offer.category):
@@ -82,11 +79,6 @@ def pull(
     raise LabError("; then ".join(failures))
 
 
-def _sources(name: str, known: DownloadableSet | None) -> tuple[str, ...]:
-    mirror = os.environ.get("LAB_BTAD_REPO") if name == "btad" else None
-    return ((mirror,) if mirror else ()) + (known.sources if known else (name,))
-
-
 def _fetch_and_write(offer: Offer, target: Path, known: DownloadableSet | None, report: Report) -> Path:
     downloads.fetch(offer.files, lambda done, message: report(0.8 * done, f"downloading {message}"))
     part = target.with_name(f".{target.name}.part")
@@ -95,21 +87,18 @@ def _fetch_and_write(offer: Offer, target: Path, known: DownloadableSet | None, 
             shutil.rmtree(part, ignore_errors=True)
             for file in offer.read():
                 report(0.8 + 0.2 * file.done, f"writing {file.path}")
-                path = part / file.path
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with open(path, "xb") as out:
+                (part / file.path).parent.mkdir(parents=True, exist_ok=True)
+                with open(part / file.path, "xb") as out:
                     out.write(file.data)
             if problem := _check_counts(part, known.counts[offer.category] if known else None):
                 raise NotFound(f"{offer.source}: {problem}; it is not taken")
-            contents = f"Category {offer.category}: {_count(part)}"
-            licences.write_licence(part, offer.licence, offer.source, contents)
+            licences.write_licence(part, offer.licence, offer.source, f"Category {offer.category}: {_count(part)}")
             os.replace(part, target)
-        except FileExistsError as error:
+        except (FileExistsError, NotFound) as error:
             _drop_downloads(offer)
+            if isinstance(error, NotFound):
+                raise
             raise NotFound(f"{offer.source}: has two files for {error.filename}; its layout has changed") from error
-        except NotFound:
-            _drop_downloads(offer)
-            raise
         finally:
             shutil.rmtree(part, ignore_errors=True)
     _drop_downloads(offer)
@@ -123,23 +112,16 @@ def _drop_downloads(offer: Offer) -> None:
             file.place.unlink(missing_ok=True)
 
 
-class _Contents(NamedTuple):
+def _contents(train: int, good: int, bad: int, masks: int) -> str:
+    return f"{train} images to learn from, {good} good and {bad} bad to test, {masks} masks"
+
+
+def _count(folder: Path) -> str:
     """What a category on disk holds."""
-
-    train: int
-    good: int
-    bad: int
-    masks: int
-
-    def __str__(self) -> str:
-        return f"{self.train} images to learn from, {self.good} good and {self.bad} bad to test, {self.masks} masks"
-
-
-def _count(folder: Path) -> _Contents:
     (place,) = layouts.find(folder).values()
     dataset = layouts.load(place)
     bad = [item for item in dataset.test if item.bad]
-    return _Contents(len(dataset.train), len(dataset.test) - len(bad), len(bad), sum(bool(item.mask) for item in bad))
+    return _contents(len(dataset.train), len(dataset.test) - len(bad), len(bad), sum(bool(item.mask) for item in bad))
 
 
 def _check_counts(folder: Path, official: Counts | None) -> str:
@@ -148,5 +130,5 @@ def _check_counts(folder: Path, official: Counts | None) -> str:
         contents = _count(folder)
     except LabError:
         return "it holds no good images to learn from, in no layout that is known"
-    expected = official and _Contents(*official, official.bad)
+    expected = official and _contents(*official, official.bad)
     return f"it holds {contents}; the official set {expected}" if expected and contents != expected else ""

@@ -1,7 +1,5 @@
 """MAD-RTO: a set whose images are rotated and cropped at random, so that a method cannot rely on the objects' pose."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 
@@ -21,9 +19,8 @@ def unaligned(dataset: Dataset, degrees: float = 10, seed: int = 0) -> Dataset:
 
     Image and mask share one draw, the same for one name and seed in every run; the border is replicated, masks take
     the nearest pixel. The crop is 224 of 256, at 180 degrees 0.9 of the side (local OCC 3.1 names no numbers; these are
-    those of the "unaligned MVTec" protocol, CFA's code). Images are read only when asked for.
-    Raises LabError for degrees outside 0 to 180.
-    """
+    those of the "unaligned MVTec" protocol, CFA's code). Images are read only when asked for. Raises LabError for
+    degrees outside 0 to 180."""
     if not 0 <= degrees <= 180:
         raise LabError(f"degrees={degrees}: a set can be rotated by 0 to 180 degrees")
     share = CROPS.get(round(degrees), CROPS[10])
@@ -52,8 +49,6 @@ def _sample(field: np.ndarray, theta: float, shift: np.ndarray, share: float, or
     """uint8 (H, W) -> (SIDE, SIDE): p reads centre + (H, W)/SIDE R(theta) (share (p - middle) + shift SIDE/2)."""
     rotation = np.array([[np.cos(theta), -np.sin(theta)], [np.sin(theta), np.cos(theta)]])
     scale = np.diag(np.array(field.shape) / SIDE)
-    linear = scale @ rotation * share
-    middle, centre = (SIDE - 1) / 2, (np.array(field.shape) - 1) / 2
-    offset = centre + scale @ rotation @ shift * SIDE / 2 - linear @ np.full(2, middle)
-    shape = (SIDE, SIDE)
-    return np.asarray(scipy.ndimage.affine_transform(field, linear, offset, shape, order=order, mode="nearest"))
+    linear, centre = scale @ rotation * share, (np.array(field.shape) - 1) / 2
+    offset = centre + scale @ rotation @ shift * SIDE / 2 - linear @ np.full(2, (SIDE - 1) / 2)
+    return np.asarray(scipy.ndimage.affine_transform(field, linear, offset, (SIDE, SIDE), order=order, mode="nearest"))

@@ -3,8 +3,6 @@
 Names are compared in lower case; "good" is the one word that the rest of the project uses for a normal image.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import PurePosixPath
 

@@ -1,10 +1,7 @@
 """The card of a detector on the Hugging Face Hub: what it learned from, its licence, settings, figures and thresholds.
 
-The licence of the images stands in the card's head and text: a detector is made from them, a memory bank even holds
-features of them.
+The licence of the images stands in its head and text: a detector is made from them, and may even hold their features.
 """
-
-from __future__ import annotations
 
 import re
 
@@ -26,10 +23,8 @@ def write_card(detector: Detector, repository: str, row: Row | None = None) -> s
     weights, n = detector.weights(), len(calibration.scores)
     network = f"`{weights['tag']}`, sha256 `{weights['sha256']}`" if weights else "none"
     notes = "".join(f"- {_line(name)}: {_line(note)}\n\n" for name, note in method.notes.items())
-    settings = [
-        [f"`{name}`", _line(getattr(detector.settings, name)), _line(field.metadata["help"])]
-        for name, field in detector.settings.fields().items()
-    ]
+    fields = detector.settings.fields().items()
+    settings = [[f"`{n}`", _line(getattr(detector.settings, n)), _line(f.metadata["help"])] for n, f in fields]
     settings.append(["`seed`", str(detector.seed), "source of all randomness"])
     return f"""---
 library_name: annotation-free-anomaly-lab
@@ -90,22 +85,19 @@ def _figures(detector: Detector, row: Row | None) -> str:
     if row is None:
         return "No figures came with this detector; `python -m lab bench` measures its settings on a set with defects."
     good, bad = row["good"], row["bad"]
-    figures: list[tuple[str, float | None, tuple[float, float] | None]] = []
+    cells: list[list[str]] = []
+
+    def add(name: str, value: float | None, interval: tuple[float, float] | None = None) -> None:
+        if value is not None:
+            cells.append([name, f"{value:.3f}", "{:.3f} to {:.3f}".format(*interval) if interval else "-"])
+
     if min(good, bad) >= metrics.FEWEST:
-        interval = metrics.newcombe(row["image_auroc"] or 0, bad, good)
-        figures.append(("image AUROC", row["image_auroc"], interval))
+        add("image AUROC", row["image_auroc"], metrics.newcombe(row["image_auroc"] or 0, bad, good))
     for name, key, total in (("missed", "missed", bad), ("false alarms", "false_alarms", good)):
         if key in row and total:
-            interval = metrics.rate_interval(row[key], total)
-            figures.append((f"{name}, {row[key]} of {total}", row[key] / total, interval))
-    pixels = {"pixel AUROC": "pixel_auroc", "pixel AP": "pixel_ap", "AU-PRO": "aupro"}
-    pixels |= {"margin": "margin", "overlap": "overlap"}
-    figures += [(name, row[key], None) for name, key in pixels.items()]
-    cells = [
-        [name, f"{value:.3f}", f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else "-"]
-        for name, value, interval in figures
-        if value is not None
-    ]
+            add(f"{name}, {row[key]} of {total}", row[key] / total, metrics.rate_interval(row[key], total))
+    for name in ("pixel AUROC", "pixel AP", "AU-PRO", "margin", "overlap"):
+        add(name, row[name.lower().replace(" ", "_").replace("-", "")])
     other_fit = " by another fit with these settings and seed, which learned from all good ones"
     fit = other_fit if detector.method.trains else ""
     return f"""On {good} good and {bad} bad test images{fit}, at {row["eval_size"]} pixels, version {row["version"]}.

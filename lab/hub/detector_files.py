@@ -1,7 +1,5 @@
 """The file of a detector that `python -m lab push` uploaded to the Hugging Face Hub."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
@@ -14,9 +12,7 @@ PICKLES = (".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
 
 def detector_file(repository: str) -> Path:
     """The local copy of the detector's file in the repository "user/name", downloaded once.
-
-    LabError for a repository that does not exist, is gated, cannot be reached or holds no detector.
-    """
+    LabError for a repository that does not exist, is gated, cannot be reached or holds no detector."""
     with readable_errors(check_name(repository)):
         import huggingface_hub as client
 

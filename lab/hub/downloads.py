@@ -1,11 +1,8 @@
 """Files from the Hugging Face Hub and other addresses: listed, downloaded, continued where they broke off, checked.
 
-A file's place in the cache is named after its hash: what is in its place was checked, a file of another revision never
-takes it, and a partial download is found again and continued. The Hub's own client would start it anew, so only its
-listings, log-in and errors are used.
+A file's place in the cache is named after its hash: what is there was checked, and a partial download is found again
+and continued. The Hub's own client would start it anew, so only its listings, log-in and errors are used.
 """
-
-from __future__ import annotations
 
 import contextlib
 import dataclasses
@@ -30,17 +27,12 @@ WORKERS = 8  # files at a time
 
 @dataclasses.dataclass(frozen=True)
 class File:
-    """A file to download.
+    """A file to download."""
 
-    path    as its repository names it; untrusted
-    size    bytes
-    digest  its SHA-256 (64 hex digits), or its hash in git (40)
-    """
-
-    path: str
+    path: str  # as its repository names it; untrusted
     url: str
-    size: int
-    digest: str
+    size: int  # bytes
+    digest: str  # its SHA-256 (64 hex digits), or its hash in git (40)
 
     @property
     def place(self) -> Path:
@@ -50,15 +42,11 @@ class File:
 
 @dataclasses.dataclass(frozen=True)
 class Repository:
-    """What a repository of the Hub holds.
-
-    revision  the commit
-    licence   as its card names it, e.g. "cc-by-nc-sa-4.0"; "" where it does not
-    """
+    """What a repository of the Hub holds."""
 
     id: str
-    revision: str
-    licence: str
+    revision: str  # the commit
+    licence: str  # as its card names it, e.g. "cc-by-nc-sa-4.0"; "" where it does not
     files: tuple[File, ...]
 
     @property
@@ -83,19 +71,16 @@ def megabytes(size: int) -> str:
 def repository(name: str, repo_type: str = "dataset") -> Repository:
     """What a repository "user/name" holds; `repo_type` is "dataset" or "model". Raises LabError, NotFound."""
     with readable_errors(name, online=True):
-        import huggingface_hub
+        import huggingface_hub as client
 
-        api = huggingface_hub.HfApi(endpoint=_endpoint())
+        endpoint = os.environ.get("HF_ENDPOINT")  # read at each call; the client reads it once, when it is imported
+        api = client.HfApi(endpoint=endpoint)
         info = api.repo_info(name, repo_type=repo_type)
         tree = api.list_repo_tree(name, repo_type=repo_type, revision=info.sha, recursive=True)
-        url = functools.partial(
-            huggingface_hub.hf_hub_url, name, repo_type=repo_type, revision=info.sha, endpoint=_endpoint()
-        )
-        files = tuple(
-            File(entry.path, url(entry.path), entry.size, entry.lfs.sha256 if entry.lfs else entry.blob_id)
-            for entry in tree
-            if isinstance(entry, huggingface_hub.RepoFile)
-        )
+        url = functools.partial(client.hf_hub_url, name, repo_type=repo_type, revision=info.sha, endpoint=endpoint)
+        entries = [entry for entry in tree if isinstance(entry, client.RepoFile)]
+        digests = [entry.lfs.sha256 if entry.lfs else entry.blob_id for entry in entries]
+        files = tuple(File(e.path, url(e.path), e.size, digest) for e, digest in zip(entries, digests, strict=True))
         licence = (getattr(info, "card_data", None) or {}).get("license") or ""
         return Repository(name, str(info.sha), licence if isinstance(licence, str) else ", ".join(licence), files)
 
@@ -112,9 +97,7 @@ def remote_file(url: str, sha256: str) -> File:
 
 def fetch(files: Sequence[File], report: Report = no_report) -> None:
     """Downloads what is not in its place yet, several files at a time.
-
-    Raises LabError, or what `report` raises; what was downloaded by then is kept, the next call continues it.
-    """
+    Raises LabError, or what `report` raises; what was downloaded by then is kept, the next call continues it."""
     wanted = list({file.digest: file for file in files}.values())
     total, received, stop, lock = sum(file.size for file in wanted), 0, threading.Event(), threading.Lock()
 
@@ -147,8 +130,8 @@ def download_lock(report: Report = no_report) -> Iterator[None]:
 
     with readable_errors("the lab's cache"):
         (cache_folder() / "downloads").mkdir(parents=True, exist_ok=True)
-        path = cache_folder() / "downloads" / ".lock"
-        lock = filelock.FileLock(path, is_singleton=True)  # its holder may take it again
+        # a singleton: its holder may take it again
+        lock = filelock.FileLock(cache_folder() / "downloads" / ".lock", is_singleton=True)
         while True:
             try:
                 lock.acquire(timeout=0.5)
@@ -198,8 +181,7 @@ def _append_rest(file: File, part: Path, start: int, count: Callable[[int], None
         headers |= build_hf_headers(library_name="annotation-free-anomaly-lab")
     with huggingface_hub.get_session().stream("GET", file.url, headers=headers, timeout=30) as response:
         huggingface_hub.hf_raise_for_status(response)
-        continues = response.status_code == 206
-        if not continues:
+        if not (continues := response.status_code == 206):
             count(-start)  # a server that knows no ranges begins again
         with open(part, "ab" if continues else "wb") as out:
             for chunk in response.iter_raw():
@@ -221,7 +203,3 @@ def _check_space(size: int, folder: Path) -> None:
     if (free := shutil.disk_usage(folder).free) < size:
         advice = "make room, or set LAB_CACHE elsewhere"
         raise LabError(f"{folder}: {megabytes(size)} are needed and {megabytes(free)} free; {advice}")
-
-
-def _endpoint() -> str | None:
-    return os.environ.get("HF_ENDPOINT")  # read at each call; the client reads it once, when it is imported

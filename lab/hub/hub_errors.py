@@ -1,7 +1,5 @@
 """What goes wrong with the Hugging Face Hub, the connection or the disk, as one sentence that says what to do."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os
@@ -19,9 +17,7 @@ class NotFound(LabError):
 @contextlib.contextmanager
 def readable_errors(what: str, online: bool = False) -> Iterator[None]:
     """Turns errors of the Hub's client, the connection or the disk into a LabError that begins with `what`.
-
-    `online`: the block needs the net; it is not even tried where HF_HUB_OFFLINE forbids it.
-    """
+    `online`: the block needs the net; it is not even tried where HF_HUB_OFFLINE forbids it."""
     if online and os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         raise LabError(f"{what}: {OFFLINE}")
     try:
@@ -29,14 +25,13 @@ def readable_errors(what: str, online: bool = False) -> Iterator[None]:
     except (LabError, Cancelled):
         raise
     except Exception as error:  # the client has dozens of classes, and so have the libraries below it
-        error_class, reason = _explain(error, online)
-        if not reason:
-            raise
-        raise error_class(f"{what}: {reason}") from error
+        if explained := _explain(error, online):
+            raise explained[0](f"{what}: {explained[1]}") from error
+        raise
 
 
-def _explain(error: Exception, online: bool) -> tuple[type[LabError], str]:
-    """The class to raise and the reason in words, "" where the error is of another kind."""
+def _explain(error: Exception, online: bool) -> tuple[type[LabError], str] | None:
+    """The class to raise and the reason in words; None where the error is of another kind."""
     import huggingface_hub.errors as client
 
     status = http_status(error)
@@ -45,8 +40,8 @@ def _explain(error: Exception, online: bool) -> tuple[type[LabError], str]:
     if isinstance(error, client.GatedRepoError):
         return NotFound, "is gated; ask for access on its page at the Hub, then log in with `hf auth login`"
     if isinstance(error, (client.RepositoryNotFoundError, client.DisabledRepoError)):
-        reason = "no such repository at the Hub, or a private one; check the name, or log in with `hf auth login`"
-        return NotFound, reason
+        reason = "no such repository at the Hub, or a private one"
+        return NotFound, f"{reason}; check the name, or log in with `hf auth login`"
     if isinstance(error, (client.EntryNotFoundError, client.RevisionNotFoundError)) or status in (404, 410):
         return NotFound, "is not there any more; try again, and if it stays so name another source"
     if status in (401, 403):
@@ -64,7 +59,7 @@ def _explain(error: Exception, online: bool) -> tuple[type[LabError], str]:
         return LabError, f"cannot be written ({error.strerror or error}); name a folder of yours with LAB_CACHE or --to"
     if online and isinstance(error, (KeyError, ValueError)):
         return LabError, "what answered is not the Hub; check HF_ENDPOINT, and whether the network asks for a log-in"
-    return LabError, ""
+    return None
 
 
 def http_status(error: Exception) -> int:

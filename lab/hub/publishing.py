@@ -1,7 +1,5 @@
 """Detectors pushed to the Hugging Face Hub: a repository holds one safetensors file and its card."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ..bench.rows import Row, Rows
@@ -15,10 +13,8 @@ from .hub_errors import readable_errors
 
 def push(path: str | Path, repository: str, *, private: bool = False, row: Row | None = None) -> str:
     """Uploads a detector's file and its card to the repository "user/name", created if needed; returns its address.
-
     `row` is what the bench measured of these settings, see `matching_row`. Raises LabError as `Detector.load`, for a
-    missing or refused token, and for a repository that is public where a private one is asked for.
-    """
+    missing or refused token, and for a repository that is public where a private one is asked for."""
     detector = Detector.load(path)
     card = write_card(detector, repository, row).encode()
     with readable_errors(check_name(repository)):
@@ -41,22 +37,11 @@ def push(path: str | Path, repository: str, *, private: bool = False, row: Row |
 
 def matching_row(detector: Detector, folder: Path) -> Row:
     """The row of `bench --output folder` of the detector's method, settings, weights, set and seed.
-
-    It was trained on all images. Raises LabError where there is none.
-    """
-    expected = dict(
-        dataset=detector.origin.get("dataset"),
-        category=detector.origin.get("category"),
-        method=detector.id,
-        settings=detector.settings.as_dict(),
-        weights=features.backbone_weights(detector.settings),
-        seed=detector.seed,
-        train_limit=None,
-    )
-    rows = [row for row in Rows(folder) if all(row.get(name) == value for name, value in expected.items())]
-    if not rows:
-        raise LabError(
-            f"{folder} has no row of {detector.id} with these settings and weights on {expected['dataset']}/"
-            f"{expected['category']} with seed {detector.seed}; `python -m lab bench` measures one"
-        )
-    return rows[-1]
+    It was trained on all images. Raises LabError where there is none."""
+    dataset, category = detector.origin.get("dataset"), detector.origin.get("category")
+    expected: Row = dict(dataset=dataset, category=category, method=detector.id, seed=detector.seed, train_limit=None)
+    expected |= dict(settings=detector.settings.as_dict(), weights=features.backbone_weights(detector.settings))
+    if rows := [row for row in Rows(folder) if all(row.get(name) == value for name, value in expected.items())]:
+        return rows[-1]
+    reason = f"has no row of {detector.id} with these settings and weights on {dataset}/{category}"
+    raise LabError(f"{folder} {reason} with seed {detector.seed}; `python -m lab bench` measures one")

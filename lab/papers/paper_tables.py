@@ -5,27 +5,20 @@
 twice. A component is named as `Method.ablations` names it; several that are off together are joined by ", ".
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import re
 from importlib import resources
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 
 class Claim(NamedTuple):
-    """What a paper says of one figure with a component off.
+    """What a paper says of one figure with a component off."""
 
-    full, off   the figure in both settings, in our units (AUROC in 0..1); None where the paper prints none
-    sign        of full - off: 1, -1, or 0 where the printed figures are equal
-    where       table and set, or the passage
-    """
-
-    full: float | None
+    full: float | None  # in our units (AUROC in 0..1), as `off`; None where the paper prints none
     off: float | None
-    sign: int
-    where: str
+    sign: int  # of full - off: 1, -1, or 0 where the printed figures are equal
+    where: str  # table and set, or the passage
 
     @property
     def delta(self) -> float | None:
@@ -36,8 +29,7 @@ class Claim(NamedTuple):
 def load_tables() -> dict[str, Any]:
     """The content of `tables.json`: "tables" and "ablations", each by method."""
     text = resources.files(__package__).joinpath("tables.json").read_text(encoding="utf-8")
-    tables: dict[str, Any] = json.loads(text)
-    return tables
+    return cast(dict[str, Any], json.loads(text))
 
 
 def combinations(method: str) -> list[list[str]]:
@@ -54,8 +46,7 @@ def claim(
 
     base     settings of the full variant: where its components are not the paper's full ones, there is no claim
     dataset  claims for rotated sets hold for a set of `lab.data.rotated_sets`, the others for the rest
-    category of a table by category, the row of MVTec AD's category where it is one, else the mean
-    """
+    category of a table by category, the row of MVTec AD's category where it is one, else the mean"""
     ablation = load_tables()["ablations"].get(method)
     if ablation is None or any(base.get(k) != v for k, v in ablation["full"].items()):
         return None
@@ -70,7 +61,7 @@ def claim(
             row, column = source["rows"].get(component), source["columns"].get(figure)
             cells = [(source["rows"]["full"], column), (row, column)]
         else:  # a setting is a column, a category a row
-            rows = [row for row in table["rows"] if _plain(row) == _plain(category)]
+            rows = [row for row in table["rows"] if row.lower().replace("_", " ") == category.lower().replace("_", " ")]
             row = rows[0] if rows and name.startswith("mvtec") else "Mean"
             column = source["columns"].get(component) if figure == source["figure"] else None
             cells = [(row, source["columns"]["full"]), (row, column)]
@@ -82,7 +73,3 @@ def claim(
         if (statement["component"], statement["figure"]) == (component, figure):
             return Claim(None, None, statement["sign"], statement["where"])
     return None
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("_", " ")

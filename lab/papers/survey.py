@@ -1,7 +1,5 @@
 """The field as its survey orders it: the families of methods, its public sets, and the question it leaves open."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 CITATION = (
@@ -16,18 +14,12 @@ QUESTION = (
 
 
 class Family(NamedTuple):
-    """A family of methods.
+    """A family of methods."""
 
-    idea    what is learned, and what then counts as anomalous
-    cost    the survey's comparison
-    others  its examples
-    parts   methods of this project that use the idea as one part among others
-    """
-
-    idea: str
-    cost: str
-    others: str
-    parts: tuple[str, ...] = ()
+    idea: str  # what is learned, and what then counts as anomalous
+    cost: str  # the survey's comparison
+    others: str  # its examples
+    parts: tuple[str, ...] = ()  # methods of this project that use the idea as one part among others
 
 
 FAMILIES = {  # by the name that methods give as their family

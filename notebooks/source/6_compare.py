@@ -18,7 +18,7 @@ from show import code, row, table
 
 from lab import METHODS, data, metrics
 from lab.bench.measurement import Bench
-from lab.bench.row_text import format_value
+from lab.bench.rows import format_value
 from lab.plots import BLUE, INK, ORANGE
 
 CATEGORIES = ("cloth", "connector", "washer")

@@ -1,31 +1,13 @@
 """The board: a small circuit board, with parts in their places, solder, and traces under green mask."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 
-from .drawing import (
-    SIDE,
-    Field,
-    Frame,
-    Light,
-    blob,
-    box,
-    cover,
-    flat,
-    grain,
-    near,
-    noise,
-    paint,
-    slopes,
-    step,
-    stroke,
-    wander,
-)
+from .drawing import SIDE, Field, Light, flat, grain, noise, paint, slopes
+from .shapes import Frame, blob, box, cover, lines, near, step, stroke, wander
 
 # type of part, place (u, v), half sides (a, b), colour of its body; half pixels from the board's middle
 PARTS = (
@@ -41,25 +23,13 @@ PARTS = (
     ("chunk", 34, -128, 27, 14, (0.03, 0.03, 0.03)),
     ("chunk", -52, -130, 27, 14, (0.66, 0.63, 0.52)),
 )
-TRACES = (
-    ((-184, -50), (-184, -90), (-150, -124), (-80, -130)),
-    ((-25, -130), (7, -128)),
-    ((62, -128), (88, -110), (124, -110)),
-    ((-184, 20), (-184, 5)),
-    ((-184, 75), (-184, 112), (-150, 112)),
-    ((-131, 112), (-105, 112)),
-    ((-51, 112), (-25, 112)),
-    ((29, 112), (70, 112), (82, 100)),
-    ((-104, 8), (-130, 40), (-130, 80), (-78, 112)),
-    ((-20, 8), (-20, 40), (20, 80), (38, 76)),
-    ((38, 18), (38, -20), (76, -60)),
-    ((-60, 8), (-60, 60), (-20, 100)),
-    ((0, -50), (30, -50), (60, -80)),
-    ((150, 40), (150, 0), (130, -20)),
-    ((180, 110), (205, 85), (205, -120), (180, -150)),
-    ((-210, 150), (-60, 150), (60, 150), (120, 150)),
-    ((-120, -80), (-140, -60), (-140, 0), (-165, 25)),
-)
+TRACES = lines("""
+    -184,-50 -184,-90 -150,-124 -80,-130; -25,-130 7,-128; 62,-128 88,-110 124,-110; -184,20 -184,5;
+    -184,75 -184,112 -150,112; -131,112 -105,112; -51,112 -25,112; 29,112 70,112 82,100;
+    -104,8 -130,40 -130,80 -78,112; -20,8 -20,40 20,80 38,76; 38,18 38,-20 76,-60; -60,8 -60,60 -20,100;
+    0,-50 30,-50 60,-80; 150,40 150,0 130,-20; 180,110 205,85 205,-120 180,-150; -210,150 -60,150 60,150 120,150;
+    -120,-80 -140,-60 -140,0 -165,25
+""")
 VIAS = ((-130, 80), (20, 80), (60, -80), (-140, -60), (205, 0), (-60, 150), (60, 150), (-20, 60), (88, 0), (-215, 60))
 
 
@@ -74,10 +44,8 @@ def board(rng: Generator, defect_type: str, defect_rng: Generator) -> Field:
     """Green board with chips, an electrolytic can, and chip resistors and capacitors, all in their places."""
     light, frame = Light.drawn(rng, 0.55, 0.75), Frame.drawn(rng, 0.0, 0.02)
     u, v = frame.fields()
-    edge = box(u, v, 236, 180, 14)
-    for side_u, side_v in ((-212, -156), (212, 156)):
-        edge = np.maximum(edge, 11 - np.sqrt((u - side_u) ** 2 + (v - side_v) ** 2))
     holes = np.minimum(*(np.sqrt((u - a) ** 2 + (v - b) ** 2) for a, b in ((-212, -156), (212, 156))))
+    edge = np.maximum(box(u, v, 236, 180, 14), 11 - holes)
     copper = stroke(*([frame.to_scene(*point) for point in line] for line in TRACES), reach=8)
     spots = np.full((SIDE, SIDE), 20, np.float32)
     for place in VIAS:
@@ -94,15 +62,11 @@ def board(rng: Generator, defect_type: str, defect_rng: Generator) -> Field:
     paint(canvas, (0.60, 0.50, 0.26), cover(spots - 8, 1.5))
     paint(canvas, (0.015, 0.015, 0.015), cover(spots - 3.6, 1.5))
     paint(canvas, (0.62, 0.52, 0.28), cover(holes - 19, 1.5))
-
     which, (slip_u, slip_v, slip) = 3 + defect_rng.integers(len(PARTS) - 3), (0.0, 0.0, 0.0)
     if defect_type == "shifted_part":
         direction, distance = defect_rng.uniform(0, 2 * math.pi), defect_rng.uniform(3, 13)
-        slip_u, slip_v, slip = (
-            distance * math.cos(direction),
-            distance * math.sin(direction),
-            defect_rng.choice([-1, 1]) * defect_rng.uniform(0.02, 0.35),
-        )
+        slip_u, slip_v = distance * math.cos(direction), distance * math.sin(direction)
+        slip = defect_rng.choice([-1, 1]) * defect_rng.uniform(0.02, 0.35)
     solid: Field = np.zeros((SIDE, SIDE), np.float32)
     drawn: list[tuple[Any, ...]] = []
     for n, (what, pu, pv, a, b, colour) in enumerate(PARTS):

@@ -1,16 +1,14 @@
-"""Drawing for the sample scenes: noise, shapes by signed distance, light, and the camera that looks at them.
+"""Drawing for the sample scenes: noise, colour, light, and the camera that looks at them.
 
 A field is float32 (SIDE, SIDE); a canvas is float32 (3, SIDE, SIDE), linear light in [0, 1] before the camera.
 Lengths are in half pixels: an image is S of them wide, and X and Y are a field's coordinates from the middle, Y
 downward. Nothing is drawn finer and averaged: edges are as wide as a pixel instead, which is four times quicker.
 """
 
-from __future__ import annotations
-
 import dataclasses
-import itertools
 import math
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 from numpy.random import Generator
@@ -22,7 +20,6 @@ S = 2 * SIDE
 Y, X = (2 * np.mgrid[:SIDE, :SIDE] - (SIDE - 1)).astype(np.float32)
 RIM = ((X**2 + Y**2) / (2 * SIDE**2)).astype(np.float32)  # 0 in the middle, 1 in the corners
 Field = np.ndarray
-Line = list[tuple[float, float]]
 Part = tuple[slice, slice]
 Colour = Sequence[float] | Sequence[Field] | Field
 
@@ -52,90 +49,10 @@ def blur(field: Field, sigma: float) -> Field:
     return resize(ndimage.gaussian_filter(small, sigma / 4, mode="nearest"))
 
 
-def cover(distance: Field, soft: float = 1.0) -> Field:
-    """Coverage in [0, 1] from signed distance (negative inside); the edge is `soft` wide, and half a pixel more."""
-    return step(-distance, soft + 1)
-
-
-def step(value: Field, soft: float) -> Field:
-    """From 0 to 1 as the value passes 0, over a span of `soft`."""
-    share: Field = np.clip(0.5 + value / np.float32(soft), 0, 1)
-    return share
-
-
-def box(u: Field, v: Field, half_u: float | Field, half_v: float | Field, corner: float = 0.0) -> Field:
-    """Signed distance to a rounded box around the origin."""
-    du, dv = np.abs(u) - half_u + corner, np.abs(v) - half_v + corner
-    distance = np.sqrt(np.maximum(du, 0) ** 2 + np.maximum(dv, 0) ** 2) + np.minimum(np.maximum(du, dv), 0) - corner
-    return np.asarray(distance)
-
-
-def stroke(*lines: Sequence[tuple[float, float]], reach: float = 16.0) -> Field:
-    """Distance to the nearest of these lines through points (x, y); beyond `reach` it is just `reach`."""
-    out = np.full((SIDE, SIDE), reach, np.float32)
-    for (x0, y0), (x1, y1) in (ends for points in lines for ends in itertools.pairwise(points)):
-        part = near(min(x0, x1) - reach, min(y0, y1) - reach, max(x0, x1) + reach, max(y0, y1) + reach)
-        px, py, dx, dy = X[part] - x0, Y[part] - y0, x1 - x0, y1 - y0
-        t = np.clip((px * dx + py * dy) / (dx * dx + dy * dy + 1e-6), 0, 1)
-        out[part] = np.minimum(out[part], np.sqrt((px - t * dx) ** 2 + (py - t * dy) ** 2))
-    return out
-
-
-def near(x0: float, y0: float, x1: float, y1: float) -> Part:
-    """The part of a field within these coordinates."""
-    a, b, c, d = (int(np.clip(round((value + SIDE) / 2), 0, SIDE)) for value in (y0, y1, x0, x1))
-    return slice(a, b), slice(c, d)
-
-
 def moved(field: Field, down: float, right: float) -> Field:
     """The field that many half pixels further, to the nearest pixel and away from zero; what leaves comes in again."""
     steps = (int(math.copysign(math.ceil(abs(shift) / 2), shift)) for shift in (down, right))
     return np.roll(field, tuple(steps), (0, 1))
-
-
-def wander(rng: Generator, x: float, y: float, length: float, angle: float, wild: float, steps: int = 14) -> Line:
-    """Points of a line of that length through (x, y) whose direction drifts by `wild` radians a step."""
-    angles = angle + np.cumsum(rng.normal(0, wild, steps))
-    points = np.cumsum(np.stack([np.cos(angles), np.sin(angles)], 1) * length / steps, 0)
-    line: Line = (points - points[steps // 2] + (x, y)).tolist()
-    return line
-
-
-def blob(rng: Generator, x: float, y: float, radius: float, rough: float = 0.3, soft: float = 0.3) -> Field:
-    """Irregular spot in [0, 1]: `rough` frays its outline, `soft` widens its edge, both as parts of the radius."""
-    stretch, angle = rng.uniform(0.75, 1.3), rng.uniform(0, np.pi)
-    u, v = turned(angle, x, y)
-    edge = 1 - np.sqrt((u * stretch) ** 2 + (v / stretch) ** 2) / radius
-    t = np.clip((edge + rough * noise(rng, 8, 16, 32, 64)) / soft, 0, 1)
-    return t * t * (3 - 2 * t)
-
-
-def turned(angle: float, x: float = 0.0, y: float = 0.0, scale: float = 1.0) -> tuple[Field, Field]:
-    """Coordinates of a frame turned by `angle` radians, its origin at (x, y)."""
-    c, s = np.float32(np.cos(angle) / scale), np.float32(np.sin(angle) / scale)
-    return c * (X - x) + s * (Y - y), c * (Y - y) - s * (X - x)
-
-
-@dataclasses.dataclass(frozen=True)
-class Frame:
-    """Where a thing lies: its own coordinates (u, v), fields in half pixels, and the way back to the scene's."""
-
-    x: float
-    y: float
-    angle: float
-    scale: float
-
-    @classmethod
-    def drawn(cls, rng: Generator, angle: float, swing: float) -> Frame:
-        """Near the middle, at `angle` give or take `swing` radians."""
-        return cls(rng.normal(0, 5), rng.normal(0, 5), rng.normal(angle, swing), rng.normal(1, 0.012))
-
-    def fields(self) -> tuple[Field, Field]:
-        return turned(self.angle, self.x, self.y, self.scale)
-
-    def to_scene(self, u: float, v: float) -> tuple[float, float]:
-        c, s = self.scale * math.cos(self.angle), self.scale * math.sin(self.angle)
-        return self.x + c * u - s * v, self.y + s * u + c * v
 
 
 def slopes(height: Field) -> tuple[Field, Field]:
@@ -155,7 +72,7 @@ class Light:
     z: float
 
     @classmethod
-    def drawn(cls, rng: Generator, low: float = 0.5, high: float = 0.8) -> Light:
+    def drawn(cls, rng: Generator, low: float = 0.5, high: float = 0.8) -> Self:
         """From the upper left, give or take; z between low and high."""
         angle, z = rng.normal(-2.3, 0.22), rng.uniform(low, high)
         flat = (1 - z * z) ** 0.5
@@ -164,8 +81,7 @@ class Light:
     def on(self, gx: Field, gy: Field) -> Field:
         """Lambert's cosine on a surface with these slopes, 1 when it faces the lamp."""
         lit = (self.z - gx * self.x - gy * self.y) / np.sqrt(1 + gx * gx + gy * gy)
-        cosine: Field = np.maximum(lit, 0)
-        return cosine
+        return np.asarray(np.maximum(lit, 0))
 
     def glint(self, gx: Field, gy: Field, sharp: float) -> Field:
         """Highlight in [0, 1] where the slopes mirror the lamp toward the camera."""
@@ -216,16 +132,14 @@ def camera(rng: Generator, canvas: Field) -> Field:
         view = view.swapaxes(1, 2)
     view = np.maximum(np.moveaxis(view, 0, 2).copy(), 0)
     view = 1 - np.exp(-1.25 * view - 0.55 * view * view)  # soft shoulder: highlights do not clip
-    grey: Field = 255 * np.power(view, np.float32(1 / 2.2))
-    return grey
+    return np.asarray(255 * np.power(view, np.float32(1 / 2.2)))
 
 
 def sensor(rng: Generator, view: Field) -> np.ndarray:
     """Shot and read noise, then eight bits: uint8 (256, 256, 3)."""
     gain = rng.uniform(0.10, 0.22)
     dust = grain(rng, *view.shape) + grain(rng, *view.shape[:2], 1)
-    noisy: Field = np.rint(view + dust * (0.5 + gain * np.sqrt(view)))
-    return noisy.clip(0, 255).astype(np.uint8)
+    return np.asarray(np.rint(view + dust * (0.5 + gain * np.sqrt(view))).clip(0, 255), np.uint8)
 
 
 def visible(defective: Field, plain: Field, step: float = 5.0) -> np.ndarray:
@@ -234,5 +148,4 @@ def visible(defective: Field, plain: Field, step: float = 5.0) -> np.ndarray:
     mask = ndimage.binary_closing(np.pad(change >= step, 2), np.ones((3, 3), bool))[2:-2, 2:-2]
     parts, count = ndimage.label(ndimage.binary_fill_holes(mask), np.ones((3, 3), int))
     sizes = np.bincount(parts.ravel(), minlength=count + 1)
-    mask = ((sizes >= 6) & (np.arange(count + 1) > 0))[parts]
-    return np.asarray(mask)
+    return np.asarray(((sizes >= 6) & (np.arange(count + 1) > 0))[parts])
