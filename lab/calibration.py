@@ -1,11 +1,9 @@
 """What the scores of held-out good images say: the unit of an anomaly map, thresholds and their false-alarm rates."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -80,23 +78,20 @@ class Calibration:
     pixel_95: float
 
     @classmethod
-    def of(cls, pixels: np.ndarray, scores: np.ndarray, peaks: np.ndarray, hold_out: str) -> Calibration:
+    def of(cls, pixels: np.ndarray, scores: np.ndarray, peaks: np.ndarray, hold_out: str) -> Self:
         """From raw values: a sample of pixels (any shape), image scores (n,), the images' largest pixels (n,)."""
         pixel_scale, score_scale = robust_scale(pixels), robust_scale(scores)
-        score_sigmas = np.sort(score_scale.normalize(scores.astype(float))).tolist()
-        peak_sigmas = np.sort(pixel_scale.normalize(peaks.astype(float))).tolist()
-        n = len(score_sigmas)
-        bad = conformal_threshold(score_sigmas, max(BAD_RATE, 1 / (n + 1)))
-        look = conformal_threshold(score_sigmas, max(LOOK_RATE, 2 / (n + 1)))
-        pixel_bad = conformal_threshold(peak_sigmas, max(BAD_RATE, 1 / (n + 1)))
+        score_sigmas = tuple(np.sort(score_scale.normalize(scores.astype(float))).tolist())
+        peak_sigmas = tuple(np.sort(pixel_scale.normalize(peaks.astype(float))).tolist())
+        step = 1 / (len(scores) + 1)
+        look = conformal_threshold(score_sigmas, max(LOOK_RATE, 2 * step))
+        bad, pixel_bad = (conformal_threshold(values, max(BAD_RATE, step)) for values in (score_sigmas, peak_sigmas))
         assert look is not None and bad is not None and pixel_bad is not None
         pixel_95 = float(np.quantile(pixel_scale.normalize(pixels), 0.95))
-        return cls(
-            hold_out, pixel_scale, score_scale, tuple(score_sigmas), tuple(peak_sigmas), look, bad, pixel_bad, pixel_95
-        )
+        return cls(hold_out, pixel_scale, score_scale, score_sigmas, peak_sigmas, look, bad, pixel_bad, pixel_95)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Calibration:
+    def from_dict(cls, values: dict[str, Any]) -> Self:
         """The inverse of `as_dict`, also after JSON made lists of its tuples."""
         fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
         return cls(**fields | {name: Scale(*fields[name]) for name in ("pixel_scale", "score_scale")})
@@ -117,9 +112,8 @@ class Calibration:
         `pixel_threshold_at` interpolates linearly between them. The first and the last lie a thousand σ outside.
         """
         pixel_of = dict(zip(self.scores, self.peaks, strict=True))  # of equal scores the largest peak
-        far = 1000.0
+        low, high, far = self.scores[0], self.scores[-1], 1000.0
         slope = self.score_scale.unit / self.pixel_scale.unit  # outside: the same step in raw numbers
-        low, high = min(pixel_of), max(pixel_of)
         below, above = {low - far: pixel_of[low] - far * slope}, {high + far: pixel_of[high] + far * slope}
         pixel_of = below | pixel_of | above
         return list(pixel_of), list(pixel_of.values())

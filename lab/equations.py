@@ -1,7 +1,5 @@
 """The papers' equations, registered at the functions that compute them and shown by the page and the notebooks."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 

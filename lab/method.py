@@ -1,7 +1,5 @@
 """What every method implements: settings declared once, `fit` on normal images, `score` any image."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json
@@ -60,11 +58,10 @@ class BaseSettings:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value, metadata, expected = getattr(self, field.name), field.metadata, type(field.default)
-            if expected is float and type(value) is int:
-                object.__setattr__(self, field.name, value := float(value))
-            if expected is tuple and isinstance(value, list):
-                object.__setattr__(self, field.name, value := tuple(value))
+            value, metadata = getattr(self, field.name), field.metadata
+            expected: type[Any] = type(field.default)
+            if (type(value), expected) in ((int, float), (list, tuple)):
+                object.__setattr__(self, field.name, value := expected(value))
             low, high, step, choices = (metadata[key] for key in ("low", "high", "step", "choices"))
             problem = ""
             if field.default is not None and type(value) is not expected:

@@ -4,8 +4,6 @@ Anomaly maps are in robust σ of good pixels and are painted on an absolute scal
 Figures have a transparent ground and mid-grey text, so that they read on light and dark pages and on a phone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import pairwise
@@ -31,9 +29,6 @@ REACH = 30  # robust σ of the normal values beyond which everything shares the 
 _STOPS = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in sequential.Inferno[2:]], float)
 _FADE_IN = 0.2  # of the scale, over which the colours become opaque
 _GREY = (0.299, 0.587, 0.114)  # weights of red, green and blue
-
-
-# --- figures ----------------------------------------------------------------------------------------------------------
 
 
 def distributions(
@@ -67,7 +62,8 @@ def distributions(
     zero = np.zeros(2)
     shares = 100 * np.column_stack([counts, zero, beyond, zero]) / np.maximum(totals, 1)[:, None]
 
-    figure = _figure(title, _numbers(margin, overlap))
+    numbers = {"margin": margin, "overlap": overlap}
+    figure = _figure(title, " · ".join(f"{name} {value:.2f}" for name, value in numbers.items() if value is not None))
     x = np.concatenate([edges, [high + last_width / 2, high + last_width * 1.5]])
     ranges = [f"{a:.3g} to {b:.3g} {unit}" for a, b in pairwise(edges)] + ["", f"above {high:.3g} {unit}", ""]
     for name, colour, side in zip(names, (BLUE, ORANGE), shares, strict=True):
@@ -75,7 +71,8 @@ def distributions(
         _add_area(figure, x, side, name, colour, texts)
     _add_area(figure, x, shares.min(0), "in both", INK)
     if not totals.any():
-        _add_message(figure, "no pixels to compare")
+        figure.add_annotation(text="no pixels to compare", x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
+        figure.update_xaxes(visible=False).update_yaxes(visible=False)
 
     peak = float(np.sqrt(shares.max())) or 1.0
     top = peak * (1.05 + 0.1 * len(lines))
@@ -93,22 +90,17 @@ def distributions(
     return figure
 
 
-def _add_area(
-    figure: go.Figure, x: Floats, shares: Floats, name: str, colour: str, texts: Sequence[str] | None = None
-) -> None:
+def _add_area(figure: go.Figure, x: Floats, shares: Floats, name: str, colour: str, texts: Sequence[str] = ()) -> None:
     """One histogram, in per cent; without texts it has neither an outline nor a tooltip. Nothing where it is empty."""
+    hover = dict(hovertemplate="%{text}<extra></extra>") if texts else dict(hoverinfo="skip")
+    width, alpha = (1.6, 0.3) if texts else (0, 0.45)
     if shares.any():
+        line, fill = (
+            dict(color=colour, width=width, shape="hv"),
+            dict(fill="tozeroy", fillcolor=_transparent(colour, alpha)),
+        )
         figure.add_scatter(
-            x=x,
-            y=np.sqrt(shares),
-            name=name,
-            mode="lines",
-            fill="tozeroy",
-            fillcolor=_transparent(colour, 0.3 if texts else 0.45),
-            line=dict(color=colour, width=1.6 if texts else 0, shape="hv"),
-            text=texts,
-            hovertemplate="%{text}<extra></extra>" if texts else None,
-            hoverinfo=None if texts else "skip",
+            x=x, y=np.sqrt(shares), name=name, text=texts or None, mode="lines", line=line, **fill, **hover
         )
 
 
@@ -117,11 +109,6 @@ def _add_line(figure: go.Figure, x: float, y: float, text: str, is_left: bool) -
     figure.add_shape(type="line", x0=x, x1=x, y0=0, y1=y, line=dict(color=INK, width=1.5, dash="dash"))
     anchor, shift = ("left", 3) if is_left else ("right", -3)
     figure.add_annotation(x=x, y=y, text=text, showarrow=False, xanchor=anchor, xshift=shift)
-
-
-def _add_message(figure: go.Figure, text: str) -> None:
-    figure.add_annotation(text=text, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
-    figure.update_xaxes(visible=False).update_yaxes(visible=False)
 
 
 def _span(sides: Sequence[NDArray[Any]], thresholds: Sequence[float]) -> tuple[float, float]:
@@ -144,11 +131,6 @@ def _round_step(step: float) -> float:
     return float(next(m * power for m in (1, 2, 5, 10) if m * power >= step * (1 - 1e-9)))
 
 
-def _numbers(margin: float | None, overlap: float | None) -> str:
-    numbers = {"margin": margin, "overlap": overlap}
-    return " · ".join(f"{name} {value:.2f}" for name, value in numbers.items() if value is not None)
-
-
 def _transparent(colour: str, alpha: float) -> str:
     return f"rgba({','.join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5))},{alpha})"
 
@@ -158,25 +140,15 @@ def _figure(title: str, subtitle: str) -> go.Figure:
     lines = bool(title) + bool(subtitle)
     axis = dict(gridcolor=_transparent(INK, 0.2), linecolor=INK, zerolinecolor=_transparent(INK, 0.4), title_standoff=4)
     above = dict(x=0, xref="paper", y=1, yref="container", yanchor="top", pad_t=8)
-    return go.Figure(
-        layout=dict(
-            template="none",
-            paper_bgcolor="rgba(0,0,0,0)",
-            plot_bgcolor="rgba(0,0,0,0)",
-            height=300 + 24 * lines,
-            margin=dict(l=44, r=10, t=32 + 24 * lines, b=40),
-            font=dict(family="system-ui, sans-serif", size=12, color=INK),
-            title=dict(text=title, font_size=14, subtitle_text=subtitle, subtitle_font_size=12, **above),
-            xaxis=axis,
-            yaxis=axis,
-            showlegend=True,
-            legend=dict(orientation="h", x=0, y=1, yanchor="bottom", font_size=11),
-            hoverlabel=dict(font_size=12),
-        )
+    figure = go.Figure(layout=dict(template="none", height=300 + 24 * lines, showlegend=True, xaxis=axis, yaxis=axis))
+    return figure.update_layout(
+        dict.fromkeys(("paper_bgcolor", "plot_bgcolor"), "rgba(0,0,0,0)"),
+        margin=dict(l=44, r=10, t=32 + 24 * lines, b=40),
+        font=dict(family="system-ui, sans-serif", size=12, color=INK),
+        title=dict(text=title, font_size=14, subtitle_text=subtitle, subtitle_font_size=12, **above),
+        legend=dict(orientation="h", x=0, y=1, yanchor="bottom", font_size=11),
+        hoverlabel=dict(font_size=12),
     )
-
-
-# --- anomaly maps -----------------------------------------------------------------------------------------------------
 
 
 def overlay(image: Pixels, anomaly_map: Floats, *, low: float, high: float, blend: float = 0.6) -> Pixels:
@@ -189,8 +161,7 @@ def overlay(image: Pixels, anomaly_map: Floats, *, low: float, high: float, blen
     Raises LabError when the sizes differ.
     """
     _check_same_size(image, anomaly_map)
-    rgba = _colours(anomaly_map, low, high)
-    grey = image.astype(np.float64) @ _GREY
+    rgba, grey = _colours(anomaly_map, low, high), image.astype(np.float64) @ _GREY
     alpha = blend * rgba[..., 3:]
     return np.rint(grey[..., None] * (1 - alpha) + rgba[..., :3] * alpha).astype(np.uint8)
 
@@ -216,9 +187,8 @@ def color_table(low: float, high: float, top: float) -> NDArray[np.uint8]:
 def outline(image: Pixels, mask: NDArray[Any], colour: tuple[int, int, int] = CYAN) -> Pixels:
     """uint8 (H, W, 3) with the contour of mask (H, W) drawn just outside it, so that a small defect stays visible."""
     _check_same_size(image, mask)
-    inside = np.asarray(mask) != 0
+    inside, square = np.asarray(mask) != 0, np.ones((3, 3), bool)
     width = max(1, round(max(inside.shape) / 200))
-    square = np.ones((3, 3), bool)
     line = ndimage.binary_dilation(inside, square, iterations=width) & ~inside
     rim = ndimage.binary_dilation(line, square, iterations=max(1, width // 2)) & ~inside & ~line
     drawn = image.copy()

@@ -7,8 +7,6 @@ states how many bits the values of each part get; a part is all tensors whose na
 {"matcher": 12, "N_M": 11}.
 """
 
-from __future__ import annotations
-
 import collections
 import json
 import lzma
@@ -71,12 +69,27 @@ def write(path: Path, tensors: Tensors, metadata: Mapping[str, Any], bits: Bits,
 
 def read_metadata(path: Path) -> dict[str, Any]:
     """The metadata alone. LabError for a file that is missing, cut off, or not a detector's."""
-    return _open(path, with_tensors=False)[0]
+    return read(path, with_tensors=False)[0]
 
 
-def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read(path: Path, with_tensors: bool = True) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Metadata and tensors as the file keeps them; `dequantize` restores them. LabError as `read_metadata`."""
-    return _open(path, with_tensors=True)
+    if not path.is_file():
+        raise LabError(f"there is no file {path}; `python -m lab fit` makes one")
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            metadata = json.loads((file.metadata() or {})["lab"])
+            content = {name: file.get_tensor(name) for name in (file.keys() if with_tensors else ())}
+        if not isinstance(metadata, dict) or "method" not in metadata:
+            raise KeyError("method")
+    except (safetensors.SafetensorError, KeyError, ValueError, OSError):
+        reason = "is not a detector's file, or it is cut off; make or download it again"
+        if _is_pickle(path):
+            reason = (
+                "is a pickle, which runs code when it is opened, and was not opened; detectors are safetensors files"
+            )
+        raise LabError(f"{path} {reason}") from None
+    return metadata, content
 
 
 def dequantize(metadata: Mapping[str, Any], content: Tensors, initial: Tensors) -> dict[str, Tensor]:
@@ -104,25 +117,6 @@ def _decompress(data: Tensor, shape: list[int]) -> Tensor:
         raise ValueError(shape)
     raw = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=LZMA).decompress(data.numpy().tobytes(), 2 * count)
     return torch.from_numpy(np.frombuffer(raw, "<i2").reshape(shape).astype(np.int16))
-
-
-def _open(path: Path, with_tensors: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    if not path.is_file():
-        raise LabError(f"there is no file {path}; `python -m lab fit` makes one")
-    try:
-        with safetensors.safe_open(path, "pt") as file:
-            metadata = json.loads((file.metadata() or {})["lab"])
-            content = {name: file.get_tensor(name) for name in (file.keys() if with_tensors else ())}
-        if not isinstance(metadata, dict) or "method" not in metadata:
-            raise KeyError("method")
-    except (safetensors.SafetensorError, KeyError, ValueError, OSError):
-        if _is_pickle(path):
-            raise LabError(
-                f"{path} is a pickle, which runs code when it is opened, and was not opened; detectors are "
-                "safetensors files"
-            ) from None
-        raise LabError(f"{path} is not a detector's file, or it is cut off; make or download it again") from None
-    return metadata, content
 
 
 def _is_pickle(path: Path) -> bool:
@@ -153,10 +147,9 @@ def _whole_numbers(x: Tensor, bits: int, initial: Tensor | None) -> tuple[Tensor
     A value up to a quarter of a step beyond the largest q is rounded to it, and a step is at least twice what float32
     resolves in the row: adding the difference to `initial` is not exact and would otherwise change the next exponent.
     """
-    rows, finest = x.flatten(1), torch.tensor(-126)
-    kept = rows
+    kept, finest = x.flatten(1), torch.tensor(-126)
     if initial is not None:
-        start = initial.flatten(1)
+        rows, start = kept, initial.flatten(1)
         kept, bits = rows - start, bits - DIFFERENCE_BITS
         finest = torch.frexp(torch.maximum(rows.abs(), start.abs()).amax(1)).exponent - 23
     mantissa, e = torch.frexp(kept.abs().amax(1) / (2 ** (bits - 1) - 0.75))

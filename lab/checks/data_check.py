@@ -3,8 +3,6 @@
 Every image is compared with the rest of the set; no hint is a verdict. The limits were set on the lab's own samples.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
@@ -81,15 +79,13 @@ def too_few(n: int) -> list[Hint]:
     if n >= RECOMMENDED_IMAGES:
         return []
     if n < MIN_IMAGES:
-        message = (
-            f"{n} good images are too few: add at least {MIN_IMAGES - n} more. {RECOMMENDED_IMAGES} are a good start."
-        )
+        problem = f"{n} good images are too few: add at least {MIN_IMAGES - n} more."
+        advice = f"{RECOMMENDED_IMAGES} are a good start."
     else:
-        message = (
-            f"{n} good images can promise no false-alarm rate below 1/{n + 1} = {1 / (n + 1):.0%}. Add more, if there "
-            f"are any: {RECOMMENDED_IMAGES} promise 1/{RECOMMENDED_IMAGES + 1} = {1 / (RECOMMENDED_IMAGES + 1):.0%}."
-        )
-    return [Hint("few", (), message)]
+        now, then = (f"1/{images + 1} = {1 / (images + 1):.0%}" for images in (n, RECOMMENDED_IMAGES))
+        problem = f"{n} good images can promise no false-alarm rate below {now}."
+        advice = f"Add more, if there are any: {RECOMMENDED_IMAGES} promise {then}."
+    return [Hint("few", (), f"{problem} {advice}")]
 
 
 def duplicates(good: Sequence[ImageSummary]) -> list[Hint]:
@@ -107,11 +103,9 @@ def duplicates(good: Sequence[ImageSummary]) -> list[Hint]:
         return []
     i, j = next(iter(original_of.items()))
     count = "1 good image is" if len(original_of) == 1 else f"{len(original_of)} good images are"
-    message = (
-        f"{count} there twice: {good[i].name} is the same as {good[j].name}. A copy makes the set look larger than it "
-        "is, and thresholds too sure. Leave the copies out."
-    )
-    return [Hint("twice", tuple(original_of), message)]
+    problem = f"{count} there twice: {good[i].name} is the same as {good[j].name}."
+    advice = "A copy makes the set look larger than it is, and thresholds too sure. Leave the copies out."
+    return [Hint("twice", tuple(original_of), f"{problem} {advice}")]
 
 
 def in_both_sets(good: Sequence[ImageSummary], others: Sequence[ImageSummary]) -> list[Hint]:
@@ -120,11 +114,8 @@ def in_both_sets(good: Sequence[ImageSummary], others: Sequence[ImageSummary]) -
     both = [i for i, summary in enumerate(good) if summary.digest in digests]
     if not both:
         return []
-    message = (
-        f"{_names(good, both)} {_are(both)} among the good images and among those to judge: what was learned as good "
-        "is found good. Leave it out of the good."
-    )
-    return [Hint("mixed", tuple(both), message)]
+    problem = f"{_names_are(good, both)} among the good images and among those to judge"
+    return [Hint("mixed", tuple(both), f"{problem}: what was learned as good is found good. Leave it out of the good.")]
 
 
 def sizes(good: Sequence[ImageSummary]) -> list[Hint]:
@@ -141,11 +132,9 @@ def sizes(good: Sequence[ImageSummary]) -> list[Hint]:
     for indices, reason in zip((distorted, scaled), reasons, strict=True):
         if indices:
             first = good[indices[0]]
-            message = (
-                f"{usual} of your {len(good)} good images are {width} x {height} pixels, {_names(good, indices)} "
-                f"{_are(indices)} not ({first.width} x {first.height}). {reason}, or leave them out."
-            )
-            hints.append(Hint("size", tuple(indices), message))
+            most = f"{usual} of your {len(good)} good images are {width} x {height} pixels"
+            problem = f"{most}, {_names_are(good, indices)} not ({first.width} x {first.height})."
+            hints.append(Hint("size", tuple(indices), f"{problem} {reason}, or leave them out."))
     return hints
 
 
@@ -157,11 +146,9 @@ def exposure(good: Sequence[ImageSummary]) -> list[Hint]:
     is_outlier = np.abs(brightness - median) > 4 * max(spread, 0.01 * median)
     hints = []
     for i in np.flatnonzero((np.abs(relative) > EXPOSURE) & is_outlier).tolist():
-        message = (
-            f"{good[i].name} is {abs(relative[i]):.0%} {'brighter' if relative[i] > 0 else 'darker'} than the rest of "
-            f"your {len(good)} good images and may not belong. Keep it if such light is normal, or leave it out."
-        )
-        hints.append(Hint("exposure", (i,), message))
+        difference = f"{abs(relative[i]):.0%} {'brighter' if relative[i] > 0 else 'darker'}"
+        problem = f"{good[i].name} is {difference} than the rest of your {len(good)} good images and may not belong."
+        hints.append(Hint("exposure", (i,), f"{problem} Keep it if such light is normal, or leave it out."))
     return hints
 
 
@@ -174,12 +161,10 @@ def drift(good: Sequence[ImageSummary]) -> list[Hint]:
     change = float(np.median(brightness[-third:]) / max(np.median(brightness[:third]), 1.0) - 1)
     if abs(change) < DRIFT or stats.spearmanr(np.arange(len(good)), brightness).pvalue > 0.001:
         return []
-    message = (
-        f"In the order given, your images become {'brighter' if change > 0 else 'darker'}: the last third by "
-        f"{abs(change):.0%}. If the light still moves, good parts will soon look bad: fix lamp and exposure, or take "
-        "good images from the whole day."
-    )
-    return [Hint("drift", (), message)]
+    direction = "brighter" if change > 0 else "darker"
+    problem = f"In the order given, your images become {direction}: the last third by {abs(change):.0%}."
+    risk = "If the light still moves, good parts will soon look bad"
+    return [Hint("drift", (), f"{problem} {risk}: fix lamp and exposure, or take good images from the whole day.")]
 
 
 @torch.no_grad()
@@ -204,11 +189,9 @@ def outliers(good: Sequence[ImageSummary], report: Report = no_report) -> list[H
     report(0.9, "comparing poses")
     hints = []
     for i in sorted(odd, key=lambda i: -largest[i]):
-        message = (
-            f"{good[i].name} has a spot ({plots.peak_location(distances[i].numpy())}) unlike anything in the others "
-            "and may show a defect. Look at it: keep it if it is good, or leave it out."
-        )
-        hints.append(Hint("odd", (i,), message))
+        place = plots.peak_location(distances[i].numpy())
+        problem = f"{good[i].name} has a spot ({place}) unlike anything in the others and may show a defect."
+        hints.append(Hint("odd", (i,), f"{problem} Look at it: keep it if it is good, or leave it out."))
     return hints
 
 
@@ -229,12 +212,10 @@ def unaligned(good: Sequence[ImageSummary]) -> list[Hint]:
     unmoved, best, shift, turn = np.median(np.array(rows), 0)
     if best < MIN_CORRELATION or best - unmoved < MIN_GAIN or (turn < MIN_TURN and shift < MIN_SHIFT):
         return []
-    message = (
-        f"Your objects do not lie alike: they agree much better once turned (by {turn:.0f}° in the median) and shifted "
-        f"(by {shift:.0%} of the side). Place them alike, or choose Local OCC: its matching module, IMM, lays every "
-        "image on a template first."
-    )
-    return [Hint("unaligned", (), message)]
+    moves = f"turned (by {turn:.0f}° in the median) and shifted (by {shift:.0%} of the side)"
+    problem = f"Your objects do not lie alike: they agree much better once {moves}."
+    advice = "Place them alike, or choose Local OCC: its matching module, IMM, lays every image on a template first."
+    return [Hint("unaligned", (), f"{problem} {advice}")]
 
 
 def _repetition(image: np.ndarray) -> float:
@@ -254,8 +235,7 @@ def _peak(correlation: np.ndarray) -> tuple[float, float]:
 def _grey(summary: ImageSummary, side: int) -> np.ndarray:
     """(side, side) float32, 0 to 255, averaged."""
     block = SIZE // side
-    grey: np.ndarray = summary.small.reshape(side, block, side, block, 3).mean((1, 3, 4), dtype=np.float32)
-    return grey
+    return np.asarray(summary.small.reshape(side, block, side, block, 3).mean((1, 3, 4), dtype=np.float32))
 
 
 def _windowed(summary: ImageSummary, angle: float = 0) -> np.ndarray:
@@ -264,14 +244,9 @@ def _windowed(summary: ImageSummary, angle: float = 0) -> np.ndarray:
     axis = np.linspace(-1, 1, 64)
     window = np.cos(np.pi / 2 * np.minimum(np.hypot(axis[:, None], axis), 1)) ** 2
     centred = (grey - (grey * window).sum() / window.sum()) * window
-    unit: np.ndarray = centred / max(float(np.linalg.norm(centred)), 1e-6)
-    return unit
+    return np.asarray(centred / max(float(np.linalg.norm(centred)), 1e-6))
 
 
-def _names(good: Sequence[ImageSummary], indices: Sequence[int]) -> str:
+def _names_are(good: Sequence[ImageSummary], indices: Sequence[int]) -> str:
     more = f" and {len(indices) - 2} more" if len(indices) > 2 else ""
-    return ", ".join(good[i].name for i in indices[:2]) + more
-
-
-def _are(indices: Sequence[int]) -> str:
-    return "is" if len(indices) == 1 else "are"
+    return f"{', '.join(good[i].name for i in indices[:2])}{more} {'is' if len(indices) == 1 else 'are'}"

@@ -1,20 +1,22 @@
 """A fitted method as a fixed graph of tensor operations, image -> (map, score)."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import dataclasses
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..detector import Detector
 from ..errors import LabError
+
+Runner = Callable[[Tensor], Any]
+"""image float32 (1, 3, size, size) -> (map, score), as tensors or arrays."""
 
 
 class Graph(nn.Module):

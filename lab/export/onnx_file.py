@@ -1,7 +1,5 @@
 """A traced graph as an ONNX file."""
 
-from __future__ import annotations
-
 import importlib.util
 from pathlib import Path
 
@@ -9,8 +7,7 @@ import torch
 from torch import Tensor
 
 from ..errors import LabError
-from .graph import silence
-from .parity import Runner
+from .graph import Runner, silence
 
 PACKAGES = ("onnxscript", "onnxruntime")  # that only ONNX needs
 MAX_BYTES = 2**31 - 2**24  # of tensors in one file: protobuf ends at 2 GB, the graph needs a little
@@ -31,14 +28,13 @@ def write(program: torch.export.ExportedProgram, metadata: str, path: Path) -> R
         raise LabError(f"{size / 1e9:.1f} GB do not fit an ONNX file, which ends at 2 GB; use --format torch-export")
     import onnxruntime
 
+    inputs, outputs = ["image"], ["map", "score"]
     with silence():
-        onnx = torch.onnx.export(
-            program, dynamo=True, verbose=False, input_names=["image"], output_names=["map", "score"]
-        )
+        onnx = torch.onnx.export(program, dynamo=True, verbose=False, input_names=inputs, output_names=outputs)
     assert onnx is not None
     for node in onnx.model.graph:
         node.metadata_props.clear()  # the exporter's own stack traces
     onnx.model.metadata_props["lab"] = metadata
     onnx.save(path)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return lambda image: session.run(["map", "score"], {"image": image.numpy()})
+    return lambda image: session.run(outputs, {"image": image.numpy()})

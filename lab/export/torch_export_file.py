@@ -1,14 +1,11 @@
 """A traced graph as an archive of torch.export."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 
 import torch
 
-from .graph import silence
-from .parity import Runner
+from .graph import Runner, silence
 
 
 def write(program: torch.export.ExportedProgram, metadata: str, path: Path) -> Runner:

@@ -5,8 +5,7 @@ held out of the training where it trains. Without bad images, synthetic defects 
 types that no method is trained with (`synthetic_defects`): that ranks methods and promises nothing.
 """
 
-from __future__ import annotations
-
+import itertools
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -31,10 +30,8 @@ TRIAL_SIZES = (0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12, 0.16, 0.24)  # sizes th
 
 # Cost of a fit with `live` settings, in passes of one 256 x 256 image through the embedded backbone: once, and for each
 # good image. Measured on washers, in processor time of one thread.
-COST = {
-    "patchcore": (5, 8), "padim": (16, 4), "cdo": (5, 49), "stfpm": (10, 45), "smcc": (60, 38), "rb_ae": (50, 92),
-    "local_occ": (20, 82), "autoencoder": (5, 122), "fastflow": (15, 33),
-}  # fmt: skip
+COST = {"patchcore": (5, 8), "padim": (16, 4), "cdo": (5, 49), "stfpm": (10, 45), "smcc": (60, 38), "rb_ae": (50, 92)}
+COST |= {"local_occ": (20, 82), "autoencoder": (5, 122), "fastflow": (15, 33)}
 UNKNOWN_COST = (60, 122)  # of a method that was not measured: the largest of each
 
 
@@ -93,21 +90,11 @@ def evaluate(
     detector: Detector, good: Sequence[float], bad: Sequence[float], seconds: float, *, synthetic: bool = False
 ) -> RankingResult:
     """From the scores, in σ, of good and bad images that the detector has not learned from."""
-    c = detector.calibration
+    c, truth, scores = detector.calibration, [False] * len(good) + [True] * len(bad), [*good, *bad]
     assert c is not None
-    truth, scores = [False] * len(good) + [True] * len(bad), [*good, *bad]
-    rates = metrics.rates(truth, scores, c.bad)
-    return RankingResult(
-        detector.id,
-        len(good),
-        len(bad),
-        synthetic,
-        metrics.image_auroc(truth, scores),
-        metrics.auroc_interval(truth, scores),
-        rates.missed,
-        rates.false_alarms,
-        seconds,
-    )
+    auroc, interval = metrics.image_auroc(truth, scores), metrics.auroc_interval(truth, scores)
+    missed, n_bad, false_alarms, n_good = metrics.rates(truth, scores, c.bad)
+    return RankingResult(detector.id, n_good, n_bad, synthetic, auroc, interval, missed, false_alarms, seconds)
 
 
 def evaluate_on_synthetic_defects(
@@ -124,14 +111,12 @@ def evaluate_on_synthetic_defects(
     if not detector.method.trains:
         seed, detector = detector.seed, Detector(detector.id, **detector.settings.as_dict())
         detector.fit([good[i] for i in rest], seed=seed, report=report)
-    c = detector.calibration
-    assert c is not None
+    assert detector.calibration is not None
+    scale = detector.calibration.score_scale
     defective = [image for i in out for image in with_synthetic_defects(good[i], i)]
-    normal_scores, defective_scores = (
-        [c.score_scale.normalize(float(detector.raw(image).image_score[0])) for image in images]
-        for images in ([good[i] for i in out], defective)
-    )
-    return evaluate(detector, normal_scores, defective_scores, seconds, synthetic=True)
+    sets = ([good[i] for i in out], defective)
+    normal, marked = ([scale.normalize(float(detector.raw(x).image_score[0])) for x in images] for images in sets)
+    return evaluate(detector, normal, marked, seconds, synthetic=True)
 
 
 def with_synthetic_defects(image: np.ndarray, seed: int) -> list[np.ndarray]:
@@ -164,8 +149,7 @@ def try_sizes(
     types = synthetic_defects.DEFECT_TYPES
     if defect_type not in types:
         raise LabError(f"no synthetic defect is called {defect_type!r}; choose one of {', '.join(types)}")
-    height, width = image.shape[:2]
-    trials, side = [], detector.settings.size
+    (height, width), side, trials = image.shape[:2], detector.settings.size, []
     for number, share in enumerate(TRIAL_SIZES):
         size = share * min(height, width)
         defective = synthetic_defects.draw_defect(defect_type, image, x * width, y * height, size)
@@ -177,9 +161,5 @@ def try_sizes(
 
 def smallest_found(trials: Sequence[SizeTrial]) -> float | None:
     """The size from which on every larger defect is called bad; None where the largest is not."""
-    size = None
-    for trial in reversed(trials):
-        if trial.verdict != "bad":
-            break
-        size = trial.size
-    return size
+    found = list(itertools.takewhile(lambda trial: trial.verdict == "bad", reversed(trials)))
+    return found[-1].size if found else None

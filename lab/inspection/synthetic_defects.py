@@ -3,8 +3,6 @@
 No method learns from them: the defects that methods are trained with are squares, Perlin shapes and DGM's regions.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -39,5 +37,4 @@ def draw_defect(defect_type: str, image: np.ndarray, x: float, y: float, size: f
         defect = np.broadcast_to((covered + 128) % 256, original.shape)
     else:
         defect = np.clip(original + (90 if covered.mean() < 128 else -90), 0, 255)
-    drawn: np.ndarray = np.rint(original + opacity * (defect - original)).astype(np.uint8)
-    return drawn
+    return np.asarray(np.rint(original + opacity * (defect - original)), np.uint8)
