@@ -55,27 +55,17 @@ def robust_scale(values: np.ndarray) -> Scale:
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """What held-out good images say of a fitted method's raw numbers.
+    """What held-out good images say of a fitted method's raw numbers."""
 
-    hold_out      how they were kept out of the fit, as text
-    pixel_scale   zero and unit of raw pixel values: raw -> σ
-    score_scale   zero and unit of raw image scores: raw -> σ
-    scores        the image scores, σ, ascending
-    peaks         the largest pixel of each image, σ, ascending
-    look, bad     thresholds on an image's score, σ; a score above is an alarm
-    pixel_bad     threshold on the anomaly map, σ, of the mask
-    pixel_95      95 % quantile of good pixels, σ: maps are transparent up to it
-    """
-
-    hold_out: str
-    pixel_scale: Scale
-    score_scale: Scale
-    scores: tuple[float, ...]
-    peaks: tuple[float, ...]
-    look: float
-    bad: float
-    pixel_bad: float
-    pixel_95: float
+    hold_out: str  # how they were kept out of the fit, as text
+    pixel_scale: Scale  # zero and unit of raw pixel values: raw -> σ
+    score_scale: Scale  # zero and unit of raw image scores: raw -> σ
+    scores: tuple[float, ...]  # the image scores, σ, ascending
+    peaks: tuple[float, ...]  # the largest pixel of each image, σ, ascending
+    look: float  # threshold on an image's score, σ; a score above is an alarm
+    bad: float  # the same
+    pixel_bad: float  # threshold on the anomaly map, σ, of the mask
+    pixel_95: float  # 95 % quantile of good pixels, σ: maps are transparent up to it
 
     @classmethod
     def of(cls, pixels: np.ndarray, scores: np.ndarray, peaks: np.ndarray, hold_out: str) -> Self:

@@ -30,8 +30,7 @@ FIT_FIELDS = ("seed", "n_images", "fingerprint", "origin")  # attributes that sa
 FILE_FIELDS = (*FIT_FIELDS, "request_key")  # attributes that the file states as they are
 
 Images = Iterable[np.ndarray]
-HeldOutScores = tuple[Tensor, Scores]
-"""Indices (B,) of images and their Scores, without what was learned from them."""
+HeldOutScores = tuple[Tensor, Scores]  # indices (B,) of images, their Scores without what was learned from them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -219,10 +218,7 @@ class Detector:
         return {"tag": network.tag, "sha256": network.sha256} if network is not None else {}
 
     def save(self, path: str | Path) -> Path:
-        """Writes one safetensors file and returns its path; equal fits give equal bytes (no date, path or timing).
-
-        LabError without a calibration, OSError where the file cannot be written.
-        """
+        """Writes a safetensors file; equal fits give equal bytes. LabError without a calibration; OSError."""
         if self.calibration is None:
             raise LabError("a detector that is not calibrated cannot be saved; fit it without folds=0")
         path, method = Path(path), self.method

@@ -27,8 +27,7 @@ from PIL import Image, ImageFile, ImageOps
 from .atomic_write import atomic_write
 from .errors import LabError
 
-Source = str | os.PathLike[str] | bytes | IO[bytes]
-"""A path, the bytes of a file, or a file open for reading bytes."""
+Source = str | os.PathLike[str] | bytes | IO[bytes]  # a path, the bytes of a file, or a file open for reading bytes
 
 MAX_BYTES = 512 * 2**20  # of one file or archive
 MAX_PIXELS = 64_000_000  # of one image
@@ -52,10 +51,7 @@ _READERS: dict[bytes, type[ImageFile.ImageFile]] = {
 
 
 def read(source: Source, name: str | None = None) -> np.ndarray:
-    """One image -> uint8 (H, W, 3) RGB at its own size, by the rules above.
-
-    `name` is what errors call the file; by default its path. LabError naming the file and the reason.
-    """
+    """One image -> uint8 (H, W, 3) RGB at its own size, by the rules above. LabError with its `name`, or path."""
     name = _display_name(source, name)
     image = _decode(source, name)
     if image.mode[0] in "IF":
@@ -67,10 +63,7 @@ def read(source: Source, name: str | None = None) -> np.ndarray:
 
 
 def read_mask(source: Source, name: str | None = None) -> np.ndarray:
-    """One mask -> bool (H, W) at its own size, True where it is not black (any value above 0).
-
-    LabError as `read`, and for a JPEG, whose compression leaves values above 0 around every edge.
-    """
+    """One mask -> bool (H, W) at its own size, True where above 0. LabError as `read`, and for a JPEG: it blurs."""
     name = _display_name(source, name)
     image = _decode(source, name)
     if image.format == "JPEG":
@@ -92,10 +85,7 @@ def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
 
 
 def write_png(path: str | os.PathLike[str], array: np.ndarray) -> None:
-    """Writes uint8 (H, W) or (H, W, 3), or a bool mask as 0 and 255, as PNG, whole or not at all.
-
-    LabError where the file cannot be written.
-    """
+    """Writes uint8 (H, W) or (H, W, 3), or a bool mask as 0 and 255, as PNG, whole or not at all; else LabError."""
     try:
         with atomic_write(path) as part:
             Image.fromarray(array.astype(np.uint8) * 255 if array.dtype == bool else array).save(part, "PNG")

@@ -15,10 +15,7 @@ from .errors import LabError
 
 
 class ImageStack:
-    """N images of one size, stored once (as uint8 where they came so) and read as float32 batches in [0, 1].
-
-    tensor  (N, 3, H, W), uint8 or float32 in [0, 1], on any device
-    """
+    """N images (N, 3, H, W), uint8 or float32 in [0, 1], on any device, read as float32 batches in [0, 1]."""
 
     def __init__(self, tensor: Tensor):
         if tensor.ndim != 4 or tensor.shape[1] != 3 or not len(tensor):

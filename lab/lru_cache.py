@@ -53,10 +53,7 @@ class LRUCache(Generic[K, V]):
         return value
 
     def get_or_create(self, key: K, create: Callable[[], V]) -> V:
-        """The value, else a new one. Concurrent callers get the same value; a losing duplicate is evicted.
-
-        `create` may take long: it runs outside the lock, so that other keys need not wait.
-        """
+        """The value, else a new one, created outside the lock. Concurrent callers share one; duplicates are evicted."""
         if (value := self.get(key)) is None:
             created = create()
             with self._using(key) as evicted:

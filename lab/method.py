@@ -49,10 +49,7 @@ def setting(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BaseSettings:
-    """Settings that every method has; subclasses are frozen, keyword-only dataclasses too.
-
-    LabError for a value that is not allowed, naming the setting, the value and what is allowed.
-    """
+    """Settings of every method; subclasses are frozen, keyword-only dataclasses. LabError for a forbidden value."""
 
     size: int = setting(256, "side of the square every image is resized to, pixels", low=64, high=1024, step=32)
 
@@ -142,10 +139,7 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def score_left_out(self, images: Tensor, index: Tensor) -> Scores | None:
-        """Scores training images `index` as if each had not been learned from, without refitting.
-
-        None (the default) where that is impossible: the detector then holds images out of the fit.
-        """
+        """Scores of training images `index` as if each had not been learned from; None where that needs another fit."""
         return None
 
     def fit(self, images: Any, *, seed: int = 0, report: Report = no_report, resume: Path | None = None) -> Self:

@@ -20,9 +20,7 @@ from .errors import LabError
 Masks = Sequence[np.ndarray | None] | np.ndarray
 Maps = Sequence[np.ndarray] | np.ndarray
 
-FEWEST = 2
-"""With fewer bad (or good) images there is no interval, and the AUROC should not be shown as a number."""
-
+FEWEST = 2  # with fewer bad (or good) images there is no interval, and the AUROC should not be shown as a number
 _CONNECTIVITY_8 = np.ones((3, 3), bool)
 
 
@@ -88,9 +86,14 @@ def rate_interval(count: int, total: int, level: float = 0.95) -> tuple[float, f
 def pixel_report(masks: Masks, maps: Maps) -> dict[str, float | None]:
     """pixel_auroc, pixel_ap, f1_max_oracle, aupro, margin and overlap of a test set, from one sort of its pixels."""
     pixels = _pixels(masks, maps)
-    ranking, sides = _ranking(pixels), (pixels.normal, pixels.abnormal)
-    figures = dict(pixel_auroc=_auroc, pixel_ap=_ap, f1_max_oracle=_f1_max, aupro=_aupro)
-    report: dict[str, float | None] = {name: f(ranking) if ranking else None for name, f in figures.items()}
+    r, sides = _ranking(pixels), (pixels.normal, pixels.abnormal)
+    report: dict[str, float | None] = dict.fromkeys(("pixel_auroc", "pixel_ap", "f1_max_oracle", "aupro"))
+    if r:
+        # Mann-Whitney: an anomalous pixel wins against the normal ones below it, and against half of its equals.
+        report["pixel_auroc"] = float(1 - (r.equal * ((r.fp + r.over) / 2)).sum() / (r.tp[-1] * r.normal))
+        report["pixel_ap"] = float((r.equal * (r.tp / (r.tp + r.fp))).sum() / r.tp[-1])
+        report["f1_max_oracle"] = float((2 * r.tp / (r.tp + r.fp + r.tp[-1])).max())
+        report["aupro"] = _aupro(r)
     return report | {"margin": margin(*sides), "overlap": overlap(*sides)}
 
 
@@ -220,19 +223,6 @@ def _ranking(pixels: _Pixels) -> _Ranking | None:
     fp, over = (len(normal) - np.searchsorted(normal, values, side) for side in ("left", "right"))
     pro = np.add.reduceat(share, first)[::-1].cumsum()
     return _Ranking(count[::-1], len(abnormal) - first[::-1], fp[::-1], over[::-1], pro, len(normal))
-
-
-def _auroc(r: _Ranking) -> float:
-    """Mann-Whitney: an anomalous pixel wins against the normal ones below it, and against half of its equals."""
-    return float(1 - (r.equal * ((r.fp + r.over) / 2)).sum() / (r.tp[-1] * r.normal))
-
-
-def _ap(r: _Ranking) -> float:
-    return float((r.equal * (r.tp / (r.tp + r.fp))).sum() / r.tp[-1])
-
-
-def _f1_max(r: _Ranking) -> float:
-    return float((2 * r.tp / (r.tp + r.fp + r.tp[-1])).max())
 
 
 def _aupro(r: _Ranking, limit: float = 0.3) -> float:

@@ -77,14 +77,19 @@ def distributions(
     peak = float(np.sqrt(shares.max())) or 1.0
     top = peak * (1.05 + 0.1 * len(lines))
     for i, (name, value) in enumerate(lines.items()):
-        is_left = (value - low) / (high - low) < 0.55
-        _add_line(figure, value, top - peak * 0.1 * (i + 0.5), f"{escape(name)} {value:.3g} {unit}".strip(), is_left)
+        label, y = f"{escape(name)} {value:.3g} {unit}".strip(), top - peak * 0.1 * (i + 0.5)
+        anchor, shift = ("left", 3) if (value - low) / (high - low) < 0.55 else ("right", -3)  # side with more room
+        figure.add_shape(type="line", x0=value, x1=value, y0=0, y1=y, line=dict(color=INK, width=1.5, dash="dash"))
+        figure.add_annotation(x=value, y=y, text=label, showarrow=False, xanchor=anchor, xshift=shift)
     ticks = [0.0] + [t for t in (0.1, 1, 5, 10, 25, 50, 100) if 0.06 * top < t**0.5 <= peak]
     figure.update_yaxes(range=[0, top], tickvals=np.sqrt(ticks), ticktext=[f"{t:g} %" for t in ticks])
     figure.update_xaxes(range=[low, high], title_text=unit, zeroline=False)
     if beyond.any():
         figure.add_annotation(x=high + last_width, y=0, yshift=-10, text=f">{high:.3g}", showarrow=False)
-        step = _round_step((high - low) / 5)
+        power = 10 ** np.floor(
+            np.log10((high - low) / 5)
+        )  # ticks at 1, 2 or 5 times a power of ten, about five of them
+        step = float(next(m * power for m in (1, 2, 5, 10) if m * power >= (high - low) / 5 * (1 - 1e-9)))
         places = np.arange(np.ceil(low / step), np.floor((high - 2 * last_width) / step) + 1) * step
         figure.update_xaxes(range=[low, high + 1.7 * last_width], tickvals=places)
     return figure
@@ -104,13 +109,6 @@ def _add_area(figure: go.Figure, x: Floats, shares: Floats, name: str, colour: s
         )
 
 
-def _add_line(figure: go.Figure, x: float, y: float, text: str, is_left: bool) -> None:
-    """A threshold as a dashed line up to y, its label to the right of it where it stands on the left."""
-    figure.add_shape(type="line", x0=x, x1=x, y0=0, y1=y, line=dict(color=INK, width=1.5, dash="dash"))
-    anchor, shift = ("left", 3) if is_left else ("right", -3)
-    figure.add_annotation(x=x, y=y, text=text, showarrow=False, xanchor=anchor, xshift=shift)
-
-
 def _span(sides: Sequence[NDArray[Any]], thresholds: Sequence[float]) -> tuple[float, float]:
     """Range that shows 99.9 % of every side and all thresholds, at most REACH robust σ from the median normal value."""
     quantiles = [np.quantile(values, (0, 0.001, 0.25, 0.5, 0.75, 0.999, 1)) for values in sides if len(values)]
@@ -123,12 +121,6 @@ def _span(sides: Sequence[NDArray[Any]], thresholds: Sequence[float]) -> tuple[f
         low = min([max(low, median - REACH * sigma), *thresholds])
     room = 0.02 * (high - low) or max(abs(high), 1.0) * 0.5
     return float(low - room), float(high + room)
-
-
-def _round_step(step: float) -> float:
-    """The number 1, 2 or 5 times a power of ten next above `step`."""
-    power = 10 ** np.floor(np.log10(step))
-    return float(next(m * power for m in (1, 2, 5, 10) if m * power >= step * (1 - 1e-9)))
 
 
 def _transparent(colour: str, alpha: float) -> str:

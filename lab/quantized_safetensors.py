@@ -37,7 +37,7 @@ def parts(tensors: Tensors) -> list[str]:
     """The parts that can be quantized, those of most values first."""
     sizes = collections.Counter[str]()
     for name, x in tensors.items():
-        sizes[_part(name)] += x.numel() if _is_matrix(x) else 0
+        sizes[name.partition(".")[0]] += x.numel() if _is_matrix(x) else 0
     return [part for part, size in sizes.most_common() if size]
 
 
@@ -51,10 +51,7 @@ def quantize(tensors: Tensors, bits: Bits, initial: Tensors) -> dict[str, Tensor
 
 
 def write(path: Path, tensors: Tensors, metadata: Mapping[str, Any], bits: Bits, initial: Tensors) -> None:
-    """Writes the file whole or not at all; equal arguments give equal bytes. `bits` and `initial` as in `quantize`.
-
-    OSError where it cannot be written.
-    """
+    """Writes the file, whole or not at all; equal arguments give equal bytes. OSError where it cannot be written."""
     content, shapes = {name: x.contiguous().clone() for name, x in tensors.items()}, dict[str, list[int]]()
     for name, q, e in _quantized(tensors, bits, initial):
         content |= {name: compress(q), name + EXPONENTS: e}
@@ -126,10 +123,6 @@ def _is_pickle(path: Path) -> bool:
     return start.startswith(b"PK\3\4") or (start[:1] == b"\x80" and start[1:2] in b"\2\3\4\5" and start[8:] != b"{")
 
 
-def _part(name: str) -> str:
-    return name.partition(".")[0]
-
-
 def _is_matrix(x: Tensor) -> bool:
     return x.ndim > 1 and x.dtype == torch.float32 and x.numel() > 0
 
@@ -137,8 +130,9 @@ def _is_matrix(x: Tensor) -> bool:
 def _quantized(tensors: Tensors, bits: Bits, initial: Tensors) -> Iterator[tuple[str, Tensor, Tensor]]:
     """(name, q, e) of the tensors that get fewer bits."""
     for name, x in tensors.items():
-        if _is_matrix(x) and _part(name) in bits:
-            yield name, *_whole_numbers(x, bits[_part(name)], initial.get(name))
+        part = name.partition(".")[0]
+        if _is_matrix(x) and part in bits:
+            yield name, *_whole_numbers(x, bits[part], initial.get(name))
 
 
 def _whole_numbers(x: Tensor, bits: int, initial: Tensor | None) -> tuple[Tensor, Tensor]:

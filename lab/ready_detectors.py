@@ -216,8 +216,3 @@ def readme_table(folder: Path) -> str:
             bits, digest = _bits_range(metadata["quantization_bits"]), hashlib.sha256(path.read_bytes()).hexdigest()
             rows.append((f"`{name}`", title, bits, shift[1], round(path.stat().st_size / 1000), f"`{digest}`"))
     return markdown.table(("file", "method", "bits", "change of scores", "kB", "sha256"), rows)
-
-
-def update_readme(folder: Path) -> None:
-    """Writes the table into the folder's README.md, where it has the marks."""
-    markdown.replace_between(folder / "README.md", README_MARK, readme_table(folder))

@@ -41,17 +41,15 @@ class ImageSummary(NamedTuple):
     small: np.ndarray  # uint8 (SIZE, SIZE, 3)
 
 
+Images = Sequence[ImageSummary]
+
+
 class Hint(NamedTuple):
-    """One thing that is unusual.
+    """One thing that is unusual."""
 
-    code      few, twice, mixed, exposure, drift, size, odd or unaligned
-    images    indices of the good images that can be left out to settle it
-    message   what is unusual and what to do
-    """
-
-    code: str
-    images: tuple[int, ...]
-    message: str
+    code: str  # few, twice, mixed, exposure, drift, size, odd or unaligned
+    images: tuple[int, ...]  # indices of the good images that can be left out to settle it
+    message: str  # what is unusual and what to do
 
 
 def summarize(name: str, image: np.ndarray) -> ImageSummary:
@@ -60,9 +58,7 @@ def summarize(name: str, image: np.ndarray) -> ImageSummary:
     return ImageSummary(name, image.shape[1], image.shape[0], digest, image_files.resize(image, SIZE))
 
 
-def check_images(
-    good: Sequence[ImageSummary], others: Sequence[ImageSummary] = (), report: Report = no_report
-) -> list[Hint]:
+def check_images(good: Images, others: Images = (), report: Report = no_report) -> list[Hint]:
     """All hints about the good images; `others` are the images to judge. Empty where nothing is unusual."""
     hints = too_few(len(good))
     if len(good) > 1:
@@ -88,7 +84,7 @@ def too_few(n: int) -> list[Hint]:
     return [Hint("few", (), f"{problem} {advice}")]
 
 
-def duplicates(good: Sequence[ImageSummary]) -> list[Hint]:
+def duplicates(good: Images) -> list[Hint]:
     """Images that equal an earlier one, to the pixel or but for compression."""
     original_of: dict[int, int] = {}
     tiny = np.stack([_grey(summary, 32) for summary in good])
@@ -108,7 +104,7 @@ def duplicates(good: Sequence[ImageSummary]) -> list[Hint]:
     return [Hint("twice", tuple(original_of), f"{problem} {advice}")]
 
 
-def in_both_sets(good: Sequence[ImageSummary], others: Sequence[ImageSummary]) -> list[Hint]:
+def in_both_sets(good: Images, others: Images) -> list[Hint]:
     """Good images that are also among the images to judge."""
     digests = {summary.digest for summary in others}
     both = [i for i, summary in enumerate(good) if summary.digest in digests]
@@ -118,18 +114,16 @@ def in_both_sets(good: Sequence[ImageSummary], others: Sequence[ImageSummary]) -
     return [Hint("mixed", tuple(both), f"{problem}: what was learned as good is found good. Leave it out of the good.")]
 
 
-def sizes(good: Sequence[ImageSummary]) -> list[Hint]:
+def sizes(good: Images) -> list[Hint]:
     """Sizes that differ: every image is resized to the same square."""
     shapes = Counter((summary.width, summary.height) for summary in good)
     (width, height), usual = shapes.most_common(1)[0]
     distorted = [i for i, s in enumerate(good) if abs(s.width * height / (s.height * width) - 1) > 0.02]
     scaled = [i for i, s in enumerate(good) if i not in distorted and not 1 / 1.5 < s.width / width < 1.5]
-    reasons = (
-        "Every image is squeezed into a square, so that a different shape looks distorted. Cut them alike",
-        "Fine texture then looks sharper in some than in others. Take them from the same distance",
-    )
+    shape = "Every image is squeezed into a square, so that a different shape looks distorted. Cut them alike"
+    distance = "Fine texture then looks sharper in some than in others. Take them from the same distance"
     hints = []
-    for indices, reason in zip((distorted, scaled), reasons, strict=True):
+    for indices, reason in ((distorted, shape), (scaled, distance)):
         if indices:
             first = good[indices[0]]
             most = f"{usual} of your {len(good)} good images are {width} x {height} pixels"
@@ -138,7 +132,7 @@ def sizes(good: Sequence[ImageSummary]) -> list[Hint]:
     return hints
 
 
-def exposure(good: Sequence[ImageSummary]) -> list[Hint]:
+def exposure(good: Images) -> list[Hint]:
     """Single images that are much brighter or darker than the rest."""
     brightness = np.array([summary.small.mean() for summary in good])
     median, spread = robust_scale(brightness)
@@ -152,7 +146,7 @@ def exposure(good: Sequence[ImageSummary]) -> list[Hint]:
     return hints
 
 
-def drift(good: Sequence[ImageSummary]) -> list[Hint]:
+def drift(good: Images) -> list[Hint]:
     """Light that rises or falls over the images in the order given."""
     if len(good) < 9:
         return []
@@ -168,7 +162,7 @@ def drift(good: Sequence[ImageSummary]) -> list[Hint]:
 
 
 @torch.no_grad()
-def outliers(good: Sequence[ImageSummary], report: Report = no_report) -> list[Hint]:
+def outliers(good: Images, report: Report = no_report) -> list[Hint]:
     """Images with a spot unlike anything in the others: distances of patch features to those of the others."""
     images = ImageStack(torch.from_numpy(np.stack([summary.small for summary in good])).permute(0, 3, 1, 2))
     n = len(images)
@@ -195,11 +189,8 @@ def outliers(good: Sequence[ImageSummary], report: Report = no_report) -> list[H
     return hints
 
 
-def unaligned(good: Sequence[ImageSummary]) -> list[Hint]:
-    """Objects in different poses: the images agree far better once they are turned and shifted.
-
-    Textures give no hint: they agree in no pose, or in every pose.
-    """
+def unaligned(good: Images) -> list[Hint]:
+    """Objects in different poses: images agree far better once turned and shifted. Textures never do, or always."""
     if _repetition(_windowed(good[0])) > MAX_REPETITION:
         return []
     first, *others = [_windowed(summary) for summary in good[:: max(1, len(good) // 12)]]
@@ -247,6 +238,6 @@ def _windowed(summary: ImageSummary, angle: float = 0) -> np.ndarray:
     return np.asarray(centred / max(float(np.linalg.norm(centred)), 1e-6))
 
 
-def _names_are(good: Sequence[ImageSummary], indices: Sequence[int]) -> str:
+def _names_are(good: Images, indices: Sequence[int]) -> str:
     more = f" and {len(indices) - 2} more" if len(indices) > 2 else ""
     return f"{', '.join(good[i].name for i in indices[:2])}{more} {'is' if len(indices) == 1 else 'are'}"

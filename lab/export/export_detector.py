@@ -14,7 +14,7 @@ from ..atomic_write import atomic_write
 from ..detector import Detector
 from ..errors import LabError
 from ..version import __version__
-from . import onnx_file, torch_export_file
+from . import file_formats
 from .graph import Graph, Runner, trace
 
 FORMATS = ("onnx", "torch-export")
@@ -22,10 +22,7 @@ TOLERANCE = 1e-4  # largest relative difference of a score beyond which an expor
 
 
 def export_metadata(detector: Detector) -> dict[str, Any]:
-    """What raw numbers mean: (raw - zero) / unit is in σ of held-out good images, and so are the thresholds.
-
-    Raises LabError for a detector that is not calibrated.
-    """
+    """(raw - zero) / unit is in σ of held-out good images, as thresholds are. LabError for an uncalibrated detector."""
     calibration = detector.calibration
     if calibration is None:
         raise LabError("a detector that is not calibrated cannot be exported; fit it without folds=0")
@@ -41,26 +38,19 @@ def export_metadata(detector: Detector) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Parity:
-    """How far the exported file is from the method itself, both on the CPU, over some images.
-
-    score     largest |exported - own| / |own| of an image's score; of one below a σ of good images, / that σ
-    sigma     largest |exported - own| of a score in σ of good images: how near a threshold a verdict may change
-    map       largest |exported - own| of a pixel / largest |own| of that map, or the σ of good pixels
-    verdicts  images with another verdict
-    """
+    """How far the exported file is from the method itself, both on the CPU, over some images."""
 
     images: int
-    score: float
-    sigma: float
-    map: float
-    verdicts: int
+    score: float  # largest |exported - own| / |own| of an image's score; of one below a σ of good images, / that σ
+    sigma: float  # largest |exported - own| of a score in σ of good images: how near a threshold a verdict may change
+    map: float  # largest |exported - own| of a pixel / largest |own| of that map, or the σ of good pixels
+    verdicts: int  # images with another verdict
 
     def statement(self) -> str:
         """The comparison in one line."""
-        return (
-            f"compared on {self.images} images: largest relative difference of a score {self.score:.1e} "
-            f"({self.sigma:.1g} σ), of a map {self.map:.1e}; verdicts differ on {self.verdicts or 'none'}"
-        )
+        largest = f"of a score {self.score:.1e} ({self.sigma:.1g} σ), of a map {self.map:.1e}"
+        verdicts = f"verdicts differ on {self.verdicts or 'none'}"
+        return f"compared on {self.images} images: largest relative difference {largest}; {verdicts}"
 
 
 @torch.no_grad()
@@ -91,11 +81,11 @@ def export(detector: Detector, path: Path, file_format: str, images: Iterable[np
     if not path.parent.is_dir():
         raise LabError(f"{path} cannot be written: there is no folder {path.parent}")
     if file_format == "onnx":
-        onnx_file.check_packages()
+        file_formats.check_onnx_packages()
     metadata = json.dumps(export_metadata(detector), sort_keys=True)
     graph = Graph(detector)
     program = trace(graph, detector)
-    write = onnx_file.write if file_format == "onnx" else torch_export_file.write
+    write = file_formats.write_onnx if file_format == "onnx" else file_formats.write_torch_export
     with atomic_write(path) as part:
         exported = write(program, metadata, part)
         result = compare(detector, graph, exported, images)

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from ..detector import Detector
 from ..errors import LabError
 
-Runner = Callable[[Tensor], Any]
-"""image float32 (1, 3, size, size) -> (map, score), as tensors or arrays."""
+Runner = Callable[[Tensor], Any]  # image float32 (1, 3, size, size) -> (map, score), as tensors or arrays
 
 
 class Graph(nn.Module):
@@ -38,10 +37,7 @@ class Graph(nn.Module):
 
 
 def trace(graph: Graph, detector: Detector) -> torch.export.ExportedProgram:
-    """The graph of one image, without stack traces, which hold this machine's paths.
-
-    Raises LabError for a method whose score is no fixed graph.
-    """
+    """The graph of one image, without stack traces, which hold paths. LabError where the score is no fixed graph."""
     size = detector.settings.size
     example = torch.full((1, 3, size, size), 0.5)
     try:

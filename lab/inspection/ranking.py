@@ -36,26 +36,17 @@ UNKNOWN_COST = (60, 122)  # of a method that was not measured: the largest of ea
 
 
 class RankingResult(NamedTuple):
-    """How well one method separates good from bad images.
-
-    n_good, n_bad  numbers of images that were scored
-    synthetic      True: the bad ones carry synthetic defects
-    auroc          chance that a bad image scores above a good one; None where undefined
-    interval       its 95 % confidence interval; None where undefined
-    missed         bad images that the method's own threshold does not call bad
-    false_alarms   good ones that it calls bad
-    seconds        that fit and scoring took
-    """
+    """How well one method separates good from bad images."""
 
     method: str
-    n_good: int
+    n_good: int  # images that were scored
     n_bad: int
-    synthetic: bool
-    auroc: float | None
-    interval: tuple[float, float] | None
-    missed: int
-    false_alarms: int
-    seconds: float
+    synthetic: bool  # True: the bad ones carry synthetic defects
+    auroc: float | None  # chance that a bad image scores above a good one; None where undefined
+    interval: tuple[float, float] | None  # its 95 % confidence interval; None where undefined
+    missed: int  # bad images that the method's own threshold does not call bad
+    false_alarms: int  # good ones that it calls bad
+    seconds: float  # that fit and scoring took
 
 
 def seconds_per_pass() -> float:
@@ -142,10 +133,7 @@ class SizeTrial(NamedTuple):
 def try_sizes(
     detector: Detector, image: np.ndarray, defect_type: str, x: float, y: float, report: Report = no_report
 ) -> list[SizeTrial]:
-    """A defect of growing size at (x, y), shares of width and height, on a good image uint8 (H, W, 3).
-
-    LabError for a type that is not in DEFECT_TYPES.
-    """
+    """A defect of growing size at (x, y), shares of the sides, on uint8 (H, W, 3). LabError for an unknown type."""
     types = synthetic_defects.DEFECT_TYPES
     if defect_type not in types:
         raise LabError(f"no synthetic defect is called {defect_type!r}; choose one of {', '.join(types)}")
