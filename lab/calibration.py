@@ -97,10 +97,7 @@ class Calibration:
 
     @property
     def knots(self) -> tuple[list[float], list[float]]:
-        """Thresholds on an image's score and the pixel thresholds that go with them, σ, both ascending.
-
-        `pixel_threshold_at` interpolates linearly between them. The first and the last lie a thousand σ outside.
-        """
+        """Thresholds on an image's score and their pixel thresholds, σ, to interpolate; the outer two lie far out."""
         pixel_of = dict(zip(self.scores, self.peaks, strict=True))  # of equal scores the largest peak
         low, high, far = self.scores[0], self.scores[-1], 1000.0
         slope = self.score_scale.unit / self.pixel_scale.unit  # outside: the same step in raw numbers

@@ -35,22 +35,14 @@ HeldOutScores = tuple[Tensor, Scores]  # indices (B,) of images, their Scores wi
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """What a detector says of one image of height H and width W.
+    """What a detector says of one image of height H and width W."""
 
-    anomaly_map  float32 (H, W), σ: (raw - median) / (1.4826 MAD) of held-out good pixels
-    score        σ of held-out good images' scores
-    verdict      "good", "look" (a person should look at it) or "bad"
-    mask         bool (H, W): anomaly_map above the calibration's `pixel_bad`
-    views        name -> float32 (h, w) or (h, w, 3): the method's intermediate images, at the method's own size
-    statement    what the thresholds promise: `Calibration.statement`
-    """
-
-    anomaly_map: np.ndarray
-    score: float
-    verdict: str
-    mask: np.ndarray
-    views: dict[str, np.ndarray]
-    statement: str
+    anomaly_map: np.ndarray  # float32 (H, W), σ: (raw - median) / (1.4826 MAD) of held-out good pixels
+    score: float  # σ of held-out good images' scores
+    verdict: str  # "good", "look" (a person should look at it) or "bad"
+    mask: np.ndarray  # bool (H, W): anomaly_map above the calibration's `pixel_bad`
+    views: dict[str, np.ndarray]  # name -> float32 (h, w) or (h, w, 3): the method's own images, at its own size
+    statement: str  # what the thresholds promise: `Calibration.statement`
 
 
 class Detector:

@@ -20,28 +20,18 @@ from .progress import Report, no_report
 
 def setting(
     default: Any,
-    help: str,
+    help: str,  # what it means, in a few words, with its unit
     *,
-    low: float | None = None,
+    low: float | None = None,  # inclusive range of a number
     high: float | None = None,
-    step: int | None = None,
-    choices: tuple[Any, ...] | None = None,
-    component: bool = False,
-    off: Any = None,
-    eq: str = "",
-    scoring: bool = False,
+    step: int | None = None,  # the value must be a multiple of it
+    choices: tuple[Any, ...] | None = None,  # the values allowed (a dropdown)
+    component: bool = False,  # True: a component of the paper's ablation table, which gets a row in the ablation bench
+    off: Any = None,  # the value that switches a component off; False for a bool, each other choice for a choice
+    eq: str = "",  # number of the paper's equation
+    scoring: bool = False,  # True: changes only `score`; detectors that differ only in it share one training
 ) -> Any:
-    """One field of a method's `Settings`; the page's control and the command line's flag are made from it.
-
-    help        what it means, in a few words, with its unit
-    low, high   inclusive range of a number
-    step        the value must be a multiple of it
-    choices     the values allowed (a dropdown)
-    component   True: a component of the paper's ablation table, which gets a row in the ablation bench
-    off         the value that switches a component off; False for a bool, each other choice for a choice
-    eq          number of the paper's equation
-    scoring     True: changes only `score`; detectors that differ only in it share one training
-    """
+    """One field of a method's `Settings`; the page's control and the command line's flag are made from it."""
     metadata = dict(help=help, low=low, high=high, step=step, choices=choices)
     metadata |= dict(component=component, off=off, eq=eq, scoring=scoring)
     return dataclasses.field(default=default, metadata=metadata)

@@ -32,24 +32,21 @@ _GREY = (0.299, 0.587, 0.114)  # weights of red, green and blue
 
 
 def distributions(
-    normal: ArrayLike,
+    normal: ArrayLike,  # any shape; either side may be empty
     abnormal: ArrayLike,
     *,
     unit: str = "σ",
-    margin: float | None = None,
+    margin: float | None = None,  # of metrics.py, printed above, as is the overlap
     overlap: float | None = None,
-    thresholds: Mapping[str, float] | None = None,
+    thresholds: Mapping[str, float] | None = None,  # name -> value, drawn as labelled lines
     title: str = "",
     names: tuple[str, str] = ("normal", "anomalous"),
-    span: tuple[float, float] | None = None,
+    span: tuple[float, float] | None = None,  # range of the x axis, to draw several figures alike
 ) -> go.Figure:
     """Two histograms laid over each other, each of its own 100 %, on a square-root axis that keeps the tails visible.
 
-    normal, abnormal   values of any shape; either may be empty
-    margin, overlap    of metrics.py, printed above
-    thresholds         name -> value, drawn as labelled lines
-    span               range of the x axis, to draw several figures alike; by default 99.9 % of both sides, at most 30
-                       robust σ of the normal ones; what lies beyond is gathered in one bar at the right
+    By default the x axis spans 99.9 % of both sides, at most 30 robust σ of the normal ones; what lies beyond is
+    gathered in one bar at the right.
     """
     sides = [np.asarray(values).ravel() for values in (normal, abnormal)]
     lines = dict(sorted((thresholds or {}).items(), key=lambda line: line[1]))
@@ -144,13 +141,9 @@ def _figure(title: str, subtitle: str) -> go.Figure:
 
 
 def overlay(image: Pixels, anomaly_map: Floats, *, low: float, high: float, blend: float = 0.6) -> Pixels:
-    """The anomaly map in colour over the greyed image, uint8 (H, W, 3).
+    """The anomaly map, (H, W) in σ, in colour over the greyed image uint8 (H, W, 3). LabError unless of one size.
 
-    image         uint8 (H, W, 3)
-    anomaly_map   float (H, W), σ
-    low, high     σ; the grey image shows through fully below `low`, colours end at `high`
-    blend         opacity of the strongest colour, 0..1
-    Raises LabError when the sizes differ.
+    The grey image shows through fully below `low`, colours end at `high`; `blend` is the opacity of the strongest.
     """
     _check_same_size(image, anomaly_map)
     rgba, grey = _colours(anomaly_map, low, high), image.astype(np.float64) @ _GREY

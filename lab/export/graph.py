@@ -23,11 +23,10 @@ class Graph(nn.Module):
 
     def __init__(self, detector: Detector):
         super().__init__()
-        fitted = detector.method
+        fitted, size = detector.method, detector.settings.size
         # restored, not copied: what the fitted method cached on another device stays there
         restored = type(fitted)(**dataclasses.asdict(fitted.settings)).restore(fitted.state())
         self.method = copy.deepcopy(restored).cpu()
-        size = detector.settings.size
         with torch.no_grad():  # what is computed at the first use is then a constant of the graph
             self.method.score(torch.zeros(1, 3, size, size))
 

@@ -93,8 +93,7 @@ def evaluate_on_synthetic_defects(
 ) -> RankingResult:
     """The result of a fitted detector on synthetic defects, drawn on good images that it has not learned from.
 
-    A method that stores what it learned is fitted once more without them; one that trains has held them out.
-    LabError for too few good images.
+    A method that does not train is fitted once more without them. LabError for too few good images.
     """
     out, rest = (indices.tolist() for indices in held_out(len(good), detector.seed))
     if len(rest) < MIN_IMAGES:
@@ -106,8 +105,8 @@ def evaluate_on_synthetic_defects(
     scale = detector.calibration.score_scale
     defective = [image for i in out for image in with_synthetic_defects(good[i], i)]
     sets = ([good[i] for i in out], defective)
-    normal, marked = ([scale.normalize(float(detector.raw(x).image_score[0])) for x in images] for images in sets)
-    return evaluate(detector, normal, marked, seconds, synthetic=True)
+    normal, bad = ([scale.normalize(float(detector.raw(x).image_score[0])) for x in images] for images in sets)
+    return evaluate(detector, normal, bad, seconds, synthetic=True)
 
 
 def with_synthetic_defects(image: np.ndarray, seed: int) -> list[np.ndarray]:

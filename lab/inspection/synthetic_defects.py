@@ -14,8 +14,7 @@ DEFECT_TYPES = ("scratch", "blur", "paint")
 def draw_defect(defect_type: str, image: np.ndarray, x: float, y: float, size: float, angle: float = 0.6) -> np.ndarray:
     """image uint8 (H, W, 3) with a defect centred at (x, y), `size` across, all in pixels -> the same shape.
 
-    scratch   a hairline `size` long and size / 12 wide, at least 1.2, turned by `angle` radians, light on dark, dark on
-              light
+    scratch   a hairline `size` long, size / 12 wide, at least 1.2, turned by `angle`, light on dark or dark on light
     blur      a disc blurred by a Gaussian of size / 5
     paint     a disc of one foreign colour, opposite to what it covers
     """
