@@ -1,7 +1,5 @@
 """Annotation-Free Anomaly Lab: industrial visual anomaly detection from good images alone."""
 
-from __future__ import annotations
-
 from .calibration import Calibration
 from .data.dataset import Dataset, Item
 from .detector import Detector, Finding
@@ -10,18 +8,5 @@ from .method import BaseSettings, Method, Scores, setting
 from .methods import METHODS
 from .version import __version__
 
-__all__ = [
-    "METHODS",
-    "BaseSettings",
-    "Calibration",
-    "Cancelled",
-    "Dataset",
-    "Detector",
-    "Finding",
-    "Item",
-    "LabError",
-    "Method",
-    "Scores",
-    "__version__",
-    "setting",
-]
+__all__ = ["METHODS", "BaseSettings", "Calibration", "Cancelled", "Dataset", "Detector", "Finding", "Item", "LabError"]
+__all__ += ["Method", "Scores", "__version__", "setting"]

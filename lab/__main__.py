@@ -1,7 +1,5 @@
 """`python -m lab`: the command line; see `lab.cli`."""
 
-from __future__ import annotations
-
 import sys
 
 from .cli.parser import main

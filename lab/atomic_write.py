@@ -1,7 +1,5 @@
 """The one way a file is written: whole or not at all."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import uuid

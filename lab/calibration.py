@@ -1,11 +1,9 @@
 """What the scores of held-out good images say: the unit of an anomaly map, thresholds and their false-alarm rates."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -57,46 +55,33 @@ def robust_scale(values: np.ndarray) -> Scale:
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """What held-out good images say of a fitted method's raw numbers.
+    """What held-out good images say of a fitted method's raw numbers."""
 
-    hold_out      how they were kept out of the fit, as text
-    pixel_scale   zero and unit of raw pixel values: raw -> σ
-    score_scale   zero and unit of raw image scores: raw -> σ
-    scores        the image scores, σ, ascending
-    peaks         the largest pixel of each image, σ, ascending
-    look, bad     thresholds on an image's score, σ; a score above is an alarm
-    pixel_bad     threshold on the anomaly map, σ, of the mask
-    pixel_95      95 % quantile of good pixels, σ: maps are transparent up to it
-    """
-
-    hold_out: str
-    pixel_scale: Scale
-    score_scale: Scale
-    scores: tuple[float, ...]
-    peaks: tuple[float, ...]
-    look: float
-    bad: float
-    pixel_bad: float
-    pixel_95: float
+    hold_out: str  # how they were kept out of the fit, as text
+    pixel_scale: Scale  # zero and unit of raw pixel values: raw -> σ
+    score_scale: Scale  # zero and unit of raw image scores: raw -> σ
+    scores: tuple[float, ...]  # the image scores, σ, ascending
+    peaks: tuple[float, ...]  # the largest pixel of each image, σ, ascending
+    look: float  # threshold on an image's score, σ; a score above is an alarm
+    bad: float  # the same
+    pixel_bad: float  # threshold on the anomaly map, σ, of the mask
+    pixel_95: float  # 95 % quantile of good pixels, σ: maps are transparent up to it
 
     @classmethod
-    def of(cls, pixels: np.ndarray, scores: np.ndarray, peaks: np.ndarray, hold_out: str) -> Calibration:
+    def of(cls, pixels: np.ndarray, scores: np.ndarray, peaks: np.ndarray, hold_out: str) -> Self:
         """From raw values: a sample of pixels (any shape), image scores (n,), the images' largest pixels (n,)."""
         pixel_scale, score_scale = robust_scale(pixels), robust_scale(scores)
-        score_sigmas = np.sort(score_scale.normalize(scores.astype(float))).tolist()
-        peak_sigmas = np.sort(pixel_scale.normalize(peaks.astype(float))).tolist()
-        n = len(score_sigmas)
-        bad = conformal_threshold(score_sigmas, max(BAD_RATE, 1 / (n + 1)))
-        look = conformal_threshold(score_sigmas, max(LOOK_RATE, 2 / (n + 1)))
-        pixel_bad = conformal_threshold(peak_sigmas, max(BAD_RATE, 1 / (n + 1)))
+        score_sigmas = tuple(np.sort(score_scale.normalize(scores.astype(float))).tolist())
+        peak_sigmas = tuple(np.sort(pixel_scale.normalize(peaks.astype(float))).tolist())
+        step = 1 / (len(scores) + 1)
+        look = conformal_threshold(score_sigmas, max(LOOK_RATE, 2 * step))
+        bad, pixel_bad = (conformal_threshold(values, max(BAD_RATE, step)) for values in (score_sigmas, peak_sigmas))
         assert look is not None and bad is not None and pixel_bad is not None
         pixel_95 = float(np.quantile(pixel_scale.normalize(pixels), 0.95))
-        return cls(
-            hold_out, pixel_scale, score_scale, tuple(score_sigmas), tuple(peak_sigmas), look, bad, pixel_bad, pixel_95
-        )
+        return cls(hold_out, pixel_scale, score_scale, score_sigmas, peak_sigmas, look, bad, pixel_bad, pixel_95)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Calibration:
+    def from_dict(cls, values: dict[str, Any]) -> Self:
         """The inverse of `as_dict`, also after JSON made lists of its tuples."""
         fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
         return cls(**fields | {name: Scale(*fields[name]) for name in ("pixel_scale", "score_scale")})
@@ -112,14 +97,10 @@ class Calibration:
 
     @property
     def knots(self) -> tuple[list[float], list[float]]:
-        """Thresholds on an image's score and the pixel thresholds that go with them, σ, both ascending.
-
-        `pixel_threshold_at` interpolates linearly between them. The first and the last lie a thousand σ outside.
-        """
+        """Thresholds on an image's score and their pixel thresholds, σ, to interpolate; the outer two lie far out."""
         pixel_of = dict(zip(self.scores, self.peaks, strict=True))  # of equal scores the largest peak
-        far = 1000.0
+        low, high, far = self.scores[0], self.scores[-1], 1000.0
         slope = self.score_scale.unit / self.pixel_scale.unit  # outside: the same step in raw numbers
-        low, high = min(pixel_of), max(pixel_of)
         below, above = {low - far: pixel_of[low] - far * slope}, {high + far: pixel_of[high] + far * slope}
         pixel_of = below | pixel_of | above
         return list(pixel_of), list(pixel_of.values())

@@ -1,12 +1,10 @@
 """The image level above tensors: uint8 images in, findings out; fit, calibrate, save, load."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -23,40 +21,28 @@ from .methods import METHODS
 from .parts import maps
 from .parts.features import Backbone
 from .progress import Report, no_report, part_of
+from .quantized_safetensors import Bits, Tensors
 from .version import __version__
 
 FILE_FORMAT = 4  # raised when an older reader could no longer understand the file
 PIXELS_PER_IMAGE = 4096  # sampled from each held-out image for the scale of pixels
-FILE_FIELDS = (
-    "seed",
-    "n_images",
-    "fingerprint",
-    "origin",
-    "request_key",
-)  # attributes that the file states as they are
+FIT_FIELDS = ("seed", "n_images", "fingerprint", "origin")  # attributes that say what was learned from
+FILE_FIELDS = (*FIT_FIELDS, "request_key")  # attributes that the file states as they are
 
-HeldOutScores = tuple[Tensor, Scores]
-"""Indices (B,) of images and their Scores, without what was learned from them."""
+Images = Iterable[np.ndarray]
+HeldOutScores = tuple[Tensor, Scores]  # indices (B,) of images, their Scores without what was learned from them
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """What a detector says of one image of height H and width W.
+    """What a detector says of one image of height H and width W."""
 
-    anomaly_map  float32 (H, W), σ: (raw - median) / (1.4826 MAD) of held-out good pixels
-    score        σ of held-out good images' scores
-    verdict      "good", "look" (a person should look at it) or "bad"
-    mask         bool (H, W): anomaly_map above the calibration's `pixel_bad`
-    views        name -> float32 (h, w) or (h, w, 3): the method's intermediate images, at the method's own size
-    statement    what the thresholds promise: `Calibration.statement`
-    """
-
-    anomaly_map: np.ndarray
-    score: float
-    verdict: str
-    mask: np.ndarray
-    views: dict[str, np.ndarray]
-    statement: str
+    anomaly_map: np.ndarray  # float32 (H, W), σ: (raw - median) / (1.4826 MAD) of held-out good pixels
+    score: float  # σ of held-out good images' scores
+    verdict: str  # "good", "look" (a person should look at it) or "bad"
+    mask: np.ndarray  # bool (H, W): anomaly_map above the calibration's `pixel_bad`
+    views: dict[str, np.ndarray]  # name -> float32 (h, w) or (h, w, 3): the method's own images, at its own size
+    statement: str  # what the thresholds promise: `Calibration.statement`
 
 
 class Detector:
@@ -82,36 +68,32 @@ class Detector:
         self.id = method
         self.method: Method = METHODS[method](**settings)
         self.calibration: Calibration | None = None
-        self.seed = 0
-        self.n_images = 0
-        self.fingerprint = ""
+        self.seed, self.n_images, self.fingerprint, self.request_key = 0, 0, "", ""
         self.origin: dict[str, str] = {}
-        self.request_key = ""
-        self.quantization_bits: quantized_safetensors.Bits = {}
+        self.quantization_bits: Bits = {}
 
     @property
     def settings(self) -> BaseSettings:
         """The method's settings."""
         return self.method.settings
 
-    def images(self, images: Iterable[np.ndarray]) -> ImageStack:
+    def images(self, images: Images) -> ImageStack:
         """uint8 (H, W, 3) images -> one stack at settings.size, kept as uint8. LabError for fewer than MIN_IMAGES."""
         tensors = [_resized(image, self.settings.size) for image in images]
         if len(tensors) < MIN_IMAGES:
-            raise LabError(
-                f"{len(tensors)} good images are too few: at least {MIN_IMAGES} are needed, 20 are a good start"
-            )
+            few = f"{len(tensors)} good images are too few"
+            raise LabError(f"{few}: at least {MIN_IMAGES} are needed, 20 are a good start")
         return ImageStack(torch.stack(tensors))
 
     def fit(
         self,
-        good: Iterable[np.ndarray],
+        good: Images,
         *,
         seed: int = 0,
         report: Report = no_report,
         folds: int | None = None,
         resume: Path | None = None,
-    ) -> Detector:
+    ) -> Self:
         """Learns from good images and calibrates on good images that the method did not learn from; returns itself.
 
         Methods that only store (a bank, statistics) learn from all and leave each image's own part out in turn;
@@ -127,14 +109,13 @@ class Detector:
             self._fit_folds(images, folds, report, resume)
             self.n_images = total
         else:
-            learned = held_out(total, seed)[1] if trains else torch.arange(total)
-            if len(learned) < 4:
+            training = images.subset(held_out(total, seed)[1]) if trains else images
+            if len(training) < 4:
                 raise LabError(f"{total} good images are too few for {self.method.title}: it needs at least 8")
             share = 0.95 if trains else 0.7  # of the work, before calibration
-            training = images.subset(learned) if trains else images
             self.method.fit(training, seed=seed, report=part_of(report, 0, share), resume=resume)
             self._calibrate(images, part_of(report, share, 1))
-            self.n_images = len(learned)
+            self.n_images = len(training)
         report(1.0, "fitted")
         return self
 
@@ -155,7 +136,7 @@ class Detector:
         if folds:
             self.calibration = _calibration(fold_scores(), f"each in one of {folds} folds left out of a training")
 
-    def with_scoring(self, good: Iterable[np.ndarray] | None, report: Report = no_report, **changes: Any) -> Detector:
+    def with_scoring(self, good: Images | None, report: Report = no_report, **changes: Any) -> Self:
         """The same fit under settings that change only `score`, as a new detector.
 
         good   what `fit` was given: the result is calibrated on the same images as by `fit`; None: not calibrated.
@@ -167,22 +148,18 @@ class Detector:
                 raise LabError(f"the setting {name} changes more than scoring: fit again")
         return self._copy(self.method.state(), good, report, **changes)
 
-    def quantized(
-        self, bits: quantized_safetensors.Bits, good: Iterable[np.ndarray], report: Report = no_report
-    ) -> Detector:
+    def quantized(self, bits: Bits, good: Images, report: Report = no_report) -> Self:
         """The same fit with its values rounded to so many bits, as a new detector; `good` as in `with_scoring`."""
         state = quantized_safetensors.quantize(self.method.state(), bits, self.method.initial_tensors())
         copy = self._copy(state, good, report)
         copy.quantization_bits = bits
         return copy
 
-    def _copy(
-        self, state: Mapping[str, Tensor], good: Iterable[np.ndarray] | None, report: Report, **changes: Any
-    ) -> Detector:
-        copy = Detector(self.id, **(self.settings.as_dict() | changes))
+    def _copy(self, state: Tensors, good: Images | None, report: Report, **changes: Any) -> Self:
+        copy = type(self)(self.id, **(self.settings.as_dict() | changes))
         copy.method.restore(state)
         copy.method.history, copy.method.notes = self.method.history, dict(self.method.notes)
-        for name in ("seed", "n_images", "fingerprint", "origin", "quantization_bits"):
+        for name in (*FIT_FIELDS, "quantization_bits"):
             setattr(copy, name, getattr(self, name))
         if good is not None:
             copy._calibrate(copy.images(good), report)
@@ -214,14 +191,15 @@ class Detector:
 
     def finding(self, raw: Scores, shape: tuple[int, ...]) -> Finding:
         """Raw numbers of one image -> its Finding at (H, W)."""
-        c = self.calibration
+        c, raw_map = self.calibration, raw.anomaly_map
         assert c is not None
-        raw_map = raw.anomaly_map
         if raw_map.shape[1:] != shape:
             raw_map = maps.upsample(raw_map, (shape[0], shape[1]))
         anomaly_map = c.pixel_scale.normalize(raw_map[0]).cpu().numpy()
         score = c.score_scale.normalize(float(raw.image_score[0]))
-        views = {name: _view(view[0].detach().cpu()) for name, view in raw.views.items()}
+        views = {
+            k: (v[0].permute(1, 2, 0) if v.ndim == 4 else v[0]).detach().cpu().numpy() for k, v in raw.views.items()
+        }
         # a float64 threshold: numpy would round a Python float to the map's float32
         mask = anomaly_map > np.float64(c.pixel_bad)
         return Finding(anomaly_map, score, c.verdict(score), mask, views, c.statement())
@@ -232,39 +210,26 @@ class Detector:
         return {"tag": network.tag, "sha256": network.sha256} if network is not None else {}
 
     def save(self, path: str | Path) -> Path:
-        """Writes one safetensors file and returns its path; equal fits give equal bytes (no date, path or timing).
-
-        LabError without a calibration, OSError where the file cannot be written.
-        """
+        """Writes a safetensors file; equal fits give equal bytes. LabError without a calibration; OSError."""
         if self.calibration is None:
             raise LabError("a detector that is not calibrated cannot be saved; fit it without folds=0")
-        metadata = {
-            "format": FILE_FORMAT,
-            "version": __version__,
-            "method": self.id,
-            "settings": self.settings.as_dict(),
-            "backbone": self.weights(),
-            "calibration": self.calibration.as_dict(),
-            "history": self.method.history,
-            "notes": self.method.notes,
-            **{name: getattr(self, name) for name in FILE_FIELDS},
-        }
-        path = Path(path)
-        initial = self.method.initial_tensors()
-        quantized_safetensors.write(path, self.method.state(), metadata, self.quantization_bits, initial)
+        path, method = Path(path), self.method
+        metadata: dict[str, Any] = {name: getattr(self, name) for name in FILE_FIELDS}
+        metadata |= dict(format=FILE_FORMAT, version=__version__, method=self.id, settings=self.settings.as_dict())
+        metadata |= dict(backbone=self.weights(), calibration=self.calibration.as_dict())
+        metadata |= dict(history=method.history, notes=method.notes)
+        quantized_safetensors.write(path, method.state(), metadata, self.quantization_bits, method.initial_tensors())
         return path
 
     @classmethod
-    def load(cls, path: str | Path) -> Detector:
+    def load(cls, path: str | Path) -> Self:
         """The inverse of `save`. LabError for a file that is missing, cut off, not a detector's, of another
         version of the format, or whose backbone is missing or has other weights."""
         path = Path(path)
         metadata, tensors = quantized_safetensors.read(path)
         if metadata.get("format") != FILE_FORMAT:
-            raise LabError(
-                f"{path} has format {metadata.get('format')} (written by version {metadata.get('version')}), this "
-                f"version reads format {FILE_FORMAT}; fit it again"
-            )
+            written = f"{path} has format {metadata.get('format')} (written by version {metadata.get('version')})"
+            raise LabError(f"{written}, this version reads format {FILE_FORMAT}; fit it again")
         try:
             detector = cls(metadata["method"], **metadata["settings"])
             initial = detector.method.initial_tensors()
@@ -278,15 +243,13 @@ class Detector:
             raise LabError(f"{path}: {error}") from None
         except (KeyError, TypeError, ValueError) as error:
             raise LabError(f"{path} does not fit this version ({error}); fit it again") from None
-        if metadata["backbone"] != detector.weights():
-            raise LabError(
-                f"{path} was made on other weights of {metadata['backbone'].get('tag')} (sha256 "
-                f"{str(metadata['backbone'].get('sha256'))[:12]}...) than those at hand; fit it again"
-            )
+        if (weights := metadata["backbone"]) != detector.weights():
+            other = f"other weights of {weights.get('tag')} (sha256 {str(weights.get('sha256'))[:12]}...)"
+            raise LabError(f"{path} was made on {other} than those at hand; fit it again")
         return detector
 
     @classmethod
-    def from_hub(cls, repository: str) -> Detector:
+    def from_hub(cls, repository: str) -> Self:
         """The detector of a repository of the Hugging Face Hub, "user/name", as `python -m lab push` leaves it.
 
         LabError for a repository that does not exist, is gated, cannot be reached or holds no detector, and as `load`.
@@ -321,16 +284,12 @@ def _score_held_out(
 def _calibration(held_out_scores: Iterable[HeldOutScores], hold_out: str) -> Calibration:
     pixels, scores, peaks = [], [], []
     for _, (anomaly_maps, image_scores, _views) in held_out_scores:
-        raw_pixels = anomaly_maps.flatten(1).cpu()
-        pixels.append(raw_pixels[:, :: max(1, raw_pixels.shape[1] // PIXELS_PER_IMAGE)])
-        peaks.append(raw_pixels.amax(1))
+        all_pixels = anomaly_maps.flatten(1).cpu()
+        pixels.append(all_pixels[:, :: max(1, all_pixels.shape[1] // PIXELS_PER_IMAGE)])
+        peaks.append(all_pixels.amax(1))
         scores.append(image_scores.cpu())
-    raw = [torch.cat(values).double().numpy() for values in (pixels, scores, peaks)]
-    return Calibration.of(raw[0], raw[1], raw[2], hold_out)
-
-
-def _view(view: Tensor) -> np.ndarray:
-    return (view.permute(1, 2, 0) if view.ndim == 3 else view).numpy()
+    raw_pixels, raw_scores, raw_peaks = (torch.cat(values).double().numpy() for values in (pixels, scores, peaks))
+    return Calibration.of(raw_pixels, raw_scores, raw_peaks, hold_out)
 
 
 def _resized(image: np.ndarray, size: int) -> Tensor:

@@ -1,7 +1,5 @@
 """Where tensors are computed, and the one source of randomness."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The papers' equations, registered at the functions that compute them and shown by the page and the notebooks."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
@@ -9,20 +7,13 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 class Equation(NamedTuple):
-    """One equation, or several neighbouring ones, of a method's paper.
+    """One equation, or several neighbouring ones, of a method's paper."""
 
-    method    id of the method, as in `METHODS`
-    numbers   of the equations in the paper, such as (6, 7)
-    formula   in the paper's symbols, in plain text: "w_n = (d/mu_n)^gamma"
-    covers    numbers of further equations that are terms or special cases of it
-    function  computes it
-    """
-
-    method: str
-    numbers: tuple[int, ...]
-    formula: str
-    covers: tuple[int, ...]
-    function: Callable[..., object]
+    method: str  # its id, as in `METHODS`
+    numbers: tuple[int, ...]  # of the equations in the paper, such as (6, 7)
+    formula: str  # in the paper's symbols, in plain text: "w_n = (d/mu_n)^gamma"
+    covers: tuple[int, ...]  # numbers of further equations that are terms or special cases of it
+    function: Callable[..., object]  # computes it
 
     def __str__(self) -> str:
         return f"Eq. {'-'.join(f'({n})' for n in dict.fromkeys((self.numbers[0], self.numbers[-1])))}: {self.formula}"

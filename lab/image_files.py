@@ -12,8 +12,7 @@ The rules are the same for training, testing, the page and the command line:
 - of an animation or a file of several pages, the first is read
 """
 
-from __future__ import annotations
-
+import importlib
 import io
 import os
 import stat
@@ -23,24 +22,12 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 import numpy as np
-from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    ImageFile,
-    ImageOps,
-    JpegImagePlugin,
-    PngImagePlugin,
-    PpmImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image, ImageFile, ImageOps
 
 from .atomic_write import atomic_write
 from .errors import LabError
 
-Source = str | os.PathLike[str] | bytes | IO[bytes]
-"""A path, the bytes of a file, or a file open for reading bytes."""
+Source = str | os.PathLike[str] | bytes | IO[bytes]  # a path, the bytes of a file, or a file open for reading bytes
 
 MAX_BYTES = 512 * 2**20  # of one file or archive
 MAX_PIXELS = 64_000_000  # of one image
@@ -55,23 +42,16 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", "
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 
 # First bytes -> Pillow's reader. Image.open is not used: it tries all formats and warns about large images globally.
-_READERS = {
-    b"\x89PNG\r\n\x1a\n": PngImagePlugin.PngImageFile,
-    b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
-    b"BM": BmpImagePlugin.BmpImageFile,
-    b"II*\0": TiffImagePlugin.TiffImageFile,
-    b"MM\0*": TiffImagePlugin.TiffImageFile,
-    b"RIFF": WebPImagePlugin.WebPImageFile,
-    b"GIF8": GifImagePlugin.GifImageFile,
-    **{b"P%d" % n: PpmImagePlugin.PpmImageFile for n in range(1, 7)},
+_FORMATS = {b"\x89PNG\r\n\x1a\n": "Png", b"\xff\xd8\xff": "Jpeg", b"BM": "Bmp", b"II*\0": "Tiff", b"MM\0*": "Tiff"}
+_FORMATS |= {b"RIFF": "WebP", b"GIF8": "Gif"} | {b"P%d" % n: "Ppm" for n in range(1, 7)}
+_READERS: dict[bytes, type[ImageFile.ImageFile]] = {
+    magic: getattr(importlib.import_module(f"PIL.{name}ImagePlugin"), f"{name}ImageFile")
+    for magic, name in _FORMATS.items()
 }
 
 
 def read(source: Source, name: str | None = None) -> np.ndarray:
-    """One image -> uint8 (H, W, 3) RGB at its own size, by the rules above.
-
-    `name` is what errors call the file; by default its path. LabError naming the file and the reason.
-    """
+    """One image -> uint8 (H, W, 3) RGB at its own size, by the rules above. LabError with its `name`, or path."""
     name = _display_name(source, name)
     image = _decode(source, name)
     if image.mode[0] in "IF":
@@ -83,10 +63,7 @@ def read(source: Source, name: str | None = None) -> np.ndarray:
 
 
 def read_mask(source: Source, name: str | None = None) -> np.ndarray:
-    """One mask -> bool (H, W) at its own size, True where it is not black (any value above 0).
-
-    LabError as `read`, and for a JPEG, whose compression leaves values above 0 around every edge.
-    """
+    """One mask -> bool (H, W) at its own size, True where above 0. LabError as `read`, and for a JPEG: it blurs."""
     name = _display_name(source, name)
     image = _decode(source, name)
     if image.format == "JPEG":
@@ -108,10 +85,7 @@ def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
 
 
 def write_png(path: str | os.PathLike[str], array: np.ndarray) -> None:
-    """Writes uint8 (H, W) or (H, W, 3), or a bool mask as 0 and 255, as PNG, whole or not at all.
-
-    LabError where the file cannot be written.
-    """
+    """Writes uint8 (H, W) or (H, W, 3), or a bool mask as 0 and 255, as PNG, whole or not at all; else LabError."""
     try:
         with atomic_write(path) as part:
             Image.fromarray(array.astype(np.uint8) * 255 if array.dtype == bool else array).save(part, "PNG")
@@ -165,32 +139,24 @@ def _unpack(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], name: str)
         yield entry.filename, data
 
 
-def _with_slashes(entry: zipfile.ZipInfo) -> str:
-    return entry.filename.replace("\\", "/")
-
-
 def _is_skipped(entry: zipfile.ZipInfo) -> bool:
-    parts = PurePosixPath(_with_slashes(entry)).parts
+    parts = PurePosixPath(entry.filename.replace("\\", "/")).parts
     return entry.is_dir() or any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in parts)
 
 
 def _reason_to_refuse(entry: zipfile.ZipInfo, seen: set[str]) -> str:
     """Why this entry is refused; "" where it is not."""
-    path = _with_slashes(entry)
-    file_type = stat.S_IFMT(entry.external_attr >> 16)
-    if ".." in path.split("/") or path.startswith("/") or path[1:2] == ":":
-        return "its path leads out of the zip"
-    if file_type not in (0, stat.S_IFREG):
-        return "is a link or a special file, not an image"
-    if Path(path).suffix.lower() in ARCHIVES:
-        return "is an archive within a zip; unpack it first"
-    if entry.flag_bits & 1:
-        return "is locked with a password"
-    if entry.filename in seen:
-        return "appears twice"
-    if entry.file_size > MAX_BYTES or entry.file_size > MAX_RATIO * max(entry.compress_size, 1):
-        return f"unpacks to {entry.file_size:,} bytes from {entry.compress_size:,}, which no image does"
-    return ""
+    path, size, packed = entry.filename.replace("\\", "/"), entry.file_size, entry.compress_size
+    most = min(MAX_BYTES, MAX_RATIO * max(packed, 1))
+    reasons = {
+        "its path leads out of the zip": ".." in path.split("/") or path.startswith("/") or path[1:2] == ":",
+        "is a link or a special file, not an image": stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG),
+        "is an archive within a zip; unpack it first": Path(path).suffix.lower() in ARCHIVES,
+        "is locked with a password": entry.flag_bits & 1,
+        "appears twice": entry.filename in seen,
+        f"unpacks to {size:,} bytes from {packed:,}, which no image does": size > most,
+    }
+    return next((reason for reason, applies in reasons.items() if applies), "")
 
 
 def _printable(text: object) -> str:

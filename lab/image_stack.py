@@ -1,10 +1,9 @@
 """Images of one size as one tensor, stored as uint8 and read as float32 batches."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 from collections.abc import Iterable
+from typing import Self
 
 import numpy as np
 import torch
@@ -16,10 +15,7 @@ from .errors import LabError
 
 
 class ImageStack:
-    """N images of one size, stored once (as uint8 where they came so) and read as float32 batches in [0, 1].
-
-    tensor  (N, 3, H, W), uint8 or float32 in [0, 1], on any device
-    """
+    """N images (N, 3, H, W), uint8 or float32 in [0, 1], on any device, read as float32 batches in [0, 1]."""
 
     def __init__(self, tensor: Tensor):
         if tensor.ndim != 4 or tensor.shape[1] != 3 or not len(tensor):
@@ -27,7 +23,7 @@ class ImageStack:
         self.tensor = tensor
 
     @classmethod
-    def of(cls, source: ImageStack | Tensor | NDArray[np.uint8 | np.floating] | Iterable[Tensor]) -> ImageStack:
+    def of(cls, source: "ImageStack | Tensor | NDArray[np.uint8 | np.floating] | Iterable[Tensor]") -> "ImageStack":
         """A stack of uint8 or float [0, 1] images (N, 3, H, W), or of anything that yields such batches."""
         if isinstance(source, ImageStack):
             return source
@@ -45,8 +41,8 @@ class ImageStack:
         batch = self.tensor[index : index + 1] if isinstance(index, int) else self.tensor[index]
         return (batch.float() / 255 if batch.dtype == torch.uint8 else batch).to(device())
 
-    def subset(self, index: Tensor) -> ImageStack:
-        return ImageStack(self.tensor[index])
+    def subset(self, index: Tensor) -> Self:
+        return type(self)(self.tensor[index])
 
     def digest(self, i: int) -> str:
         """Names image i by its content, the same on every device: the key of cached features."""

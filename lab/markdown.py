@@ -1,8 +1,6 @@
 """Tables in Markdown, and the place in a Markdown file that a program writes: between `<!-- MARK -->` and
 `<!-- /MARK -->`."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What every method implements: settings declared once, `fit` on normal images, `score` any image."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json
@@ -22,28 +20,18 @@ from .progress import Report, no_report
 
 def setting(
     default: Any,
-    help: str,
+    help: str,  # what it means, in a few words, with its unit
     *,
-    low: float | None = None,
+    low: float | None = None,  # inclusive range of a number
     high: float | None = None,
-    step: int | None = None,
-    choices: tuple[Any, ...] | None = None,
-    component: bool = False,
-    off: Any = None,
-    eq: str = "",
-    scoring: bool = False,
+    step: int | None = None,  # the value must be a multiple of it
+    choices: tuple[Any, ...] | None = None,  # the values allowed (a dropdown)
+    component: bool = False,  # True: a component of the paper's ablation table, which gets a row in the ablation bench
+    off: Any = None,  # the value that switches a component off; False for a bool, each other choice for a choice
+    eq: str = "",  # number of the paper's equation
+    scoring: bool = False,  # True: changes only `score`; detectors that differ only in it share one training
 ) -> Any:
-    """One field of a method's `Settings`; the page's control and the command line's flag are made from it.
-
-    help        what it means, in a few words, with its unit
-    low, high   inclusive range of a number
-    step        the value must be a multiple of it
-    choices     the values allowed (a dropdown)
-    component   True: a component of the paper's ablation table, which gets a row in the ablation bench
-    off         the value that switches a component off; False for a bool, each other choice for a choice
-    eq          number of the paper's equation
-    scoring     True: changes only `score`; detectors that differ only in it share one training
-    """
+    """One field of a method's `Settings`; the page's control and the command line's flag are made from it."""
     metadata = dict(help=help, low=low, high=high, step=step, choices=choices)
     metadata |= dict(component=component, off=off, eq=eq, scoring=scoring)
     return dataclasses.field(default=default, metadata=metadata)
@@ -51,20 +39,16 @@ def setting(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BaseSettings:
-    """Settings that every method has; subclasses are frozen, keyword-only dataclasses too.
-
-    LabError for a value that is not allowed, naming the setting, the value and what is allowed.
-    """
+    """Settings of every method; subclasses are frozen, keyword-only dataclasses. LabError for a forbidden value."""
 
     size: int = setting(256, "side of the square every image is resized to, pixels", low=64, high=1024, step=32)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value, metadata, expected = getattr(self, field.name), field.metadata, type(field.default)
-            if expected is float and type(value) is int:
-                object.__setattr__(self, field.name, value := float(value))
-            if expected is tuple and isinstance(value, list):
-                object.__setattr__(self, field.name, value := tuple(value))
+            value, metadata = getattr(self, field.name), field.metadata
+            expected: type[Any] = type(field.default)
+            if (type(value), expected) in ((int, float), (list, tuple)):
+                object.__setattr__(self, field.name, value := expected(value))
             low, high, step, choices = (metadata[key] for key in ("low", "high", "step", "choices"))
             problem = ""
             if field.default is not None and type(value) is not expected:
@@ -145,10 +129,7 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def score_left_out(self, images: Tensor, index: Tensor) -> Scores | None:
-        """Scores training images `index` as if each had not been learned from, without refitting.
-
-        None (the default) where that is impossible: the detector then holds images out of the fit.
-        """
+        """Scores of training images `index` as if each had not been learned from; None where that needs another fit."""
         return None
 
     def fit(self, images: Any, *, seed: int = 0, report: Report = no_report, resume: Path | None = None) -> Self:

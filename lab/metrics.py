@@ -7,8 +7,6 @@ class missing, no anomalous pixel, no image) is None, never 0; a score that is n
 nonzero = defective, None = no pixel truth (pixel figures leave the image out). Map: higher = more anomalous.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -22,13 +20,8 @@ from .errors import LabError
 Masks = Sequence[np.ndarray | None] | np.ndarray
 Maps = Sequence[np.ndarray] | np.ndarray
 
-FEWEST = 2
-"""With fewer bad (or good) images there is no interval, and the AUROC should not be shown as a number."""
-
+FEWEST = 2  # with fewer bad (or good) images there is no interval, and the AUROC should not be shown as a number
 _CONNECTIVITY_8 = np.ones((3, 3), bool)
-
-
-# --- whole images ---------------------------------------------------------------------------------------------------
 
 
 def image_auroc(bad: ArrayLike, scores: ArrayLike) -> float | None:
@@ -90,37 +83,33 @@ def rate_interval(count: int, total: int, level: float = 0.95) -> tuple[float, f
     return float(low), float(high)
 
 
-# --- pixels -----------------------------------------------------------------------------------------------------------
-
-
 def pixel_report(masks: Masks, maps: Maps) -> dict[str, float | None]:
     """pixel_auroc, pixel_ap, f1_max_oracle, aupro, margin and overlap of a test set, from one sort of its pixels."""
     pixels = _pixels(masks, maps)
-    ranking = _ranking(pixels)
-    figures = dict(pixel_auroc=_auroc, pixel_ap=_ap, f1_max_oracle=_f1_max, aupro=_aupro)
-    report: dict[str, float | None] = {name: f(ranking) if ranking else None for name, f in figures.items()}
-    return report | {
-        "margin": margin(pixels.normal, pixels.abnormal),
-        "overlap": _overlap(pixels.normal, pixels.abnormal),
-    }
+    r, sides = _ranking(pixels), (pixels.normal, pixels.abnormal)
+    report: dict[str, float | None] = dict.fromkeys(("pixel_auroc", "pixel_ap", "f1_max_oracle", "aupro"))
+    if r:
+        # Mann-Whitney: an anomalous pixel wins against the normal ones below it, and against half of its equals.
+        report["pixel_auroc"] = float(1 - (r.equal * ((r.fp + r.over) / 2)).sum() / (r.tp[-1] * r.normal))
+        report["pixel_ap"] = float((r.equal * (r.tp / (r.tp + r.fp))).sum() / r.tp[-1])
+        report["f1_max_oracle"] = float((2 * r.tp / (r.tp + r.fp + r.tp[-1])).max())
+        report["aupro"] = _aupro(r)
+    return report | {"margin": margin(*sides), "overlap": overlap(*sides)}
 
 
 def pixel_auroc(masks: Masks, maps: Maps) -> float | None:
     """Area under the ROC curve over all pixels of all images, good images included."""
-    ranking = _ranking(_pixels(masks, maps))
-    return _auroc(ranking) if ranking else None
+    return pixel_report(masks, maps)["pixel_auroc"]
 
 
 def pixel_ap(masks: Masks, maps: Maps) -> float | None:
     """Average precision over all pixels, the step integral Σ (Rₙ - Rₙ₋₁) Pₙ."""
-    ranking = _ranking(_pixels(masks, maps))
-    return _ap(ranking) if ranking else None
+    return pixel_report(masks, maps)["pixel_ap"]
 
 
 def f1_max_oracle(masks: Masks, maps: Maps) -> float | None:
     """Greatest pixel F1 over all thresholds. Oracle: the threshold is chosen on the test labels."""
-    ranking = _ranking(_pixels(masks, maps))
-    return _f1_max(ranking) if ranking else None
+    return pixel_report(masks, maps)["f1_max_oracle"]
 
 
 def aupro(masks: Masks, maps: Maps, limit: float = 0.3) -> float | None:
@@ -153,9 +142,6 @@ def aupro_cdo200(masks: Masks, maps: Maps, limit: float = 0.3, steps: int = 200)
     return float(np.trapezoid(y, x) / (x[-1] - x[0])) if x[-1] > x[0] else None
 
 
-# --- two distributions ------------------------------------------------------------------------------------------------
-
-
 def margin(normal: ArrayLike, abnormal: ArrayLike) -> float | None:
     """Distance of the means in units of the spread: (μₐ - μₙ) / √((σₙ² + σₐ²)/2), the d′ of detection theory.
 
@@ -175,12 +161,7 @@ def overlap(normal: ArrayLike, abnormal: ArrayLike) -> float | None:
     balances resolution and noise): outliers cannot stretch it, and increasing functions of the score do not change it.
     None when a side is empty.
     """
-    return _overlap(np.sort(_flat(normal)), np.sort(_flat(abnormal)))
-
-
-def _overlap(normal: np.ndarray, abnormal: np.ndarray) -> float | None:
-    """`overlap` of two ascending arrays."""
-    sides = (normal, abnormal)
+    sides = [np.sort(_flat(values), kind="stable") for values in (normal, abnormal)]  # quick where they are sorted
     smaller = min(map(len, sides))
     if not smaller:
         return None
@@ -188,9 +169,6 @@ def _overlap(normal: np.ndarray, abnormal: np.ndarray) -> float | None:
     edges = np.unique(np.concatenate([x[np.round(quantiles * (len(x) - 1)).astype(int)] for x in sides]))
     p, q = (np.diff(np.searchsorted(x, edges), append=len(x)) / len(x) for x in sides)
     return float(np.minimum(p, q).sum())
-
-
-# --- the shared ranking -----------------------------------------------------------------------------------------------
 
 
 class _Pixels(NamedTuple):
@@ -222,9 +200,8 @@ def _pixels(masks: Masks, maps: Maps, filled: bool = False) -> _Pixels:
             continue
         mask = np.asarray(mask) != 0
         if mask.shape != anomaly_map.shape or mask.ndim != 2:
-            raise LabError(
-                f"mask {i} is {mask.shape} and its map {anomaly_map.shape}: resize one to (H, W) of the other"
-            )
+            shapes = f"mask {i} is {mask.shape} and its map {anomaly_map.shape}"
+            raise LabError(f"{shapes}: resize one to (H, W) of the other")
         normal.append(anomaly_map[~mask])
         labels, _ = ndimage.label(mask, _CONNECTIVITY_8)
         for k, box in enumerate(ndimage.find_objects(labels), start=1):
@@ -246,19 +223,6 @@ def _ranking(pixels: _Pixels) -> _Ranking | None:
     fp, over = (len(normal) - np.searchsorted(normal, values, side) for side in ("left", "right"))
     pro = np.add.reduceat(share, first)[::-1].cumsum()
     return _Ranking(count[::-1], len(abnormal) - first[::-1], fp[::-1], over[::-1], pro, len(normal))
-
-
-def _auroc(r: _Ranking) -> float:
-    """Mann-Whitney: an anomalous pixel wins against the normal ones below it, and against half of its equals."""
-    return float(1 - (r.equal * ((r.fp + r.over) / 2)).sum() / (r.tp[-1] * r.normal))
-
-
-def _ap(r: _Ranking) -> float:
-    return float((r.equal * (r.tp / (r.tp + r.fp))).sum() / r.tp[-1])
-
-
-def _f1_max(r: _Ranking) -> float:
-    return float((2 * r.tp / (r.tp + r.fp + r.tp[-1])).max())
 
 
 def _aupro(r: _Ranking, limit: float = 0.3) -> float:

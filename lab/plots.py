@@ -4,8 +4,6 @@ Anomaly maps are in robust σ of good pixels and are painted on an absolute scal
 Figures have a transparent ground and mid-grey text, so that they read on light and dark pages and on a phone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import pairwise
@@ -33,28 +31,22 @@ _FADE_IN = 0.2  # of the scale, over which the colours become opaque
 _GREY = (0.299, 0.587, 0.114)  # weights of red, green and blue
 
 
-# --- figures ----------------------------------------------------------------------------------------------------------
-
-
 def distributions(
-    normal: ArrayLike,
+    normal: ArrayLike,  # any shape; either side may be empty
     abnormal: ArrayLike,
     *,
     unit: str = "σ",
-    margin: float | None = None,
+    margin: float | None = None,  # of metrics.py, printed above, as is the overlap
     overlap: float | None = None,
-    thresholds: Mapping[str, float] | None = None,
+    thresholds: Mapping[str, float] | None = None,  # name -> value, drawn as labelled lines
     title: str = "",
     names: tuple[str, str] = ("normal", "anomalous"),
-    span: tuple[float, float] | None = None,
+    span: tuple[float, float] | None = None,  # range of the x axis, to draw several figures alike
 ) -> go.Figure:
     """Two histograms laid over each other, each of its own 100 %, on a square-root axis that keeps the tails visible.
 
-    normal, abnormal   values of any shape; either may be empty
-    margin, overlap    of metrics.py, printed above
-    thresholds         name -> value, drawn as labelled lines
-    span               range of the x axis, to draw several figures alike; by default 99.9 % of both sides, at most 30
-                       robust σ of the normal ones; what lies beyond is gathered in one bar at the right
+    By default the x axis spans 99.9 % of both sides, at most 30 robust σ of the normal ones; what lies beyond is
+    gathered in one bar at the right.
     """
     sides = [np.asarray(values).ravel() for values in (normal, abnormal)]
     lines = dict(sorted((thresholds or {}).items(), key=lambda line: line[1]))
@@ -67,7 +59,8 @@ def distributions(
     zero = np.zeros(2)
     shares = 100 * np.column_stack([counts, zero, beyond, zero]) / np.maximum(totals, 1)[:, None]
 
-    figure = _figure(title, _numbers(margin, overlap))
+    numbers = {"margin": margin, "overlap": overlap}
+    figure = _figure(title, " · ".join(f"{name} {value:.2f}" for name, value in numbers.items() if value is not None))
     x = np.concatenate([edges, [high + last_width / 2, high + last_width * 1.5]])
     ranges = [f"{a:.3g} to {b:.3g} {unit}" for a, b in pairwise(edges)] + ["", f"above {high:.3g} {unit}", ""]
     for name, colour, side in zip(names, (BLUE, ORANGE), shares, strict=True):
@@ -75,53 +68,42 @@ def distributions(
         _add_area(figure, x, side, name, colour, texts)
     _add_area(figure, x, shares.min(0), "in both", INK)
     if not totals.any():
-        _add_message(figure, "no pixels to compare")
+        figure.add_annotation(text="no pixels to compare", x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
+        figure.update_xaxes(visible=False).update_yaxes(visible=False)
 
     peak = float(np.sqrt(shares.max())) or 1.0
     top = peak * (1.05 + 0.1 * len(lines))
     for i, (name, value) in enumerate(lines.items()):
-        is_left = (value - low) / (high - low) < 0.55
-        _add_line(figure, value, top - peak * 0.1 * (i + 0.5), f"{escape(name)} {value:.3g} {unit}".strip(), is_left)
+        label, y = f"{escape(name)} {value:.3g} {unit}".strip(), top - peak * 0.1 * (i + 0.5)
+        anchor, shift = ("left", 3) if (value - low) / (high - low) < 0.55 else ("right", -3)  # side with more room
+        figure.add_shape(type="line", x0=value, x1=value, y0=0, y1=y, line=dict(color=INK, width=1.5, dash="dash"))
+        figure.add_annotation(x=value, y=y, text=label, showarrow=False, xanchor=anchor, xshift=shift)
     ticks = [0.0] + [t for t in (0.1, 1, 5, 10, 25, 50, 100) if 0.06 * top < t**0.5 <= peak]
     figure.update_yaxes(range=[0, top], tickvals=np.sqrt(ticks), ticktext=[f"{t:g} %" for t in ticks])
     figure.update_xaxes(range=[low, high], title_text=unit, zeroline=False)
     if beyond.any():
         figure.add_annotation(x=high + last_width, y=0, yshift=-10, text=f">{high:.3g}", showarrow=False)
-        step = _round_step((high - low) / 5)
+        power = 10 ** np.floor(
+            np.log10((high - low) / 5)
+        )  # ticks at 1, 2 or 5 times a power of ten, about five of them
+        step = float(next(m * power for m in (1, 2, 5, 10) if m * power >= (high - low) / 5 * (1 - 1e-9)))
         places = np.arange(np.ceil(low / step), np.floor((high - 2 * last_width) / step) + 1) * step
         figure.update_xaxes(range=[low, high + 1.7 * last_width], tickvals=places)
     return figure
 
 
-def _add_area(
-    figure: go.Figure, x: Floats, shares: Floats, name: str, colour: str, texts: Sequence[str] | None = None
-) -> None:
+def _add_area(figure: go.Figure, x: Floats, shares: Floats, name: str, colour: str, texts: Sequence[str] = ()) -> None:
     """One histogram, in per cent; without texts it has neither an outline nor a tooltip. Nothing where it is empty."""
+    hover = dict(hovertemplate="%{text}<extra></extra>") if texts else dict(hoverinfo="skip")
+    width, alpha = (1.6, 0.3) if texts else (0, 0.45)
     if shares.any():
-        figure.add_scatter(
-            x=x,
-            y=np.sqrt(shares),
-            name=name,
-            mode="lines",
-            fill="tozeroy",
-            fillcolor=_transparent(colour, 0.3 if texts else 0.45),
-            line=dict(color=colour, width=1.6 if texts else 0, shape="hv"),
-            text=texts,
-            hovertemplate="%{text}<extra></extra>" if texts else None,
-            hoverinfo=None if texts else "skip",
+        line, fill = (
+            dict(color=colour, width=width, shape="hv"),
+            dict(fill="tozeroy", fillcolor=_transparent(colour, alpha)),
         )
-
-
-def _add_line(figure: go.Figure, x: float, y: float, text: str, is_left: bool) -> None:
-    """A threshold as a dashed line up to y, its label to the right of it where it stands on the left."""
-    figure.add_shape(type="line", x0=x, x1=x, y0=0, y1=y, line=dict(color=INK, width=1.5, dash="dash"))
-    anchor, shift = ("left", 3) if is_left else ("right", -3)
-    figure.add_annotation(x=x, y=y, text=text, showarrow=False, xanchor=anchor, xshift=shift)
-
-
-def _add_message(figure: go.Figure, text: str) -> None:
-    figure.add_annotation(text=text, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
-    figure.update_xaxes(visible=False).update_yaxes(visible=False)
+        figure.add_scatter(
+            x=x, y=np.sqrt(shares), name=name, text=texts or None, mode="lines", line=line, **fill, **hover
+        )
 
 
 def _span(sides: Sequence[NDArray[Any]], thresholds: Sequence[float]) -> tuple[float, float]:
@@ -138,17 +120,6 @@ def _span(sides: Sequence[NDArray[Any]], thresholds: Sequence[float]) -> tuple[f
     return float(low - room), float(high + room)
 
 
-def _round_step(step: float) -> float:
-    """The number 1, 2 or 5 times a power of ten next above `step`."""
-    power = 10 ** np.floor(np.log10(step))
-    return float(next(m * power for m in (1, 2, 5, 10) if m * power >= step * (1 - 1e-9)))
-
-
-def _numbers(margin: float | None, overlap: float | None) -> str:
-    numbers = {"margin": margin, "overlap": overlap}
-    return " · ".join(f"{name} {value:.2f}" for name, value in numbers.items() if value is not None)
-
-
 def _transparent(colour: str, alpha: float) -> str:
     return f"rgba({','.join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5))},{alpha})"
 
@@ -158,39 +129,24 @@ def _figure(title: str, subtitle: str) -> go.Figure:
     lines = bool(title) + bool(subtitle)
     axis = dict(gridcolor=_transparent(INK, 0.2), linecolor=INK, zerolinecolor=_transparent(INK, 0.4), title_standoff=4)
     above = dict(x=0, xref="paper", y=1, yref="container", yanchor="top", pad_t=8)
-    return go.Figure(
-        layout=dict(
-            template="none",
-            paper_bgcolor="rgba(0,0,0,0)",
-            plot_bgcolor="rgba(0,0,0,0)",
-            height=300 + 24 * lines,
-            margin=dict(l=44, r=10, t=32 + 24 * lines, b=40),
-            font=dict(family="system-ui, sans-serif", size=12, color=INK),
-            title=dict(text=title, font_size=14, subtitle_text=subtitle, subtitle_font_size=12, **above),
-            xaxis=axis,
-            yaxis=axis,
-            showlegend=True,
-            legend=dict(orientation="h", x=0, y=1, yanchor="bottom", font_size=11),
-            hoverlabel=dict(font_size=12),
-        )
+    figure = go.Figure(layout=dict(template="none", height=300 + 24 * lines, showlegend=True, xaxis=axis, yaxis=axis))
+    return figure.update_layout(
+        dict.fromkeys(("paper_bgcolor", "plot_bgcolor"), "rgba(0,0,0,0)"),
+        margin=dict(l=44, r=10, t=32 + 24 * lines, b=40),
+        font=dict(family="system-ui, sans-serif", size=12, color=INK),
+        title=dict(text=title, font_size=14, subtitle_text=subtitle, subtitle_font_size=12, **above),
+        legend=dict(orientation="h", x=0, y=1, yanchor="bottom", font_size=11),
+        hoverlabel=dict(font_size=12),
     )
 
 
-# --- anomaly maps -----------------------------------------------------------------------------------------------------
-
-
 def overlay(image: Pixels, anomaly_map: Floats, *, low: float, high: float, blend: float = 0.6) -> Pixels:
-    """The anomaly map in colour over the greyed image, uint8 (H, W, 3).
+    """The anomaly map, (H, W) in σ, in colour over the greyed image uint8 (H, W, 3). LabError unless of one size.
 
-    image         uint8 (H, W, 3)
-    anomaly_map   float (H, W), σ
-    low, high     σ; the grey image shows through fully below `low`, colours end at `high`
-    blend         opacity of the strongest colour, 0..1
-    Raises LabError when the sizes differ.
+    The grey image shows through fully below `low`, colours end at `high`; `blend` is the opacity of the strongest.
     """
     _check_same_size(image, anomaly_map)
-    rgba = _colours(anomaly_map, low, high)
-    grey = image.astype(np.float64) @ _GREY
+    rgba, grey = _colours(anomaly_map, low, high), image.astype(np.float64) @ _GREY
     alpha = blend * rgba[..., 3:]
     return np.rint(grey[..., None] * (1 - alpha) + rgba[..., :3] * alpha).astype(np.uint8)
 
@@ -216,9 +172,8 @@ def color_table(low: float, high: float, top: float) -> NDArray[np.uint8]:
 def outline(image: Pixels, mask: NDArray[Any], colour: tuple[int, int, int] = CYAN) -> Pixels:
     """uint8 (H, W, 3) with the contour of mask (H, W) drawn just outside it, so that a small defect stays visible."""
     _check_same_size(image, mask)
-    inside = np.asarray(mask) != 0
+    inside, square = np.asarray(mask) != 0, np.ones((3, 3), bool)
     width = max(1, round(max(inside.shape) / 200))
-    square = np.ones((3, 3), bool)
     line = ndimage.binary_dilation(inside, square, iterations=width) & ~inside
     rim = ndimage.binary_dilation(line, square, iterations=max(1, width // 2)) & ~inside & ~line
     drawn = image.copy()

@@ -1,7 +1,5 @@
 """How long work reports its progress, and how it is cancelled."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 

@@ -7,8 +7,6 @@ states how many bits the values of each part get; a part is all tensors whose na
 {"matcher": 12, "N_M": 11}.
 """
 
-from __future__ import annotations
-
 import collections
 import json
 import lzma
@@ -39,7 +37,7 @@ def parts(tensors: Tensors) -> list[str]:
     """The parts that can be quantized, those of most values first."""
     sizes = collections.Counter[str]()
     for name, x in tensors.items():
-        sizes[_part(name)] += x.numel() if _is_matrix(x) else 0
+        sizes[name.partition(".")[0]] += x.numel() if _is_matrix(x) else 0
     return [part for part, size in sizes.most_common() if size]
 
 
@@ -53,10 +51,7 @@ def quantize(tensors: Tensors, bits: Bits, initial: Tensors) -> dict[str, Tensor
 
 
 def write(path: Path, tensors: Tensors, metadata: Mapping[str, Any], bits: Bits, initial: Tensors) -> None:
-    """Writes the file whole or not at all; equal arguments give equal bytes. `bits` and `initial` as in `quantize`.
-
-    OSError where it cannot be written.
-    """
+    """Writes the file, whole or not at all; equal arguments give equal bytes. OSError where it cannot be written."""
     content, shapes = {name: x.contiguous().clone() for name, x in tensors.items()}, dict[str, list[int]]()
     for name, q, e in _quantized(tensors, bits, initial):
         content |= {name: compress(q), name + EXPONENTS: e}
@@ -71,12 +66,27 @@ def write(path: Path, tensors: Tensors, metadata: Mapping[str, Any], bits: Bits,
 
 def read_metadata(path: Path) -> dict[str, Any]:
     """The metadata alone. LabError for a file that is missing, cut off, or not a detector's."""
-    return _open(path, with_tensors=False)[0]
+    return read(path, with_tensors=False)[0]
 
 
-def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read(path: Path, with_tensors: bool = True) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Metadata and tensors as the file keeps them; `dequantize` restores them. LabError as `read_metadata`."""
-    return _open(path, with_tensors=True)
+    if not path.is_file():
+        raise LabError(f"there is no file {path}; `python -m lab fit` makes one")
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            metadata = json.loads((file.metadata() or {})["lab"])
+            content = {name: file.get_tensor(name) for name in (file.keys() if with_tensors else ())}
+        if not isinstance(metadata, dict) or "method" not in metadata:
+            raise KeyError("method")
+    except (safetensors.SafetensorError, KeyError, ValueError, OSError):
+        reason = "is not a detector's file, or it is cut off; make or download it again"
+        if _is_pickle(path):
+            reason = (
+                "is a pickle, which runs code when it is opened, and was not opened; detectors are safetensors files"
+            )
+        raise LabError(f"{path} {reason}") from None
+    return metadata, content
 
 
 def dequantize(metadata: Mapping[str, Any], content: Tensors, initial: Tensors) -> dict[str, Tensor]:
@@ -106,34 +116,11 @@ def _decompress(data: Tensor, shape: list[int]) -> Tensor:
     return torch.from_numpy(np.frombuffer(raw, "<i2").reshape(shape).astype(np.int16))
 
 
-def _open(path: Path, with_tensors: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    if not path.is_file():
-        raise LabError(f"there is no file {path}; `python -m lab fit` makes one")
-    try:
-        with safetensors.safe_open(path, "pt") as file:
-            metadata = json.loads((file.metadata() or {})["lab"])
-            content = {name: file.get_tensor(name) for name in (file.keys() if with_tensors else ())}
-        if not isinstance(metadata, dict) or "method" not in metadata:
-            raise KeyError("method")
-    except (safetensors.SafetensorError, KeyError, ValueError, OSError):
-        if _is_pickle(path):
-            raise LabError(
-                f"{path} is a pickle, which runs code when it is opened, and was not opened; detectors are "
-                "safetensors files"
-            ) from None
-        raise LabError(f"{path} is not a detector's file, or it is cut off; make or download it again") from None
-    return metadata, content
-
-
 def _is_pickle(path: Path) -> bool:
     """Whether a file that is no safetensors begins as a pickle or as torch.save's zip of pickles."""
     with open(path, "rb") as file:
         start = file.read(9)
     return start.startswith(b"PK\3\4") or (start[:1] == b"\x80" and start[1:2] in b"\2\3\4\5" and start[8:] != b"{")
-
-
-def _part(name: str) -> str:
-    return name.partition(".")[0]
 
 
 def _is_matrix(x: Tensor) -> bool:
@@ -143,8 +130,9 @@ def _is_matrix(x: Tensor) -> bool:
 def _quantized(tensors: Tensors, bits: Bits, initial: Tensors) -> Iterator[tuple[str, Tensor, Tensor]]:
     """(name, q, e) of the tensors that get fewer bits."""
     for name, x in tensors.items():
-        if _is_matrix(x) and _part(name) in bits:
-            yield name, *_whole_numbers(x, bits[_part(name)], initial.get(name))
+        part = name.partition(".")[0]
+        if _is_matrix(x) and part in bits:
+            yield name, *_whole_numbers(x, bits[part], initial.get(name))
 
 
 def _whole_numbers(x: Tensor, bits: int, initial: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -153,10 +141,9 @@ def _whole_numbers(x: Tensor, bits: int, initial: Tensor | None) -> tuple[Tensor
     A value up to a quarter of a step beyond the largest q is rounded to it, and a step is at least twice what float32
     resolves in the row: adding the difference to `initial` is not exact and would otherwise change the next exponent.
     """
-    rows, finest = x.flatten(1), torch.tensor(-126)
-    kept = rows
+    kept, finest = x.flatten(1), torch.tensor(-126)
     if initial is not None:
-        start = initial.flatten(1)
+        rows, start = kept, initial.flatten(1)
         kept, bits = rows - start, bits - DIFFERENCE_BITS
         finest = torch.frexp(torch.maximum(rows.abs(), start.abs()).amax(1)).exponent - 23
     mantissa, e = torch.frexp(kept.abs().amax(1) / (2 ** (bits - 1) - 0.75))

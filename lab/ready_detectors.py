@@ -5,8 +5,6 @@ version of the algorithm. Its file states the key; a file made of other weights,
 instead. The lab's version is no part of the key: a release that computes the same numbers keeps its detectors.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import json
@@ -41,9 +39,6 @@ MAX_SHIFT = 1e-3  # of the range of scores
 TEST_STRIDE = 5  # every fifth test image is scored to measure the change
 QUANTIZATION_NOTE = "quantization"  # name of the method's note that states bits and change
 README_MARK = "ready"  # around the table in the folder's README.md
-
-
-# --- what a detector is looked up by ----------------------------------------------------------------------------------
 
 
 def request_key(method: str, settings: BaseSettings, images: str, seed: int) -> str:
@@ -95,9 +90,6 @@ def resolve(name: str) -> Path:
     return next((path for path in paths if path.is_file()), paths[0])
 
 
-# --- which there are, and how they are made -------------------------------------------------------------------------
-
-
 class Plan(NamedTuple):
     """One ready detector: a method on a category, with the component `off` switched off unless that is ""."""
 
@@ -143,10 +135,9 @@ def build(name: str, folder: Path, report: Report = no_report) -> Path:
     good = [item.image() for item in dataset.train]
     fitted = Detector(plan.method, **plan.settings.as_dict()).fit(good, seed=SEED, report=report)
     bits, shift = fewest_bits(fitted, [item.image() for item in dataset.test[::TEST_STRIDE]])
-    detector = fitted.quantized(bits, good)
+    detector, note = fitted.quantized(bits, good), f"scores change by at most {shift:.1e} of their range"
     if bits:
-        note = f"{_bits_range(bits)} bits a value; scores change by at most {shift:.1e} of their range"
-        detector.method.notes[QUANTIZATION_NOTE] = note
+        detector.method.notes[QUANTIZATION_NOTE] = f"{_bits_range(bits)} bits a value; {note}"
     detector.origin, detector.request_key = dataset.origin, plan.request_key
     path = folder / f"{name}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -204,9 +195,6 @@ def _use_one_thread() -> None:
     torch.set_num_threads(1)
 
 
-# --- the folder and its README ----------------------------------------------------------------------------------------
-
-
 def is_current(name: str, folder: Path) -> bool:
     """Whether the file is there and states the key of its plan."""
     try:
@@ -228,8 +216,3 @@ def readme_table(folder: Path) -> str:
             bits, digest = _bits_range(metadata["quantization_bits"]), hashlib.sha256(path.read_bytes()).hexdigest()
             rows.append((f"`{name}`", title, bits, shift[1], round(path.stat().st_size / 1000), f"`{digest}`"))
     return markdown.table(("file", "method", "bits", "change of scores", "kB", "sha256"), rows)
-
-
-def update_readme(folder: Path) -> None:
-    """Writes the table into the folder's README.md, where it has the marks."""
-    markdown.replace_between(folder / "README.md", README_MARK, readme_table(folder))

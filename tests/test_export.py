@@ -18,7 +18,7 @@ from conftest import ROOT, stripes
 
 from lab import METHODS, Detector, LabError, image_files
 from lab.__main__ import main
-from lab.export import export_detector, torch_export_file
+from lab.export import export_detector, file_formats
 from lab.methods import preset_settings
 
 
@@ -99,9 +99,8 @@ def test_torch_export_comes_back_without_a_pickle(fitted: Path, tmp_path: Path) 
 
 def test_a_departure_leaves_no_file(fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     detector = Detector.load(fitted / "det.safetensors")
-    monkeypatch.setattr(
-        torch_export_file, "write", lambda program, *_: lambda x: [1.001 * values for values in program.module()(x)]
-    )
+    departed = lambda program, *_: lambda x: [1.001 * values for values in program.module()(x)]
+    monkeypatch.setattr(file_formats, "write_torch_export", departed)
     with pytest.raises(LabError, match=r"score 1\.0e-03 \(.* σ\), of a map 1\.0e-03; "):
         export_detector.export(detector, tmp_path / "det.pt2", "torch-export", [stripes(60)])
     assert not list(tmp_path.iterdir())

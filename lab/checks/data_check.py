@@ -3,8 +3,6 @@
 Every image is compared with the rest of the set; no hint is a verdict. The limits were set on the lab's own samples.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
@@ -43,17 +41,15 @@ class ImageSummary(NamedTuple):
     small: np.ndarray  # uint8 (SIZE, SIZE, 3)
 
 
+Images = Sequence[ImageSummary]
+
+
 class Hint(NamedTuple):
-    """One thing that is unusual.
+    """One thing that is unusual."""
 
-    code      few, twice, mixed, exposure, drift, size, odd or unaligned
-    images    indices of the good images that can be left out to settle it
-    message   what is unusual and what to do
-    """
-
-    code: str
-    images: tuple[int, ...]
-    message: str
+    code: str  # few, twice, mixed, exposure, drift, size, odd or unaligned
+    images: tuple[int, ...]  # indices of the good images that can be left out to settle it
+    message: str  # what is unusual and what to do
 
 
 def summarize(name: str, image: np.ndarray) -> ImageSummary:
@@ -62,9 +58,7 @@ def summarize(name: str, image: np.ndarray) -> ImageSummary:
     return ImageSummary(name, image.shape[1], image.shape[0], digest, image_files.resize(image, SIZE))
 
 
-def check_images(
-    good: Sequence[ImageSummary], others: Sequence[ImageSummary] = (), report: Report = no_report
-) -> list[Hint]:
+def check_images(good: Images, others: Images = (), report: Report = no_report) -> list[Hint]:
     """All hints about the good images; `others` are the images to judge. Empty where nothing is unusual."""
     hints = too_few(len(good))
     if len(good) > 1:
@@ -81,18 +75,16 @@ def too_few(n: int) -> list[Hint]:
     if n >= RECOMMENDED_IMAGES:
         return []
     if n < MIN_IMAGES:
-        message = (
-            f"{n} good images are too few: add at least {MIN_IMAGES - n} more. {RECOMMENDED_IMAGES} are a good start."
-        )
+        problem = f"{n} good images are too few: add at least {MIN_IMAGES - n} more."
+        advice = f"{RECOMMENDED_IMAGES} are a good start."
     else:
-        message = (
-            f"{n} good images can promise no false-alarm rate below 1/{n + 1} = {1 / (n + 1):.0%}. Add more, if there "
-            f"are any: {RECOMMENDED_IMAGES} promise 1/{RECOMMENDED_IMAGES + 1} = {1 / (RECOMMENDED_IMAGES + 1):.0%}."
-        )
-    return [Hint("few", (), message)]
+        now, then = (f"1/{images + 1} = {1 / (images + 1):.0%}" for images in (n, RECOMMENDED_IMAGES))
+        problem = f"{n} good images can promise no false-alarm rate below {now}."
+        advice = f"Add more, if there are any: {RECOMMENDED_IMAGES} promise {then}."
+    return [Hint("few", (), f"{problem} {advice}")]
 
 
-def duplicates(good: Sequence[ImageSummary]) -> list[Hint]:
+def duplicates(good: Images) -> list[Hint]:
     """Images that equal an earlier one, to the pixel or but for compression."""
     original_of: dict[int, int] = {}
     tiny = np.stack([_grey(summary, 32) for summary in good])
@@ -107,49 +99,40 @@ def duplicates(good: Sequence[ImageSummary]) -> list[Hint]:
         return []
     i, j = next(iter(original_of.items()))
     count = "1 good image is" if len(original_of) == 1 else f"{len(original_of)} good images are"
-    message = (
-        f"{count} there twice: {good[i].name} is the same as {good[j].name}. A copy makes the set look larger than it "
-        "is, and thresholds too sure. Leave the copies out."
-    )
-    return [Hint("twice", tuple(original_of), message)]
+    problem = f"{count} there twice: {good[i].name} is the same as {good[j].name}."
+    advice = "A copy makes the set look larger than it is, and thresholds too sure. Leave the copies out."
+    return [Hint("twice", tuple(original_of), f"{problem} {advice}")]
 
 
-def in_both_sets(good: Sequence[ImageSummary], others: Sequence[ImageSummary]) -> list[Hint]:
+def in_both_sets(good: Images, others: Images) -> list[Hint]:
     """Good images that are also among the images to judge."""
     digests = {summary.digest for summary in others}
     both = [i for i, summary in enumerate(good) if summary.digest in digests]
     if not both:
         return []
-    message = (
-        f"{_names(good, both)} {_are(both)} among the good images and among those to judge: what was learned as good "
-        "is found good. Leave it out of the good."
-    )
-    return [Hint("mixed", tuple(both), message)]
+    problem = f"{_names_are(good, both)} among the good images and among those to judge"
+    return [Hint("mixed", tuple(both), f"{problem}: what was learned as good is found good. Leave it out of the good.")]
 
 
-def sizes(good: Sequence[ImageSummary]) -> list[Hint]:
+def sizes(good: Images) -> list[Hint]:
     """Sizes that differ: every image is resized to the same square."""
     shapes = Counter((summary.width, summary.height) for summary in good)
     (width, height), usual = shapes.most_common(1)[0]
     distorted = [i for i, s in enumerate(good) if abs(s.width * height / (s.height * width) - 1) > 0.02]
     scaled = [i for i, s in enumerate(good) if i not in distorted and not 1 / 1.5 < s.width / width < 1.5]
-    reasons = (
-        "Every image is squeezed into a square, so that a different shape looks distorted. Cut them alike",
-        "Fine texture then looks sharper in some than in others. Take them from the same distance",
-    )
+    shape = "Every image is squeezed into a square, so that a different shape looks distorted. Cut them alike"
+    distance = "Fine texture then looks sharper in some than in others. Take them from the same distance"
     hints = []
-    for indices, reason in zip((distorted, scaled), reasons, strict=True):
+    for indices, reason in ((distorted, shape), (scaled, distance)):
         if indices:
             first = good[indices[0]]
-            message = (
-                f"{usual} of your {len(good)} good images are {width} x {height} pixels, {_names(good, indices)} "
-                f"{_are(indices)} not ({first.width} x {first.height}). {reason}, or leave them out."
-            )
-            hints.append(Hint("size", tuple(indices), message))
+            most = f"{usual} of your {len(good)} good images are {width} x {height} pixels"
+            problem = f"{most}, {_names_are(good, indices)} not ({first.width} x {first.height})."
+            hints.append(Hint("size", tuple(indices), f"{problem} {reason}, or leave them out."))
     return hints
 
 
-def exposure(good: Sequence[ImageSummary]) -> list[Hint]:
+def exposure(good: Images) -> list[Hint]:
     """Single images that are much brighter or darker than the rest."""
     brightness = np.array([summary.small.mean() for summary in good])
     median, spread = robust_scale(brightness)
@@ -157,15 +140,13 @@ def exposure(good: Sequence[ImageSummary]) -> list[Hint]:
     is_outlier = np.abs(brightness - median) > 4 * max(spread, 0.01 * median)
     hints = []
     for i in np.flatnonzero((np.abs(relative) > EXPOSURE) & is_outlier).tolist():
-        message = (
-            f"{good[i].name} is {abs(relative[i]):.0%} {'brighter' if relative[i] > 0 else 'darker'} than the rest of "
-            f"your {len(good)} good images and may not belong. Keep it if such light is normal, or leave it out."
-        )
-        hints.append(Hint("exposure", (i,), message))
+        difference = f"{abs(relative[i]):.0%} {'brighter' if relative[i] > 0 else 'darker'}"
+        problem = f"{good[i].name} is {difference} than the rest of your {len(good)} good images and may not belong."
+        hints.append(Hint("exposure", (i,), f"{problem} Keep it if such light is normal, or leave it out."))
     return hints
 
 
-def drift(good: Sequence[ImageSummary]) -> list[Hint]:
+def drift(good: Images) -> list[Hint]:
     """Light that rises or falls over the images in the order given."""
     if len(good) < 9:
         return []
@@ -174,16 +155,14 @@ def drift(good: Sequence[ImageSummary]) -> list[Hint]:
     change = float(np.median(brightness[-third:]) / max(np.median(brightness[:third]), 1.0) - 1)
     if abs(change) < DRIFT or stats.spearmanr(np.arange(len(good)), brightness).pvalue > 0.001:
         return []
-    message = (
-        f"In the order given, your images become {'brighter' if change > 0 else 'darker'}: the last third by "
-        f"{abs(change):.0%}. If the light still moves, good parts will soon look bad: fix lamp and exposure, or take "
-        "good images from the whole day."
-    )
-    return [Hint("drift", (), message)]
+    direction = "brighter" if change > 0 else "darker"
+    problem = f"In the order given, your images become {direction}: the last third by {abs(change):.0%}."
+    risk = "If the light still moves, good parts will soon look bad"
+    return [Hint("drift", (), f"{problem} {risk}: fix lamp and exposure, or take good images from the whole day.")]
 
 
 @torch.no_grad()
-def outliers(good: Sequence[ImageSummary], report: Report = no_report) -> list[Hint]:
+def outliers(good: Images, report: Report = no_report) -> list[Hint]:
     """Images with a spot unlike anything in the others: distances of patch features to those of the others."""
     images = ImageStack(torch.from_numpy(np.stack([summary.small for summary in good])).permute(0, 3, 1, 2))
     n = len(images)
@@ -204,19 +183,14 @@ def outliers(good: Sequence[ImageSummary], report: Report = no_report) -> list[H
     report(0.9, "comparing poses")
     hints = []
     for i in sorted(odd, key=lambda i: -largest[i]):
-        message = (
-            f"{good[i].name} has a spot ({plots.peak_location(distances[i].numpy())}) unlike anything in the others "
-            "and may show a defect. Look at it: keep it if it is good, or leave it out."
-        )
-        hints.append(Hint("odd", (i,), message))
+        place = plots.peak_location(distances[i].numpy())
+        problem = f"{good[i].name} has a spot ({place}) unlike anything in the others and may show a defect."
+        hints.append(Hint("odd", (i,), f"{problem} Look at it: keep it if it is good, or leave it out."))
     return hints
 
 
-def unaligned(good: Sequence[ImageSummary]) -> list[Hint]:
-    """Objects in different poses: the images agree far better once they are turned and shifted.
-
-    Textures give no hint: they agree in no pose, or in every pose.
-    """
+def unaligned(good: Images) -> list[Hint]:
+    """Objects in different poses: images agree far better once turned and shifted. Textures never do, or always."""
     if _repetition(_windowed(good[0])) > MAX_REPETITION:
         return []
     first, *others = [_windowed(summary) for summary in good[:: max(1, len(good) // 12)]]
@@ -229,12 +203,10 @@ def unaligned(good: Sequence[ImageSummary]) -> list[Hint]:
     unmoved, best, shift, turn = np.median(np.array(rows), 0)
     if best < MIN_CORRELATION or best - unmoved < MIN_GAIN or (turn < MIN_TURN and shift < MIN_SHIFT):
         return []
-    message = (
-        f"Your objects do not lie alike: they agree much better once turned (by {turn:.0f}° in the median) and shifted "
-        f"(by {shift:.0%} of the side). Place them alike, or choose Local OCC: its matching module, IMM, lays every "
-        "image on a template first."
-    )
-    return [Hint("unaligned", (), message)]
+    moves = f"turned (by {turn:.0f}° in the median) and shifted (by {shift:.0%} of the side)"
+    problem = f"Your objects do not lie alike: they agree much better once {moves}."
+    advice = "Place them alike, or choose Local OCC: its matching module, IMM, lays every image on a template first."
+    return [Hint("unaligned", (), f"{problem} {advice}")]
 
 
 def _repetition(image: np.ndarray) -> float:
@@ -254,8 +226,7 @@ def _peak(correlation: np.ndarray) -> tuple[float, float]:
 def _grey(summary: ImageSummary, side: int) -> np.ndarray:
     """(side, side) float32, 0 to 255, averaged."""
     block = SIZE // side
-    grey: np.ndarray = summary.small.reshape(side, block, side, block, 3).mean((1, 3, 4), dtype=np.float32)
-    return grey
+    return np.asarray(summary.small.reshape(side, block, side, block, 3).mean((1, 3, 4), dtype=np.float32))
 
 
 def _windowed(summary: ImageSummary, angle: float = 0) -> np.ndarray:
@@ -264,14 +235,9 @@ def _windowed(summary: ImageSummary, angle: float = 0) -> np.ndarray:
     axis = np.linspace(-1, 1, 64)
     window = np.cos(np.pi / 2 * np.minimum(np.hypot(axis[:, None], axis), 1)) ** 2
     centred = (grey - (grey * window).sum() / window.sum()) * window
-    unit: np.ndarray = centred / max(float(np.linalg.norm(centred)), 1e-6)
-    return unit
+    return np.asarray(centred / max(float(np.linalg.norm(centred)), 1e-6))
 
 
-def _names(good: Sequence[ImageSummary], indices: Sequence[int]) -> str:
+def _names_are(good: Images, indices: Sequence[int]) -> str:
     more = f" and {len(indices) - 2} more" if len(indices) > 2 else ""
-    return ", ".join(good[i].name for i in indices[:2]) + more
-
-
-def _are(indices: Sequence[int]) -> str:
-    return "is" if len(indices) == 1 else "are"
+    return f"{', '.join(good[i].name for i in indices[:2])}{more} {'is' if len(indices) == 1 else 'are'}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from .. import ready_detectors
+from .. import markdown, ready_detectors
 from ..distill import recipe
 from ..errors import LabError
 from .arguments import Arguments, Commands
@@ -41,7 +41,7 @@ def make_ready_detectors(args: Arguments) -> None:
         for count, path in enumerate(ready_detectors.build_all(names, folder, max(1, args.jobs)), 1):
             bar.print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
             bar(count / len(names), f"{count} of {len(names)}")
-    ready_detectors.update_readme(folder)
+    markdown.replace_between(folder / "README.md", ready_detectors.README_MARK, ready_detectors.readme_table(folder))
     print(f"{len(names)} of {len(args.names or plans)} made, the others were there already")
 
 

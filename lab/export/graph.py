@@ -1,14 +1,13 @@
 """A fitted method as a fixed graph of tensor operations, image -> (map, score)."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import dataclasses
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,17 +15,18 @@ from torch import Tensor, nn
 from ..detector import Detector
 from ..errors import LabError
 
+Runner = Callable[[Tensor], Any]  # image float32 (1, 3, size, size) -> (map, score), as tensors or arrays
+
 
 class Graph(nn.Module):
     """What is exported, on the CPU: image float32 (1, 3, size, size) -> map (1, size, size), score (1,)."""
 
     def __init__(self, detector: Detector):
         super().__init__()
-        fitted = detector.method
+        fitted, size = detector.method, detector.settings.size
         # restored, not copied: what the fitted method cached on another device stays there
         restored = type(fitted)(**dataclasses.asdict(fitted.settings)).restore(fitted.state())
         self.method = copy.deepcopy(restored).cpu()
-        size = detector.settings.size
         with torch.no_grad():  # what is computed at the first use is then a constant of the graph
             self.method.score(torch.zeros(1, 3, size, size))
 
@@ -36,10 +36,7 @@ class Graph(nn.Module):
 
 
 def trace(graph: Graph, detector: Detector) -> torch.export.ExportedProgram:
-    """The graph of one image, without stack traces, which hold this machine's paths.
-
-    Raises LabError for a method whose score is no fixed graph.
-    """
+    """The graph of one image, without stack traces, which hold paths. LabError where the score is no fixed graph."""
     size = detector.settings.size
     example = torch.full((1, 3, size, size), 0.5)
     try:

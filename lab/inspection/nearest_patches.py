@@ -3,8 +3,6 @@
 They are looked up in PatchCore's memory bank, whose rows state where they are from. Other methods work differently.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

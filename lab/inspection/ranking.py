@@ -5,8 +5,7 @@ held out of the training where it trains. Without bad images, synthetic defects 
 types that no method is trained with (`synthetic_defects`): that ranks methods and promises nothing.
 """
 
-from __future__ import annotations
-
+import itertools
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -31,34 +30,23 @@ TRIAL_SIZES = (0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12, 0.16, 0.24)  # sizes th
 
 # Cost of a fit with `live` settings, in passes of one 256 x 256 image through the embedded backbone: once, and for each
 # good image. Measured on washers, in processor time of one thread.
-COST = {
-    "patchcore": (5, 8), "padim": (16, 4), "cdo": (5, 49), "stfpm": (10, 45), "smcc": (60, 38), "rb_ae": (50, 92),
-    "local_occ": (20, 82), "autoencoder": (5, 122), "fastflow": (15, 33),
-}  # fmt: skip
+COST = {"patchcore": (5, 8), "padim": (16, 4), "cdo": (5, 49), "stfpm": (10, 45), "smcc": (60, 38), "rb_ae": (50, 92)}
+COST |= {"local_occ": (20, 82), "autoencoder": (5, 122), "fastflow": (15, 33)}
 UNKNOWN_COST = (60, 122)  # of a method that was not measured: the largest of each
 
 
 class RankingResult(NamedTuple):
-    """How well one method separates good from bad images.
-
-    n_good, n_bad  numbers of images that were scored
-    synthetic      True: the bad ones carry synthetic defects
-    auroc          chance that a bad image scores above a good one; None where undefined
-    interval       its 95 % confidence interval; None where undefined
-    missed         bad images that the method's own threshold does not call bad
-    false_alarms   good ones that it calls bad
-    seconds        that fit and scoring took
-    """
+    """How well one method separates good from bad images."""
 
     method: str
-    n_good: int
+    n_good: int  # images that were scored
     n_bad: int
-    synthetic: bool
-    auroc: float | None
-    interval: tuple[float, float] | None
-    missed: int
-    false_alarms: int
-    seconds: float
+    synthetic: bool  # True: the bad ones carry synthetic defects
+    auroc: float | None  # chance that a bad image scores above a good one; None where undefined
+    interval: tuple[float, float] | None  # its 95 % confidence interval; None where undefined
+    missed: int  # bad images that the method's own threshold does not call bad
+    false_alarms: int  # good ones that it calls bad
+    seconds: float  # that fit and scoring took
 
 
 def seconds_per_pass() -> float:
@@ -93,21 +81,11 @@ def evaluate(
     detector: Detector, good: Sequence[float], bad: Sequence[float], seconds: float, *, synthetic: bool = False
 ) -> RankingResult:
     """From the scores, in σ, of good and bad images that the detector has not learned from."""
-    c = detector.calibration
+    c, truth, scores = detector.calibration, [False] * len(good) + [True] * len(bad), [*good, *bad]
     assert c is not None
-    truth, scores = [False] * len(good) + [True] * len(bad), [*good, *bad]
-    rates = metrics.rates(truth, scores, c.bad)
-    return RankingResult(
-        detector.id,
-        len(good),
-        len(bad),
-        synthetic,
-        metrics.image_auroc(truth, scores),
-        metrics.auroc_interval(truth, scores),
-        rates.missed,
-        rates.false_alarms,
-        seconds,
-    )
+    auroc, interval = metrics.image_auroc(truth, scores), metrics.auroc_interval(truth, scores)
+    missed, n_bad, false_alarms, n_good = metrics.rates(truth, scores, c.bad)
+    return RankingResult(detector.id, n_good, n_bad, synthetic, auroc, interval, missed, false_alarms, seconds)
 
 
 def evaluate_on_synthetic_defects(
@@ -115,8 +93,7 @@ def evaluate_on_synthetic_defects(
 ) -> RankingResult:
     """The result of a fitted detector on synthetic defects, drawn on good images that it has not learned from.
 
-    A method that stores what it learned is fitted once more without them; one that trains has held them out.
-    LabError for too few good images.
+    A method that does not train is fitted once more without them. LabError for too few good images.
     """
     out, rest = (indices.tolist() for indices in held_out(len(good), detector.seed))
     if len(rest) < MIN_IMAGES:
@@ -124,14 +101,12 @@ def evaluate_on_synthetic_defects(
     if not detector.method.trains:
         seed, detector = detector.seed, Detector(detector.id, **detector.settings.as_dict())
         detector.fit([good[i] for i in rest], seed=seed, report=report)
-    c = detector.calibration
-    assert c is not None
+    assert detector.calibration is not None
+    scale = detector.calibration.score_scale
     defective = [image for i in out for image in with_synthetic_defects(good[i], i)]
-    normal_scores, defective_scores = (
-        [c.score_scale.normalize(float(detector.raw(image).image_score[0])) for image in images]
-        for images in ([good[i] for i in out], defective)
-    )
-    return evaluate(detector, normal_scores, defective_scores, seconds, synthetic=True)
+    sets = ([good[i] for i in out], defective)
+    normal, bad = ([scale.normalize(float(detector.raw(x).image_score[0])) for x in images] for images in sets)
+    return evaluate(detector, normal, bad, seconds, synthetic=True)
 
 
 def with_synthetic_defects(image: np.ndarray, seed: int) -> list[np.ndarray]:
@@ -157,15 +132,11 @@ class SizeTrial(NamedTuple):
 def try_sizes(
     detector: Detector, image: np.ndarray, defect_type: str, x: float, y: float, report: Report = no_report
 ) -> list[SizeTrial]:
-    """A defect of growing size at (x, y), shares of width and height, on a good image uint8 (H, W, 3).
-
-    LabError for a type that is not in DEFECT_TYPES.
-    """
+    """A defect of growing size at (x, y), shares of the sides, on uint8 (H, W, 3). LabError for an unknown type."""
     types = synthetic_defects.DEFECT_TYPES
     if defect_type not in types:
         raise LabError(f"no synthetic defect is called {defect_type!r}; choose one of {', '.join(types)}")
-    height, width = image.shape[:2]
-    trials, side = [], detector.settings.size
+    (height, width), side, trials = image.shape[:2], detector.settings.size, []
     for number, share in enumerate(TRIAL_SIZES):
         size = share * min(height, width)
         defective = synthetic_defects.draw_defect(defect_type, image, x * width, y * height, size)
@@ -177,9 +148,5 @@ def try_sizes(
 
 def smallest_found(trials: Sequence[SizeTrial]) -> float | None:
     """The size from which on every larger defect is called bad; None where the largest is not."""
-    size = None
-    for trial in reversed(trials):
-        if trial.verdict != "bad":
-            break
-        size = trial.size
-    return size
+    found = list(itertools.takewhile(lambda trial: trial.verdict == "bad", reversed(trials)))
+    return found[-1].size if found else None

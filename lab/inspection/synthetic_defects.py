@@ -3,8 +3,6 @@
 No method learns from them: the defects that methods are trained with are squares, Perlin shapes and DGM's regions.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -16,8 +14,7 @@ DEFECT_TYPES = ("scratch", "blur", "paint")
 def draw_defect(defect_type: str, image: np.ndarray, x: float, y: float, size: float, angle: float = 0.6) -> np.ndarray:
     """image uint8 (H, W, 3) with a defect centred at (x, y), `size` across, all in pixels -> the same shape.
 
-    scratch   a hairline `size` long and size / 12 wide, at least 1.2, turned by `angle` radians, light on dark, dark on
-              light
+    scratch   a hairline `size` long, size / 12 wide, at least 1.2, turned by `angle`, light on dark or dark on light
     blur      a disc blurred by a Gaussian of size / 5
     paint     a disc of one foreign colour, opposite to what it covers
     """
@@ -39,5 +36,4 @@ def draw_defect(defect_type: str, image: np.ndarray, x: float, y: float, size: f
         defect = np.broadcast_to((covered + 128) % 256, original.shape)
     else:
         defect = np.clip(original + (90 if covered.mean() < 128 else -90), 0, 255)
-    drawn: np.ndarray = np.rint(original + opacity * (defect - original)).astype(np.uint8)
-    return drawn
+    return np.asarray(np.rint(original + opacity * (defect - original)), np.uint8)
