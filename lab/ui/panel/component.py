@@ -35,11 +35,6 @@ NAMES = (  # each script defines names for those after it
 SCRIPTS = ("html/dom.js", *(f"panel/{name}.js" for name in NAMES.split()))
 
 
-def style() -> str:
-    """The style sheet, for the page's own: one for all panels."""
-    return assets.text("panel/panel.css")
-
-
 def live_panel(state: dict[str, Any], send: Callable[[Any], Any], *, tab: str) -> gr.HTML:
     """tab: its name in the address, `?tab=...`; only a visible panel writes the address."""
 

@@ -14,8 +14,8 @@ from ...errors import LabError
 from ...progress import Report
 from ..session import Sessions
 from . import close_up, views
-from .roles import ROLES, Role
 from .session import YourImagesSession
+from .uploads import ROLES, Role
 from .widgets import DOWNLOADS, Updates, Widgets
 
 Job = Callable[[YourImagesSession, Report], str]
@@ -34,7 +34,7 @@ class Handlers:
         """The handler of one drop zone."""
 
         def take(files: list[str], request: gr.Request) -> Updates:
-            return {self.widgets.image_controls.drop_zones[role]: None} | self._take(files or [], role, request)
+            return self._take(self.widgets.image_controls.drop_zones[role], files or [], role, request)
 
         take.__doc__ = f"""Takes images in as {role.label.lower()} ones.
 
@@ -48,12 +48,12 @@ class Handlers:
 
     def take_photo(self, image: str | None, role: str, request: gr.Request) -> Updates:
         """Of the page alone: the camera's image."""
-        return {self.widgets.image_controls.camera: None} | self._take([image] if image else [], ROLES[role], request)
+        return self._take(self.widgets.image_controls.camera, [image] if image else [], ROLES[role], request)
 
-    def _take(self, files: list[str], role: Role, request: gr.Request) -> Updates:
+    def _take(self, source: gr.components.Component, files: list[str], role: Role, request: gr.Request) -> Updates:
         session = self.sessions.of(request)
         session.add(list(map(str, files)), role)
-        return self.widgets.updates(session)
+        return {source: None} | self.widgets.updates(session)
 
     def check(self, request: gr.Request) -> Iterator[Updates]:
         """The data check of the good images.
@@ -151,10 +151,9 @@ class Handlers:
         Returns:
             What came of it, in words.
         """
-        session = self.sessions.of(request)
-        for _ in self._progress(session, request, lambda session, report: session.learn_as_good(name, report)):
+        for _ in self._follow(request, lambda session, report: session.learn_as_good(name, report)):
             pass
-        return session.runner.status.message
+        return self.sessions.of(request).runner.status.message
 
     def undo(self, request: gr.Request) -> Iterator[Updates]:
         """Takes the last false alarm back.
@@ -231,26 +230,22 @@ class Handlers:
 
     def _draw(self, part: gr.HTML, request: gr.Request, draw: Job) -> Iterator[Updates]:
         """Runs a job that returns the HTML of one part; the rest of the page does not change."""
-        drawn = list[str]()
+        drawn: Updates = {}
 
         def job(session: YourImagesSession, report: Report) -> str:
-            drawn.append(draw(session, report))
+            drawn[part] = draw(session, report)
             return session.summary()
 
-        session = self.sessions.of(request)
-        yield from self._progress(session, request, job)
-        if not session.runner.running:
-            yield self.widgets.job_updates(session) | ({part: drawn[0]} if drawn else {})
+        return self._follow(request, job, lambda session: self.widgets.job_updates(session) | drawn)
 
-    def _follow(self, request: gr.Request, job: Job) -> Iterator[Updates]:
-        """Runs a job; its end comes all at once, so that no part of it overtakes what follows on a visitor's click."""
+    def _follow(
+        self, request: gr.Request, job: Job, updates: Callable[[YourImagesSession], Updates] | None = None
+    ) -> Iterator[Updates]:
+        """Runs a job in the visit, which is then in use and holds more and more. What `updates` says at its end, else
+        everything, comes all at once, so that no part of it overtakes what follows on a visitor's click."""
         session = self.sessions.of(request)
-        yield from self._progress(session, request, job)
-        if not session.runner.running:
-            yield self.widgets.updates(session)
-
-    def _progress(self, session: YourImagesSession, request: gr.Request, job: Job) -> Iterator[Updates]:
-        """Runs a job in the visit, which is then in use and holds more and more."""
         for _ in session.runner.run(lambda report: job(session, report), lambda: self.sessions.refresh(request)):
             if session.runner.running:
                 yield self.widgets.job_updates(session)
+        if not session.runner.running:
+            yield (updates or self.widgets.updates)(session)

@@ -21,9 +21,8 @@ from ..jobs import JobRunner, JobStatus
 from . import limits, report
 from .answers import Answers, UndoStep
 from .fitting import FittedMethod, TimeUp, fit_and_judge
-from .roles import BAD, GOOD, NEW, Role
 from .served_files import ServedFiles
-from .uploads import Upload, Uploads
+from .uploads import BAD, GOOD, NEW, Role, Upload, Uploads
 
 QUICKEST = "patchcore"  # also the method whose memory bank answers *Why?*
 
@@ -40,8 +39,7 @@ class YourImagesSession:
     def __init__(
         self, service: DetectorService, published: LRUCache[str, FittedMethod], served_files: ServedFiles | None = None
     ):
-        self._service = service
-        self._served_files = served_files or ServedFiles()
+        self._service, self._served_files = service, served_files or ServedFiles()
         self._files: set[Path] = set()  # of the web server: in which images came, and those offered
         self._downloads: dict[str, Path] = {}  # of those, the ones offered, by name
         self.uploads = Uploads()
@@ -209,24 +207,18 @@ class YourImagesSession:
     ) -> FittedMethod:
         """learn: the name of an image that is taken as good."""
         images = [replace(image, role=GOOD) if image.name == learn else image for image in self.uploads.images.values()]
-        good, bad, new = ([image for image in images if image.role == role] for role in (GOOD, BAD, NEW))
-        return fit_and_judge(self._service, method, good, [*bad, *new], report, rank=rank, within=within)
+        return fit_and_judge(self._service, method, images, report, rank, within)
 
-    # --- what a closer look needs -------------------------------------------------------------------------------------
-
-    def memory_bank(self, report: Report) -> FittedMethod:
-        """PatchCore on the good images: its memory knows where its patches came from."""
+    def memory_bank(self, report: Report) -> tuple[FittedMethod, np.ndarray]:
+        """PatchCore on the good images, whose memory knows where its patches came from; and the distances of good
+        patches to the nearest of other images, ascending."""
         if QUICKEST not in self.answers.fitted:
             self.answers.add(QUICKEST, self._fit(QUICKEST, report))
-        return self.answers.fitted[QUICKEST]
-
-    def normal_distances(self, bank: FittedMethod) -> np.ndarray:
-        """Distances of good patches to the nearest of other images, ascending."""
+        bank = self.answers.fitted[QUICKEST]
         if self._normal_distances[0] != bank.key:
-            size = bank.detector.settings.size
-            images = [self.uploads.images[name].resized(size) for name in bank.good]
+            images = [self.uploads.images[name].resized(bank.detector.settings.size) for name in bank.good]
             self._normal_distances = bank.key, nearest_patches.normal_distances(bank.detector, images)
-        return self._normal_distances[1]
+        return bank, self._normal_distances[1]
 
     # --- files --------------------------------------------------------------------------------------------------------
 
@@ -237,9 +229,7 @@ class YourImagesSession:
 
         Raises LabError before there are answers, and where the file cannot be written.
         """
-        shown = self.answers.shown
-        if not shown:
-            raise LabError("Get answers first.")
+        shown = self.answers.require_shown()
         path = cache / secrets.token_hex(16) / f"{self.answers.method}{report.SUFFIXES[name]}"
         self._release_downloads(name)
         self._downloads[name] = path

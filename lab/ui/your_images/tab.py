@@ -7,7 +7,6 @@ from typing import Any
 import gradio as gr
 
 from ...lru_cache import LRUCache
-from .. import assets
 from ..api import add_endpoint, bind_endpoint
 from ..detector_service import DetectorService
 from ..session import Sessions
@@ -20,11 +19,6 @@ from .widgets import Widgets
 
 MAX_PUBLISHED = 400  # fitted methods that panels may fetch
 CLICK_LINK = """() => document.querySelector("#yours-%s").click()"""
-
-
-def style() -> str:
-    """The style sheet, for the page's own."""
-    return assets.text("your_images/your_images.css")
 
 
 class YourImages:
@@ -62,7 +56,7 @@ class YourImages:
         close_up, downloads = answers.close_up, answers.downloads
         quiet: dict[str, Any] = dict(show_progress="hidden", trigger_mode="multiple", concurrency_limit=None)
         private: dict[str, Any] = dict(quiet, api_visibility="private")
-        outputs, spot = widgets.outputs, [close_up.x, close_up.y]
+        outputs, spot = widgets.outputs, widgets.spot
 
         for role, zone in images.drop_zones.items():
             taken = bind_endpoint(zone.upload, ask.take(role), f"yours_{role.name}", zone, [zone, *outputs], **quiet)
