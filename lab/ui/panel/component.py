@@ -41,11 +41,6 @@ def live_panel(state: dict[str, Any], send: Callable[[Any], Any], *, tab: str) -
     def answer(request: Any) -> Any:
         return send(request)
 
-    return gr.HTML(
-        state,
-        html_template=str(render("panel/panel.html", tab=tab)),
-        js_on_load=assets.text(*SCRIPTS),
-        server_functions=[answer],
-        apply_default_css=False,
-        elem_classes="panel",
-    )
+    html, script = str(render("panel/panel.html", tab=tab)), assets.text(*SCRIPTS)
+    options: dict[str, Any] = dict(server_functions=[answer], apply_default_css=False, elem_classes="panel")
+    return gr.HTML(state, html_template=html, js_on_load=script, **options)

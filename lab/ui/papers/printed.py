@@ -27,8 +27,10 @@ def citation(paper: str) -> str:
 
 def printed_table(paper: str, number: str, source: Source) -> Table:
     columns, rows = source["columns"], source["rows"]
-    head = ["row", *columns]
-    cells = [[row, *_cells(row, columns, values)] for row, values in rows.items()]
+    head, cells = ["row", *columns], list[list[str | Cell]]()
+    for row, values in rows.items():
+        named = zip(columns, map(cell_text, values), strict=True)  # columns may have the same name twice
+        cells.append([row, *(Cell(t, (("printed", f"{t} in row “{row}”, column “{name}”"),)) for name, t in named)])
     values = [[row, *(None if v is None else cell_text(v) for v in values)] for row, values in rows.items()]
     return Table(f"As printed. {HINT}", head, cells, Download(f"{paper}-{number}-printed", head, values))
 
@@ -40,12 +42,6 @@ def shared_facts(paper: str, number: str, source: Source) -> Facts:
     facts += [("file", source["source"])] if "source" in source else []
     facts += [("notes", "\n".join(notes(source)))] if notes(source) else []
     return tuple(facts)
-
-
-def _cells(row: str, columns: list[str], values: list[Any]) -> list[Cell]:
-    """Columns may have the same name twice."""
-    pairs = zip(columns, map(cell_text, values), strict=True)
-    return [Cell(t, (("printed", f"{t} in row “{row}”, column “{column}”"),)) for column, t in pairs]
 
 
 def notes(source: Source) -> list[str]:

@@ -87,19 +87,10 @@ def show(table: str) -> str:
         ours = measured(paper, number, study_files.read_studies(), origins)
     except LabError as refused:
         error = error_message(refused)
-    part = render(
-        "papers/papers.html",
-        paper=paper,
-        title=paper_title(paper),
-        number=table_title(number),
-        is_method=paper in METHODS,
-        citation=citation(paper),
-        source=source,
-        notes=notes(source),
-        printed=printed_table(paper, number, source),
-        measured=ours,
-        error=error,
-        beside=" and ".join(map(table_title, ablation_tables(paper))),
-        rule=(inspect.getdoc(paper_comparison.mark) or "").partition("\n\n")[2],
-    )
+    titles = dict(title=paper_title(paper), number=table_title(number), citation=citation(paper))
+    titles["beside"] = " and ".join(map(table_title, ablation_tables(paper)))
+    rule = (inspect.getdoc(paper_comparison.mark) or "").partition("\n\n")[2]
+    tables = dict(source=source, notes=notes(source), printed=printed_table(paper, number, source), measured=ours)
+    known = dict(paper=paper, is_method=paper in METHODS, error=error, rule=rule)
+    part = render("papers/papers.html", **titles, **tables, **known)
     return board([part], origins, f"tab=papers&table={table}")
