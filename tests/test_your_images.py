@@ -43,8 +43,7 @@ from lab.ui.variant import Variant
 from lab.ui.your_images import close_up, limits, uploads, views, widgets
 from lab.ui.your_images import session as session_module
 from lab.ui.your_images.fitting import FittedMethod, TimeUp
-from lab.ui.your_images.served_files import ServedFiles
-from lab.ui.your_images.session import YourImagesSession
+from lab.ui.your_images.session import ServedFiles, YourImagesSession
 from lab.ui.your_images.tab import YourImages
 from lab.ui.your_images.uploads import BAD, GOOD, NEW, ROLES, Role
 

@@ -43,11 +43,15 @@ def judged_payload(calibration: Calibration, findings: Sequence[Finding], truths
     """
     pairs = list(zip(truths, findings, strict=True))
     good, bad = ([finding.score for truth, finding in pairs if truth.bad is side] for side in (False, True))
+    labels, scores = [False] * len(good) + [True] * len(bad), [*good, *bad]
+    numbers: dict[str, Any] = {"margin": metrics.margin(good, bad), "overlap": metrics.overlap(good, bad)}
+    numbers |= {"auroc": metrics.image_auroc(labels, scores), "interval": metrics.auroc_interval(labels, scores)}
+    totals = {"missed": len(bad), "alarms": len(good)}
     return scale_payload(calibration) | {
         "images": [finding_payload(calibration, finding) for finding in findings],
         "pixels": _pixels(calibration, pairs),
-        "numbers": _numbers(good, bad),
-        "intervals": {"missed": _intervals(len(bad)), "alarms": _intervals(len(good))},
+        "numbers": numbers,
+        "intervals": {name: [metrics.rate_interval(n, t) for n in range(t + 1)] for name, t in totals.items()},
     }
 
 
@@ -98,12 +102,6 @@ def top(calibration: Calibration) -> float:
     return 255 * threshold / level if level > 0 else high
 
 
-def level_at(calibration: Calibration, threshold: float) -> int:
-    """The lowest level, 1 to 255, of the pixels that are marked at a threshold on scores, in σ."""
-    step = top(calibration) / 255
-    return int(np.clip(math.ceil(round(calibration.pixel_threshold_at(threshold) / step, 6)), 1, 255))
-
-
 def _pixels(calibration: Calibration, pairs: Sequence[tuple[Truth, Finding]]) -> dict[str, Any] | None:
     normal, abnormal = [np.empty(0, np.float32)], [np.empty(0, np.float32)]
     for truth, finding in pairs:
@@ -119,14 +117,3 @@ def _pixels(calibration: Calibration, pairs: Sequence[tuple[Truth, Finding]]) ->
     counts = [np.histogram(np.clip(side, edges[0], edges[-1]), edges)[0].tolist() for side in sides]
     bars = {"edges": edges.tolist(), "normal": counts[0], "abnormal": counts[1]}
     return bars | {"margin": metrics.margin(*sides), "overlap": metrics.overlap(*sides)}
-
-
-def _numbers(good: Sequence[float], bad: Sequence[float]) -> dict[str, Any]:
-    truths, values = [False] * len(good) + [True] * len(bad), [*good, *bad]
-    separation = {"margin": metrics.margin(good, bad), "overlap": metrics.overlap(good, bad)}
-    auroc, interval = metrics.image_auroc(truths, values), metrics.auroc_interval(truths, values)
-    return {**separation, "auroc": auroc, "interval": interval}
-
-
-def _intervals(total: int) -> list[tuple[float, float] | None]:
-    return [metrics.rate_interval(count, total) for count in range(total + 1)]

@@ -37,8 +37,12 @@ def measured(paper: str, number: str, studies: Sequence[Study], origins: Origins
     comparisons = [(study, compare(study)) for study in studies if study["method"] == paper]
     claimed = [(study, d) for study, every in comparisons for d in every if claims(d, paper, number)]
     tables = [study_table(study, every, origins) for study, every in comparisons]
-    compared = comparison(paper, number, claimed, origins) if claimed else None
-    return {"summary": summary([d for _, d in claimed]) if claimed else "", "compared": compared, "studies": tables}
+    if not claimed:
+        return {"summary": "", "compared": None, "studies": tables}
+    counts = Counter(d.mark for _, d in claimed if "/" in d.place)  # means over categories are not counted again
+    marks = ", ".join(f"{counts[mark]} {SHAPES[mark]} {mark}" for mark in SHAPES if counts[mark])
+    summary = f"Of {counts.total()} measured directions that the paper names: {marks}."
+    return {"summary": summary, "compared": comparison(paper, number, claimed, origins), "studies": tables}
 
 
 def claims(compared: Comparison, paper: str, number: str) -> bool:
@@ -47,13 +51,6 @@ def claims(compared: Comparison, paper: str, number: str) -> bool:
         return False
     where = compared.claim.where
     return where.startswith(f"Table {number},") or (not where.startswith("Table ") and number in ablation_tables(paper))
-
-
-def summary(comparisons: Sequence[Comparison]) -> str:
-    """How the claims fare, in one sentence; means over categories are not counted again."""
-    counts = Counter(d.mark for d in comparisons if "/" in d.place)
-    marks = ", ".join(f"{counts[mark]} {SHAPES[mark]} {mark}" for mark in SHAPES if counts[mark])
-    return f"Of {counts.total()} measured directions that the paper names: {marks}."
 
 
 def comparison(paper: str, number: str, claimed: Sequence[Claimed], origins: Origins) -> Table:
@@ -65,7 +62,10 @@ def comparison(paper: str, number: str, claimed: Sequence[Claimed], origins: Ori
         claim, shared = d.claim, provenance(study, d.place)
         assert claim
         origin, place = origins.setdefault(shared, len(origins)), studies_readme.place_title(study, d.place)
-        printed = ("paper", claimed_figures(claim, d.component))
+        figures = f"{format_claim(claim)} in the full setting; {claim.where}"
+        if claim.full is not None:
+            figures = f"{claim.full:.4f} full, {claim.off:.4f} with {d.component}: {format_claim(claim)}; {claim.where}"
+        printed = ("paper", figures)
         facts = (printed, *seeds(study, d.place, d.component, d.figure))
         mark = Cell(f"{SHAPES[d.mark]} {d.mark}", facts, origin, f"mark {d.mark.partition(' ')[0]}")
         ours, theirs = Cell(format_ours(d), facts, origin), Cell(format_claim(claim), (printed,))
@@ -131,10 +131,3 @@ def seeds(study: Study, place: str, component: str, figure: str) -> Facts:
         (f"seed {seed}", f"{full[seed]:.4f} full, {altered[seed][figure]:.4f} with {component}: {delta:+.4f}")
         for seed, delta in paired_deltas(components, component, figure).items()
     )
-
-
-def claimed_figures(claim: paper_tables.Claim, component: str) -> str:
-    """The paper's own figures, where it prints any."""
-    if claim.full is None:
-        return f"{format_claim(claim)} in the full setting; {claim.where}"
-    return f"{claim.full:.4f} full, {claim.off:.4f} with {component}: {format_claim(claim)}; {claim.where}"

@@ -20,10 +20,10 @@ from .uploads import BAD, GOOD, NEW
 SUFFIXES = {"detector": ".safetensors", "table": ".csv", "report": ".html"}
 
 
-def summary(title: str, judged: Sequence[JudgedImage], good: int) -> str:
-    """What a method says of all images, in a few sentences; good: how many it was fitted to."""
-    bad, new, normal = ([image.verdict for image in judged if image.role == role] for role in (BAD, NEW, GOOD))
-    sentences = [f"{title} has learned from {good} good images."]
+def summary(shown: FittedMethod) -> str:
+    """What a method says of all images, in a few sentences."""
+    bad, new, normal = ([image.verdict for image in shown.judged if image.role == role] for role in (BAD, NEW, GOOD))
+    sentences = [f"{METHODS[shown.result.method].title} has learned from {len(shown.good)} good images."]
     if bad:
         sentences.append(f"Of {len(bad)} bad images it calls {_count_bad(bad)} bad.")
     if new:

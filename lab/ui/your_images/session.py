@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import threading
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +24,35 @@ from ..jobs import JobRunner, JobStatus
 from . import limits, report
 from .answers import Answers, UndoStep
 from .fitting import FittedMethod, TimeUp, fit_and_judge
-from .served_files import ServedFiles
 from .uploads import BAD, GOOD, NEW, Role, Upload, Uploads
 
 QUICKEST = "patchcore"  # also the method whose memory bank answers *Why?*
+
+
+class ServedFiles:
+    """Files of the web server that visits have sent or been offered: each is deleted when no visit needs it any more.
+
+    They are counted, since the web server keeps equal files of several visitors once.
+    """
+
+    def __init__(self) -> None:
+        self._visits: Counter[Path] = Counter()
+        self._lock = threading.Lock()
+
+    def acquire(self, paths: Iterable[Path]) -> None:
+        with self._lock:
+            self._visits.update(paths)
+
+    def release(self, paths: Iterable[Path]) -> None:
+        """Deletes those that no other visit needs, and their folders."""
+        with self._lock:
+            self._visits.subtract(paths := list(paths))
+            for path in paths:
+                if self._visits[path] <= 0:
+                    del self._visits[path]
+                    with contextlib.suppress(OSError):
+                        path.unlink()
+                        path.parent.rmdir()
 
 
 class YourImagesSession:
@@ -60,10 +88,6 @@ class YourImagesSession:
         self.answers.clear()
         self.uploads.close()
 
-    def announce(self, message: str) -> None:
-        """Puts the message of what was done at once, without a job, in the status."""
-        self.runner.status = JobStatus(None, message)
-
     # --- images and the data check ------------------------------------------------------------------------------------
 
     def add(self, paths: list[str], role: Role) -> None:
@@ -77,13 +101,13 @@ class YourImagesSession:
         if refused:
             more = f"; and {len(refused) - 3} more" if refused[3:] else ""
             message += f" Not taken: {'; '.join(refused[:3])}{more}."
-        self.announce(message)
+        self.runner.status = JobStatus(None, message)
 
     def leave_out(self, names: list[str]) -> None:
         for name in names:
             self.uploads.drop(name)
         self._images_changed()
-        self.announce(f"Left out: {', '.join(names)}.")
+        self.runner.status = JobStatus(None, f"Left out: {', '.join(names)}.")
 
     def _images_changed(self) -> None:
         """What was fitted no longer speaks of the images."""
@@ -118,7 +142,7 @@ class YourImagesSession:
         """The images are as they should be: the hint with this message does not come back."""
         self._settled.add(message)
         self.hints.pop(message, None)
-        self.announce("Kept.")
+        self.runner.status = JobStatus(None, "Kept.")
 
     # --- answers ------------------------------------------------------------------------------------------------------
 
@@ -148,9 +172,9 @@ class YourImagesSession:
                 break
             passes = expected / self.pass_seconds
             start, end = (1 - left / ranking.BUDGET_SECONDS for left in (remaining, max(0, remaining - expected)))
-            progress = _titled(part_of(report, start, end), METHODS[method].title)
+            titled = lambda fraction, message, title=METHODS[method].title: report(fraction, f"{title}: {message}")
             try:
-                fitted = self._fit(method, progress, rank=True, within=remaining if ranked else None)
+                fitted = self._fit(method, part_of(titled, start, end), rank=True, within=remaining if ranked else None)
             except TimeUp:
                 break
             except LabError as error:
@@ -191,7 +215,7 @@ class YourImagesSession:
         """Shows another fitted method; leaves the page as it is where it is not fitted."""
         if method in self.answers.fitted:
             self.answers.show(method)
-        self.announce(self.summary())
+        self.runner.status = JobStatus(None, self.summary())
 
     def choose_image(self, name: str) -> None:
         if name in self.uploads.images:
@@ -199,8 +223,7 @@ class YourImagesSession:
 
     def summary(self) -> str:
         """What the method shown says of all images, in a sentence; "" before there are answers."""
-        shown = self.answers.shown
-        return report.summary(METHODS[self.answers.method].title, shown.judged, len(shown.good)) if shown else ""
+        return report.summary(self.answers.shown) if self.answers.shown else ""
 
     def _fit(
         self, method: str, report: Report, rank: bool = False, within: float | None = None, learn: str = ""
@@ -256,7 +279,3 @@ class YourImagesSession:
         paths = {self._downloads.pop(name) for name in names if name in self._downloads}
         self._files -= paths
         self._served_files.release(paths)
-
-
-def _titled(report: Report, title: str) -> Report:
-    return lambda fraction, message: report(fraction, f"{title}: {message}")

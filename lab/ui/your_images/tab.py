@@ -18,8 +18,7 @@ from ..detector_service import DetectorService
 from ..session import Sessions
 from . import close_up, limits, views
 from .fitting import FittedMethod
-from .served_files import ServedFiles
-from .session import YourImagesSession
+from .session import ServedFiles, YourImagesSession
 from .uploads import ROLES, Role
 from .widgets import DOWNLOADS, Updates, Widgets
 
@@ -63,11 +62,7 @@ class Handlers:
         return {source: None} | self.widgets.updates(session)
 
     def check(self, request: gr.Request) -> Iterator[Updates]:
-        """The data check of the good images.
-
-        Returns:
-            Its progress, then what it found as HTML.
-        """
+        """The data check of the good images: its progress, then what it found as HTML."""
         session = self.sessions.of(request)
         if session.needs_check():
             yield from self._follow(request, YourImagesSession.check)
@@ -84,13 +79,10 @@ class Handlers:
         return self.widgets.updates(session)
 
     def leave_out(self, name: str, request: gr.Request) -> str:
-        """Leaves an image out.
+        """Leaves an image out. Returns what came of it, in words.
 
         Args:
             name: its file's name.
-
-        Returns:
-            What came of it, in words.
         """
         session = self.sessions.of(request)
         session.leave_out([name])
@@ -133,13 +125,10 @@ class Handlers:
         return {self.widgets.answers.panel: views.panel(session)} | self.widgets.spot_updates(session)
 
     def show_image(self, name: str, request: gr.Request) -> str:
-        """Chooses the image that `yours_why`, `yours_try` and the panel are about.
+        """Chooses the image that `yours_why`, `yours_try` and the panel are about. Returns the name now shown.
 
         Args:
             name: its file's name.
-
-        Returns:
-            The name of the image now shown.
         """
         session = self.sessions.of(request)
         session.choose_image(name)
@@ -151,31 +140,22 @@ class Handlers:
 
     def learn_as_good(self, name: str, request: gr.Request) -> str:
         """An image was a false alarm: it joins the good ones, and the method shown is refitted; `yours_undo` undoes.
+        Returns what came of it, in words.
 
         Args:
             name: its file's name.
-
-        Returns:
-            What came of it, in words.
         """
         for _ in self._follow(request, lambda session, report: session.learn_as_good(name, report)):
             pass
         return self.sessions.of(request).runner.status.message
 
     def undo(self, request: gr.Request) -> Iterator[Updates]:
-        """Takes the last false alarm back.
-
-        Returns:
-            What came of it in words, and the parts of the page.
-        """
+        """Takes the last false alarm back. Returns what came of it in words, and the parts of the page."""
         yield from self._follow(request, lambda session, report: session.undo())
 
     def scores(self, request: gr.Request) -> list[dict[str, Any]]:
-        """What the method shown says of all images.
-
-        Returns:
-            A list of objects: name, role (good, bad or new), score in σ, verdict, marked (share of the surface).
-        """
+        """What the method shown says of all images: a list of objects with name, role (good, bad or new), score in σ,
+        verdict, and marked (share of the surface)."""
         shown = self.sessions.of(request).answers.shown
         return [
             {"name": i.name, "role": i.role.name, "score": i.score, "verdict": i.verdict, "marked": i.marked}
@@ -192,11 +172,7 @@ class Handlers:
             except LabError as error:
                 raise gr.Error(str(error)) from None
 
-        download.__doc__ = f"""Writes what the method shown has to take along: {DOWNLOADS[name]}.
-
-        Returns:
-            The file.
-        """
+        download.__doc__ = f"Writes what the method shown has to take along, and returns the file: {DOWNLOADS[name]}."
         return download
 
     # --- a closer look ------------------------------------------------------------------------------------------------
@@ -264,11 +240,8 @@ class YourImages:
     def __init__(self, service: DetectorService):
         self.published: LRUCache[str, FittedMethod] = LRUCache(MAX_PUBLISHED)
         served_files, total = ServedFiles(), int(limits.MAX_TOTAL_MEGABYTES * limits.MEGABYTE)
-        self.sessions = Sessions(
-            lambda key: YourImagesSession(service, self.published, served_files),
-            total,
-            lambda session: max(session.answers.bytes(), total // limits.MAX_VISITS),
-        )
+        size = lambda session: max(session.answers.bytes(), total // limits.MAX_VISITS)
+        self.sessions = Sessions(lambda key: YourImagesSession(service, self.published, served_files), total, size)
         self.widgets = Widgets(self.send)
         self.handlers = Handlers(self.sessions, self.widgets)
         self._wire()
