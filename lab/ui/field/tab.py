@@ -53,9 +53,8 @@ def trade_off() -> go.Figure:
 def overview() -> Markup:
     """Families, methods, symbol cards, sets and licences."""
     licences = dict(mvtec_licence=licence("MVTec AD"), samples_licence=samples.LICENCE)
-    tables = dict(methods_table=methods(), sets_table=sets())
     known = dict(citation=survey.CITATION, families=survey.FAMILIES, methods=METHODS)
-    return render("field/field.html", **known, **tables, **licences)
+    return render("field/field.html", methods_table=methods(), sets_table=sets(), **known, **licences)
 
 
 def methods() -> Table:

@@ -20,8 +20,7 @@ from .render import render
 
 SCRIPTS = ("html/dom.js", "html/tables.js")
 HINT = "Choose a number, by pointer or with Tab and the arrow keys, to see where it comes from."
-Facts = tuple[tuple[str, str], ...]
-"""(name, text): one line each"""
+Facts = tuple[tuple[str, str], ...]  # (name, text): one line each
 Origins = dict[Facts, int]
 """facts that several cells share -> their number, by which a cell names them"""
 

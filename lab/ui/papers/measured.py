@@ -17,8 +17,6 @@ from ..html.tables import Cell, Download, Facts, Origins, Table
 SHAPES = {"agrees": "✓", "disagrees": "✗", "within noise": "≈", "one seed": "•", "no change in the paper": "="}
 FIGURE_TITLES = dict(image_auroc="image AUROC", pixel_auroc="pixel AUROC", aupro="AU-PRO", pixel_ap="pixel AP")
 FIGURE_TITLES |= dict(margin="margin", overlap="overlap")
-Claimed = tuple[Study, Comparison]
-"""a comparison that a table of the paper claims, and the study that measured it"""
 
 
 def ablation_tables(paper: str) -> list[str]:
@@ -53,7 +51,7 @@ def claims(compared: Comparison, paper: str, number: str) -> bool:
     return where.startswith(f"Table {number},") or (not where.startswith("Table ") and number in ablation_tables(paper))
 
 
-def comparison(paper: str, number: str, claimed: Sequence[Claimed], origins: Origins) -> Table:
+def comparison(paper: str, number: str, claimed: Sequence[tuple[Study, Comparison]], origins: Origins) -> Table:
     """The paper's differences beside ours, means over categories first."""
     head = ["set", "off", "figure", "mark", "ours", "paper", "seeds", "where in the paper"]
     rows: list[list[str | Cell]] = []
@@ -72,8 +70,8 @@ def comparison(paper: str, number: str, claimed: Sequence[Claimed], origins: Ori
         rows.append([place, d.component, FIGURE_TITLES[d.figure], mark, ours, theirs, str(d.seeds), claim.where])
         measures: dict[str, Any] = {"set": d.place, "off": d.component, "figure": d.figure, "mark": d.mark}
         measures |= {"ours": d.mean, "ours sd": d.sd, "seeds": d.seeds}
-        claims = {"paper full": claim.full, "paper off": claim.off, "paper delta": claim.delta}
-        values.append({**measures, **claims, "where in the paper": claim.where, **dict(shared)})
+        paper_figures = {"paper full": claim.full, "paper off": claim.off, "paper delta": claim.delta}
+        values.append({**measures, **paper_figures, "where in the paper": claim.where, **dict(shared)})
     download = Download(f"{paper}-{number}-ours", list(values[0]), [list(row.values()) for row in values])
     return Table("Full setting minus the altered one; ± is the standard deviation over seeds.", head, rows, download)
 

@@ -34,10 +34,9 @@ def explain_spot(session: YourImagesSession, x: float, y: float, report: Report)
     pixels = chosen.pixels()
     patches = nearest_patches.nearest_patches(bank.detector, pixels, x, y, own=number)
     nearest, median = patches[0].distance, max(float(np.median(normal_distances)), 1e-9)
-    message = (
-        f"The nearest normal patch of another image is {nearest / median:.1f} times the usual distance away: "
-        f"{nearest_patches.describe_distance(nearest, normal_distances)}."
-    )
+    distance = f"{nearest / median:.1f} times the usual distance away"
+    unusual = nearest_patches.describe_distance(nearest, normal_distances)
+    message = f"The nearest normal patch of another image is {distance}: {unusual}."
     if session.answers.method != QUICKEST:
         message += f" Looked up in {METHODS[QUICKEST].title}'s memory; {title} judges by other means."
     crops = [(_around(pixels, x, y, PATCH_SIDE), "this spot", chosen.name)]

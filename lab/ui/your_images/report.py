@@ -51,19 +51,15 @@ def csv_table(judged: Sequence[JudgedImage]) -> str:
     return text.getvalue()
 
 
-def page(shown: FittedMethod, summary: str, results: Sequence[RankingResult], hints: Sequence[str]) -> str:
+def page(shown: FittedMethod, results: Sequence[RankingResult], hints: Sequence[str]) -> str:
     """One HTML file that needs no other: what was asked, what was found, every image with its anomaly map."""
-    method, roles = type(shown.detector.method), (BAD, NEW, GOOD)
-    about = dict(summary=summary, shown=shown, hints=hints, method=method, roles=roles, version=__version__)
-    ranking = ranking_table(results, 2, {})
-    return render("your_images/report.html", ranking=ranking, verdict_labels=VERDICT_LABELS, **about)
+    about = dict(summary=summary(shown), shown=shown, hints=hints, ranking=ranking_table(results, 2, {}))
+    known = dict(roles=(BAD, NEW, GOOD), verdict_labels=VERDICT_LABELS, version=__version__)
+    return render("your_images/report.html", method=METHODS[shown.result.method], **about, **known)
 
 
 def ranking_table(results: Sequence[RankingResult], level: int, untried: Mapping[str, float]) -> Markup:
-    """HTML of what the ranking rests on and how each method did, best first; "" of fewer than two methods.
-
-    level    of its heading
-    untried  method -> seconds that it would take
-    """
+    """HTML of what the ranking rests on, how each method did, best first, and the seconds that untried ones would take;
+    "" of fewer than two methods. level: of its heading."""
     values = dict(results=results, level=level, untried=untried, methods=METHODS, duration=duration)
     return render("your_images/ranking.html", **values) if len(results) > 1 else Markup()

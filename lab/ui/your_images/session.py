@@ -164,10 +164,8 @@ class YourImagesSession:
         remaining, messages, total_passes, total_seconds = ranking.BUDGET_SECONDS, list[str](), 0.0, 0.0
         self.pass_seconds = self.pass_seconds or ranking.seconds_per_pass()
         ranked = [method for method, fitted in self.answers.fitted.items() if fitted.result.auroc is not None]
-        for method in sorted(METHODS, key=self.expected_seconds):
+        for method in sorted((m for m in METHODS if m not in ranked), key=self.expected_seconds):
             expected = self.expected_seconds(method)
-            if method in ranked:
-                continue
             if ranked and expected > remaining:
                 break
             passes = expected / self.pass_seconds
@@ -197,9 +195,8 @@ class YourImagesSession:
             raise LabError("Get answers first, then choose the image that is a false alarm.")
         if image.role == GOOD:
             raise LabError(f"{name} is among the good images already.")
-        method = self.answers.method
-        fitted = self._fit(method, report, rank=shown.result.synthetic, learn=name)
-        self.answers.replace_all(method, fitted, UndoStep(name, image.role, dict(self.answers.fitted)))
+        fitted = self._fit(self.answers.method, report, rank=shown.result.synthetic, learn=name)
+        self.answers.replace_all(self.answers.method, fitted, UndoStep(name, image.role, dict(self.answers.fitted)))
         image.role = GOOD
         return f"{name} is now one of {len(fitted.good)} good images. {self.summary()}"
 
@@ -264,8 +261,7 @@ class YourImagesSession:
             elif name == "table":
                 path.write_text(report.csv_table(shown.judged), encoding="utf-8")
             else:
-                page = report.page(shown, self.summary(), self.answers.ranking(), list(self.hints))
-                path.write_text(page, encoding="utf-8")
+                path.write_text(report.page(shown, self.answers.ranking(), list(self.hints)), encoding="utf-8")
         except OSError as error:
             raise LabError(f"The file could not be written ({error.strerror}); try again later.") from None
         return path

@@ -16,11 +16,11 @@ from ...progress import Report
 from ..api import add_endpoint, bind_endpoint
 from ..detector_service import DetectorService
 from ..session import Sessions
-from . import close_up, limits, views
+from . import close_up, limits
 from .fitting import FittedMethod
 from .session import ServedFiles, YourImagesSession
 from .uploads import ROLES, Role
-from .widgets import DOWNLOADS, Updates, Widgets
+from .widgets import ALL_METHODS, DOWNLOADS, Updates, Widgets, panel
 
 MAX_PUBLISHED = 400  # fitted methods that panels may fetch
 CLICK_LINK = """() => document.querySelector("#yours-%s").click()"""
@@ -101,7 +101,7 @@ class Handlers:
             Progress and what came of it in words, the panel's state, and the table of methods.
         """
         single: Job = lambda session, report: session.answer(method, report)
-        yield from self._follow(request, YourImagesSession.answer_all if method == views.ALL_METHODS else single)
+        yield from self._follow(request, YourImagesSession.answer_all if method == ALL_METHODS else single)
 
     def cancel(self, request: gr.Request) -> Any:
         """Cancels what runs."""
@@ -122,7 +122,7 @@ class Handlers:
         """Of the page alone: an image was chosen in the panel."""
         session = self.sessions.of(request)
         session.choose_image(str(event._data["name"]))
-        return {self.widgets.answers.panel: views.panel(session)} | self.widgets.spot_updates(session)
+        return {self.widgets.answers.panel: panel(session)} | self.widgets.spot_updates(session)
 
     def show_image(self, name: str, request: gr.Request) -> str:
         """Chooses the image that `yours_why`, `yours_try` and the panel are about. Returns the name now shown.
@@ -252,9 +252,8 @@ class YourImages:
     def send(self, request: Any) -> Any:
         """What a panel fetches by itself; None if not there."""
         match request:
-            case {"payload": str(key)}:
-                fitted = self.published.get(key)
-                return fitted.payload if fitted else None
+            case {"payload": str(key)} if fitted := self.published.get(key):
+                return fitted.payload
             case {"thumbs": str(key), "from": int(start)}:
                 fitted = self.published.get(key)
                 return [image.thumbnail for image in fitted.judged[max(start, 0) :]] if fitted else []
@@ -271,12 +270,10 @@ class YourImages:
         for role, zone in images.drop_zones.items():
             taken = bind_endpoint(zone.upload, ask.take(role), f"yours_{role.name}", zone, [zone, *outputs], **quiet)
             taken.then(ask.check, None, outputs, **private)
-        photo = images.camera.input(
-            ask.take_photo, [images.camera, images.camera_role], [images.camera, *outputs], **private
-        )
+        camera = images.camera
+        photo = camera.input(ask.take_photo, [camera, images.camera_role], [camera, *outputs], **private)
         bind_endpoint(photo.then, ask.check, "yours_check", None, outputs, **quiet)
-        pressed = images.images.action(ask.press_image_button, None, outputs, **private)
-        pressed.then(ask.check, None, outputs, **private)
+        images.images.action(ask.press_image_button, None, outputs, **private).then(ask.check, None, outputs, **private)
 
         bind_endpoint(widgets.go.click, ask.answer, "yours_answer", widgets.method, outputs, **quiet)
         bind_endpoint(widgets.cancel.click, ask.cancel, "yours_cancel", None, widgets.cancel, **quiet)
@@ -287,15 +284,13 @@ class YourImages:
 
         explained = [*widgets.job_outputs, close_up.explanation]
         bind_endpoint(close_up.explain.click, ask.explain, "yours_why", spot, explained, **quiet)
-        clicked = close_up.explanation.spot(ask.choose_spot, None, spot, **private)
-        clicked.then(ask.explain, spot, explained, **private)
-        tried = [*widgets.job_outputs, close_up.trials]
-        defect = [close_up.defect_type, *spot]
+        close_up.explanation.spot(ask.choose_spot, None, spot, **private).then(ask.explain, spot, explained, **private)
+        tried, defect = [*widgets.job_outputs, close_up.trials], [close_up.defect_type, *spot]
         bind_endpoint(close_up.try_defect.click, ask.try_defect, "yours_try", defect, tried, **quiet)
 
         for name, button in downloads.buttons.items():
-            write = ask.download(name)
-            written = bind_endpoint(button.click, write, f"yours_{name}", None, downloads.links[name], **quiet)
+            link = downloads.links[name]
+            written = bind_endpoint(button.click, ask.download(name), f"yours_{name}", None, link, **quiet)
             written.success(None, None, None, js=CLICK_LINK % name, **private)
         add_endpoint(ask.leave_out, "yours_leave_out")
         add_endpoint(ask.show_image, "yours_image")

@@ -102,8 +102,7 @@ class Uploads:
         try:
             path.write_bytes(content)
         except OSError as error:  # a full disk, or a connection lost so long that the visit was over
-            message = f"{name}: could not be kept ({error.strerror}); reload the page and give it again"
-            raise LabError(message) from None
+            raise LabError(f"{name}: could not be kept ({error.strerror}); reload the page and give it again") from None
         self.bytes += len(content)
         summary = data_check.summarize(name, pixels)
         self.images[name] = Upload(name, path, role, summary, image_data.thumb(pixels))
