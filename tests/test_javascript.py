@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import ROOT
+from test_threshold import level_at
 
 from lab import plots
 from lab.calibration import Calibration
 from lab.ui import assets
 from lab.ui.html import image_data, tables
 from lab.ui.panel import component
-from lab.ui.panel.payload import level_at, scale_payload, top
+from lab.ui.panel.payload import scale_payload, top
 
 NODE = shutil.which("node") or ""
 SCRIPTS = sorted(str(path.relative_to(assets.ROOT)) for path in assets.ROOT.rglob("*.js"))

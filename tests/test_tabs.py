@@ -24,8 +24,7 @@ from lab.bench import study_files
 from lab.papers import paper_tables, survey
 from lab.ui.field import tab
 from lab.ui.field.tab import Field
-from lab.ui.html.inline import with_code, with_symbols
-from lab.ui.html.render import render
+from lab.ui.html.render import render, with_code, with_symbols
 from lab.ui.html.tables import Cell, Download, Table, board
 from lab.ui.papers.tab import Papers, choices, choose, show
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from lab.ui.comparison import Comparison
 from lab.ui.detector_service import ordered_test_items
 from lab.ui.jobs import JobRunner
 from lab.ui.panel import component
-from lab.ui.panel.payload import Truth, judged_payload, level_at, scale_payload, shown_image, top
+from lab.ui.panel.payload import Truth, judged_payload, scale_payload, shown_image, top
 from lab.ui.variant import Variant
 from lab.ui.view import View
 
@@ -34,6 +35,12 @@ def calibration(n: int = 12) -> Calibration:
     rng = np.random.default_rng(5)
     peaks = np.sort(rng.gamma(4, 1.0, n)) + 3
     return Calibration.of(rng.normal(0, 1, 4000), peaks, peaks, "drawn")
+
+
+def level_at(calibration: Calibration, threshold: float) -> int:
+    """The lowest level, 1 to 255, of the pixels that are marked at a threshold on scores, in σ."""
+    step = top(calibration) / 255
+    return int(np.clip(math.ceil(round(calibration.pixel_threshold_at(threshold) / step, 6)), 1, 255))
 
 
 def finding(score: float, anomaly_map: np.ndarray) -> Finding:

@@ -40,13 +40,12 @@ from lab.ui import jobs, phrases
 from lab.ui.detector_service import DetectorService
 from lab.ui.jobs import JobQueue, JobRunner, JobStatus
 from lab.ui.variant import Variant
-from lab.ui.your_images import close_up, limits, uploads, views, widgets
+from lab.ui.your_images import close_up, limits, uploads, widgets
 from lab.ui.your_images import session as session_module
 from lab.ui.your_images.fitting import FittedMethod, TimeUp
-from lab.ui.your_images.roles import BAD, GOOD, NEW, ROLES, Role
-from lab.ui.your_images.served_files import ServedFiles
-from lab.ui.your_images.session import YourImagesSession
+from lab.ui.your_images.session import ServedFiles, YourImagesSession
 from lab.ui.your_images.tab import YourImages
+from lab.ui.your_images.uploads import BAD, GOOD, NEW, ROLES, Role
 
 
 def summaries(images: list[np.ndarray]) -> list[data_check.ImageSummary]:
@@ -225,7 +224,7 @@ def test_a_false_alarm_is_learned_and_taken_back(folder: Path) -> None:
     with pytest.raises(Cancelled):
         session.learn_as_good("new-0.png", cancel)
     assert session.answers.fitted["padim"] is before and len(session.good()) == 12
-    assert published.get(before.key) and views.panel(session) is not None
+    assert published.get(before.key) and widgets.panel(session) is not None
     session.close()
     assert published.get(before.key) is None and not session.uploads.folder.exists()
 
@@ -235,7 +234,7 @@ def test_methods_are_ranked_and_the_rest_offered(folder: Path, monkeypatch: pyte
     monkeypatch.setattr(session_module, "METHODS", {m: METHODS[m] for m in ("padim", "patchcore")})
     session.answer_all(no_report)
     assert len(session.answers.ranking()) == 2 and session.answers.method == session.answers.ranking()[0].method
-    table = views.ranking(session)
+    table = widgets.ranking(session)
     assert "Local OCC" in table and "not tried: takes about" in table and "1.00 (" in table
     explanation = close_up.explain_spot(session, 0.5, 0.5, no_report)
     assert "times the usual distance" in explanation and explanation.count("<figure>") == 5
@@ -373,9 +372,9 @@ def test_a_hint_is_about_the_images_that_were_checked(folder: Path) -> None:
     (hint,) = [message for message in session.hints if "there twice" in message]
     session.hints = {hint: session.hints[hint]}
     session.leave_out(["good-0.png"])  # all numbers move by one
-    assert '["good-3.png (2)"]' in html.unescape(views.images(session))
+    assert '["good-3.png (2)"]' in html.unescape(widgets.images(session))
     session.leave_out(["good-3.png (2)"])
-    assert "hints" not in views.images(session)
+    assert "hints" not in widgets.images(session)
     session.close()
 
 
@@ -386,7 +385,7 @@ def test_a_image_that_was_learned_can_be_picked(folder: Path, monkeypatch: pytes
     names = [image.name for image in session.answers.fitted["cdo"].judged]
     learned = next(image.name for image in session.good() if image.name not in names)
     session.choose_image(learned)
-    state = views.panel(session)
+    state = widgets.panel(session)
     assert state and state["set"]["images"][state["chosen"]]["name"] == names[0] and "nothing to undo" in session.undo()
     session.close()
 
@@ -528,7 +527,7 @@ def test_a_settled_hint_does_not_come_back(folder: Path) -> None:
     session.add([str(folder / "good-3.png")], GOOD)
     session.check(no_report)
     (hint,) = [message for message in session.hints if "there twice" in message]
-    assert session.hints[hint] == [session.good()[12]] and "Leave it out" in views.images(session)
+    assert session.hints[hint] == [session.good()[12]] and "Leave it out" in widgets.images(session)
     session.settle_hint(hint)
     session.check(no_report)
     assert hint not in session.hints

@@ -6,11 +6,10 @@ from typing import Any
 
 import gradio as gr
 
-from . import allocator, theme
+from . import allocator, assets, theme
 from .compare.tab import Compare
 from .detector_service import DetectorService
 from .field.tab import Field
-from .panel import component
 from .papers.tab import Papers
 from .take_apart.question import Question
 from .take_apart.tab import TakeApart
@@ -73,7 +72,7 @@ def launch(blocks: gr.Blocks, port: int | None, **options: Any) -> tuple[Any, st
     launched: tuple[Any, str, str] = blocks.queue(max_size=64, api_open=False).launch(
         server_port=port,
         theme=theme.THEME,
-        css=theme.CSS + component.style() + tab.style(),
+        css=theme.CSS + assets.text("panel/panel.css", "your_images/your_images.css"),
         footer_links=[],
         run_history=False,
         ssr_mode=False,

@@ -20,29 +20,17 @@ from .render import render
 
 SCRIPTS = ("html/dom.js", "html/tables.js")
 HINT = "Choose a number, by pointer or with Tab and the arrow keys, to see where it comes from."
-Facts = tuple[tuple[str, str], ...]
-"""(name, text): one line each"""
+Facts = tuple[tuple[str, str], ...]  # (name, text): one line each
 Origins = dict[Facts, int]
 """facts that several cells share -> their number, by which a cell names them"""
 
 
-def origin_number(origins: Origins, facts: Facts) -> int:
-    """The number of these facts, which are added where they are new."""
-    return origins.setdefault(facts, len(origins))
-
-
 class Cell(NamedTuple):
-    """A number that says where it comes from.
+    """A number that says where it comes from."""
 
-    text       as shown; what begins with a number sorts by it
-    facts      what holds for it alone
-    origin     number of the facts that it shares with others
-    css_class  for the style sheet
-    """
-
-    text: str
-    facts: Facts = ()
-    origin: int = 0
+    text: str  # as shown; what begins with a number sorts by it
+    facts: Facts = ()  # what holds for it alone
+    origin: int = 0  # number of the facts that it shares with others
     css_class: str = ""
 
 
@@ -82,6 +70,5 @@ def board(parts: Sequence[Markup | Table], origins: Origins | None = None, addre
 
 def table_component(value: str) -> gr.HTML:
     """The component that shows what `board` returns."""
-    return gr.HTML(
-        value, css_template=assets.text("html/tables.css"), js_on_load=assets.text(*SCRIPTS), apply_default_css=False
-    )
+    style, script = assets.text("html/tables.css"), assets.text(*SCRIPTS)
+    return gr.HTML(value, css_template=style, js_on_load=script, apply_default_css=False)

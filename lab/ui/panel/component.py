@@ -35,22 +35,12 @@ NAMES = (  # each script defines names for those after it
 SCRIPTS = ("html/dom.js", *(f"panel/{name}.js" for name in NAMES.split()))
 
 
-def style() -> str:
-    """The style sheet, for the page's own: one for all panels."""
-    return assets.text("panel/panel.css")
-
-
 def live_panel(state: dict[str, Any], send: Callable[[Any], Any], *, tab: str) -> gr.HTML:
     """tab: its name in the address, `?tab=...`; only a visible panel writes the address."""
 
     def answer(request: Any) -> Any:
         return send(request)
 
-    return gr.HTML(
-        state,
-        html_template=str(render("panel/panel.html", tab=tab)),
-        js_on_load=assets.text(*SCRIPTS),
-        server_functions=[answer],
-        apply_default_css=False,
-        elem_classes="panel",
-    )
+    html, script = str(render("panel/panel.html", tab=tab)), assets.text(*SCRIPTS)
+    options: dict[str, Any] = dict(server_functions=[answer], apply_default_css=False, elem_classes="panel")
+    return gr.HTML(state, html_template=html, js_on_load=script, **options)

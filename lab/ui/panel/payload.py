@@ -9,7 +9,7 @@ images.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,14 +27,10 @@ BINS = 56
 
 
 class Truth(NamedTuple):
-    """What is known of an image.
+    """What is known of an image."""
 
-    bad     None: unknown
-    mask    bool (H, W) like its anomaly map, True = defective; None: no pixel truth, which a good image does not need
-    """
-
-    bad: bool | None
-    mask: NDArray[np.bool_] | None = None
+    bad: bool | None  # None: unknown
+    mask: NDArray[np.bool_] | None = None  # bool (H, W) like its map, True = defective; None: unknown, or a good image
 
 
 def judged_payload(calibration: Calibration, findings: Sequence[Finding], truths: Sequence[Truth]) -> dict[str, Any]:
@@ -46,12 +42,16 @@ def judged_payload(calibration: Calibration, findings: Sequence[Finding], truths
     intervals  missed, alarms: for each possible count its 95 % interval as a rate
     """
     pairs = list(zip(truths, findings, strict=True))
-    scores = {bad: [finding.score for truth, finding in pairs if truth.bad is bad] for bad in (False, True)}
+    good, bad = ([finding.score for truth, finding in pairs if truth.bad is side] for side in (False, True))
+    labels, scores = [False] * len(good) + [True] * len(bad), [*good, *bad]
+    numbers: dict[str, Any] = {"margin": metrics.margin(good, bad), "overlap": metrics.overlap(good, bad)}
+    numbers |= {"auroc": metrics.image_auroc(labels, scores), "interval": metrics.auroc_interval(labels, scores)}
+    totals = {"missed": len(bad), "alarms": len(good)}
     return scale_payload(calibration) | {
         "images": [finding_payload(calibration, finding) for finding in findings],
         "pixels": _pixels(calibration, pairs),
-        "numbers": _numbers(scores),
-        "intervals": {"missed": _intervals(len(scores[True])), "alarms": _intervals(len(scores[False]))},
+        "numbers": numbers,
+        "intervals": {name: [metrics.rate_interval(n, t) for n in range(t + 1)] for name, t in totals.items()},
     }
 
 
@@ -69,26 +69,15 @@ def scale_payload(calibration: Calibration) -> dict[str, Any]:
     promises     for each of MARKED_RATES: rate, threshold (None: too few images), and how many images it needs
     bend, lowest, highest   the axis of scores, asinh(σ / bend); its end is where the scale of the anomaly maps ends
     """
-    low, high = calibration.color_span
-    (scores, pixels), maximum = calibration.knots, top(calibration)
-    return {
-        "top": maximum,
-        "color_table": image_data.base64_bytes(plots.color_table(low, high, maximum)),
-        "span": [low, high],
-        "look": calibration.look,
-        "bad": calibration.bad,
-        "bad_rate": BAD_RATE,
-        "good_scores": list(calibration.scores),
-        "held_out": calibration.hold_out,
-        "knots": [scores, pixels],
-        "promises": [
-            {"rate": rate, "threshold": conformal_threshold(calibration.scores, rate), "needs": images_needed(rate)}
-            for rate in MARKED_RATES
-        ],
-        "bend": BEND,
-        "lowest": min(LEAST, math.floor(calibration.scores[0])),
-        "highest": max(float(np.interp(maximum, pixels, scores)), 1.5 * calibration.bad, 1.0),
-    }
+    c, maximum = calibration, top(calibration)
+    (low, high), (scores, pixels) = c.color_span, c.knots
+    colours = dict(top=maximum, color_table=image_data.base64_bytes(plots.color_table(low, high, maximum)))
+    own = dict(look=c.look, bad=c.bad, bad_rate=BAD_RATE, good_scores=list(c.scores), held_out=c.hold_out)
+    promises = [(rate, conformal_threshold(c.scores, rate), images_needed(rate)) for rate in MARKED_RATES]
+    highest = max(float(np.interp(maximum, pixels, scores)), 1.5 * c.bad, 1.0)
+    axis = dict(bend=BEND, lowest=min(LEAST, math.floor(c.scores[0])), highest=highest)
+    shared = {**colours, **own, **axis, "span": [low, high], "knots": [scores, pixels]}
+    return shared | {"promises": [{"rate": rate, "threshold": t, "needs": needs} for rate, t, needs in promises]}
 
 
 def finding_payload(calibration: Calibration, finding: Finding) -> dict[str, Any]:
@@ -102,13 +91,8 @@ def shown_image(pixels: NDArray[np.uint8], mask: NDArray[np.bool_] | None, truth
     """The image in the panes: uint8 (H, W, 3), its truth as bool (H, W) or None, and its truth in words."""
     height, width = pixels.shape[:2]
     truth = image_data.mask_png(mask) if mask is not None else ""
-    return {
-        "src": image_data.data_uri(pixels),
-        "width": width,
-        "height": height,
-        "truth": truth,
-        "truth_label": truth_label,
-    }
+    src = image_data.data_uri(pixels)
+    return {"src": src, "width": width, "height": height, "truth": truth, "truth_label": truth_label}
 
 
 def top(calibration: Calibration) -> float:
@@ -116,12 +100,6 @@ def top(calibration: Calibration) -> float:
     high, threshold = calibration.color_span[1], calibration.pixel_bad
     level = min(PIXEL_BAD_LEVEL, int(255 * threshold / high))
     return 255 * threshold / level if level > 0 else high
-
-
-def level_at(calibration: Calibration, threshold: float) -> int:
-    """The lowest level, 1 to 255, of the pixels that are marked at a threshold on scores, in σ."""
-    step = top(calibration) / 255
-    return int(np.clip(math.ceil(round(calibration.pixel_threshold_at(threshold) / step, 6)), 1, 255))
 
 
 def _pixels(calibration: Calibration, pairs: Sequence[tuple[Truth, Finding]]) -> dict[str, Any] | None:
@@ -137,26 +115,5 @@ def _pixels(calibration: Calibration, pairs: Sequence[tuple[Truth, Finding]]) ->
         return None
     edges = BEND * np.sinh(np.linspace(np.arcsinh(LEAST / BEND), np.arcsinh(top(calibration) / BEND), BINS + 1))
     counts = [np.histogram(np.clip(side, edges[0], edges[-1]), edges)[0].tolist() for side in sides]
-    return {
-        "edges": edges.tolist(),
-        "normal": counts[0],
-        "abnormal": counts[1],
-        "margin": metrics.margin(*sides),
-        "overlap": metrics.overlap(*sides),
-    }
-
-
-def _numbers(scores: Mapping[bool, Sequence[float]]) -> dict[str, Any]:
-    """scores: of the good images (False) and of the bad ones (True)."""
-    good, bad = scores[False], scores[True]
-    truths, values = [False] * len(good) + [True] * len(bad), [*good, *bad]
-    return {
-        "margin": metrics.margin(good, bad),
-        "overlap": metrics.overlap(good, bad),
-        "auroc": metrics.image_auroc(truths, values),
-        "interval": metrics.auroc_interval(truths, values),
-    }
-
-
-def _intervals(total: int) -> list[tuple[float, float] | None]:
-    return [metrics.rate_interval(count, total) for count in range(total + 1)]
+    bars = {"edges": edges.tolist(), "normal": counts[0], "abnormal": counts[1]}
+    return bars | {"margin": metrics.margin(*sides), "overlap": metrics.overlap(*sides)}

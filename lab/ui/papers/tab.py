@@ -10,15 +10,16 @@ import gradio as gr
 from ...bench import paper_comparison, study_files
 from ...errors import LabError
 from ...methods import METHODS
-from ...papers import paper_tables
+from ...papers import paper_tables, survey
 from ..api import bind_endpoint
 from ..html.render import render
-from ..html.tables import Origins, board, table_component
+from ..html.tables import HINT, Cell, Download, Facts, Origins, Table, board, table_component
 from ..phrases import error_message
 from .measured import ablation_tables, measured
-from .printed import citation, notes, paper_title, printed_table, shared_facts, table_title
 
 START = "cdo/IV"
+Source = dict[str, Any]
+"""a table of `paper_tables.load_tables`"""
 
 
 class Papers:
@@ -87,19 +88,56 @@ def show(table: str) -> str:
         ours = measured(paper, number, study_files.read_studies(), origins)
     except LabError as refused:
         error = error_message(refused)
-    part = render(
-        "papers/papers.html",
-        paper=paper,
-        title=paper_title(paper),
-        number=table_title(number),
-        is_method=paper in METHODS,
-        citation=citation(paper),
-        source=source,
-        notes=notes(source),
-        printed=printed_table(paper, number, source),
-        measured=ours,
-        error=error,
-        beside=" and ".join(map(table_title, ablation_tables(paper))),
-        rule=(inspect.getdoc(paper_comparison.mark) or "").partition("\n\n")[2],
-    )
+    titles = dict(title=paper_title(paper), number=table_title(number), citation=citation(paper))
+    titles["beside"] = " and ".join(map(table_title, ablation_tables(paper)))
+    rule = (inspect.getdoc(paper_comparison.mark) or "").partition("\n\n")[2]
+    tables = dict(source=source, notes=notes(source), printed=printed_table(paper, number, source), measured=ours)
+    known = dict(paper=paper, is_method=paper in METHODS, error=error, rule=rule)
+    part = render("papers/papers.html", **titles, **tables, **known)
     return board([part], origins, f"tab=papers&table={table}")
+
+
+def paper_title(paper: str) -> str:
+    return METHODS[paper].title if paper in METHODS else "The survey"
+
+
+def table_title(number: str) -> str:
+    """Table IV; a table that is not in the paper but lies beside its code is called by its name."""
+    return number.replace("_", " ") if number.startswith("repo_") else f"Table {number}"
+
+
+def citation(paper: str) -> str:
+    return METHODS[paper].paper if paper in METHODS else survey.CITATION
+
+
+def printed_table(paper: str, number: str, source: Source) -> Table:
+    columns, rows = source["columns"], source["rows"]
+    head, cells = ["row", *columns], list[list[str | Cell]]()
+    for row, values in rows.items():
+        named = zip(columns, map(cell_text, values), strict=True)  # columns may have the same name twice
+        cells.append([row, *(Cell(t, (("printed", f"{t} in row “{row}”, column “{name}”"),)) for name, t in named)])
+    values = [[row, *(None if v is None else cell_text(v) for v in values)] for row, values in rows.items()]
+    return Table(f"As printed. {HINT}", head, cells, Download(f"{paper}-{number}-printed", head, values))
+
+
+def shared_facts(paper: str, number: str, source: Source) -> Facts:
+    """What all cells of a table share."""
+    name = f"{citation(paper)}, {table_title(number)}: {source['caption']}"
+    facts = [("from", name), ("set", source["dataset"]), ("metrics", ", ".join(source["metrics"]))]
+    facts += [("file", source["source"])] if "source" in source else []
+    facts += [("notes", "\n".join(notes(source)))] if notes(source) else []
+    return tuple(facts)
+
+
+def notes(source: Source) -> list[str]:
+    spread = ", ".join(f"{row} ± {value}" for row, value in source.get("std", {}).items())
+    return [*source.get("note", []), *([f"standard deviation of the average, as printed: {spread}"] if spread else [])]
+
+
+def cell_text(value: Any) -> str:
+    """A cell as the paper has it; "-" where it has none."""
+    if isinstance(value, bool):
+        return "✓" if value else "–"
+    if isinstance(value, list):
+        return " / ".join(map(cell_text, value))
+    return "-" if value is None else str(value)

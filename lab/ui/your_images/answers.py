@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
+from ...errors import LabError
 from ...inspection.ranking import RankingResult
 from ...lru_cache import LRUCache
 from ...methods import METHODS
 from . import limits
 from .fitting import FittedMethod, JudgedImage
-from .roles import Role
+from .uploads import Role
 
 
 class UndoStep(NamedTuple):
@@ -31,15 +31,20 @@ class Answers:
     """
 
     def __init__(self, published: LRUCache[str, FittedMethod]):
-        self._published = published
+        self._published, self._published_keys = published, set[str]()
         self.fitted: dict[str, FittedMethod] = {}
-        self.method = ""
-        self.image = ""
+        self.method = self.image = ""
         self.undo_steps: list[UndoStep] = []
 
     @property
     def shown(self) -> FittedMethod | None:
         return self.fitted.get(self.method)
+
+    def require_shown(self) -> FittedMethod:
+        """The method shown. Raises LabError before there are answers."""
+        if not self.shown:
+            raise LabError("Get answers first.")
+        return self.shown
 
     @property
     def judged_image(self) -> JudgedImage | None:
@@ -62,20 +67,17 @@ class Answers:
 
         Returns a sentence on the methods discarded, "" where there are none.
         """
-        former = self.fitted.get(method)
-        self.fitted[method] = fitted
-        self._published.put(fitted.key, fitted)
-        self._unpublish([former] if former else [])
-        discarded = list[str]()
+        self.fitted[method], discarded = fitted, list[str]()
         while self.bytes() > limits.MAX_DETECTOR_MEGABYTES * limits.MEGABYTE:
             others = [r.method for r in reversed(self.ranking()) if r.method not in (method, self.method)]
             if self.undo_steps:
-                self._unpublish(self.undo_steps.pop(0).fitted.values())
+                self.undo_steps.pop(0)
             elif others:
-                self._unpublish([self.fitted.pop(others[0])])
+                del self.fitted[others[0]]
                 discarded.append(METHODS[others[0]].title)
             else:
                 break
+        self._publish()
         if not discarded:
             return ""
         return f"To stay within {limits.MAX_DETECTOR_MEGABYTES} MB, this visit no longer holds {', '.join(discarded)}."
@@ -90,15 +92,14 @@ class Answers:
     def undo(self) -> UndoStep:
         """Restores what was fitted before the last step, and returns the step."""
         step = self.undo_steps.pop()
-        undone, self.fitted = self.fitted, dict(step.fitted)
-        self._unpublish(undone.values())
+        self.fitted = dict(step.fitted)
+        self._publish()
         self.show(self.method if self.method in self.fitted else next(iter(self.fitted)))
         return step
 
     def clear(self) -> None:
-        fitted = self._all_fitted()
         self.undo_steps, self.fitted, self.method = [], {}, ""
-        self._unpublish(fitted.values())
+        self._publish()
 
     def bytes(self) -> int:
         """Of all that is held, undo included."""
@@ -106,12 +107,14 @@ class Answers:
 
     def _all_fitted(self) -> dict[str, FittedMethod]:
         """By key, with what undo needs."""
-        steps = [fitted for step in self.undo_steps for fitted in step.fitted.values()]
-        return {fitted.key: fitted for fitted in (*self.fitted.values(), *steps)}
+        every = [self.fitted, *(step.fitted for step in self.undo_steps)]
+        return {fitted.key: fitted for by_method in every for fitted in by_method.values()}
 
-    def _unpublish(self, dropped: Iterable[FittedMethod]) -> None:
-        """Takes back what this visit no longer holds."""
-        kept = self._all_fitted()
-        for fitted in dropped:
-            if fitted.key not in kept:
-                self._published.pop(fitted.key)
+    def _publish(self) -> None:
+        """Panels may fetch what this visit holds, and nothing else of it."""
+        held, before = self._all_fitted(), self._published_keys
+        self._published_keys = set(held)
+        for key in before - held.keys():
+            self._published.pop(key)
+        for key in held.keys() - before:
+            self._published.put(key, held[key])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from ...errors import LabError
@@ -14,20 +12,11 @@ from ...progress import Report
 from ..html import image_data
 from ..html.render import render
 from ..phrases import VERDICT_LABELS
-from .fitting import FittedMethod
-from .roles import GOOD
 from .session import QUICKEST, YourImagesSession
+from .uploads import GOOD
 
 PATCH_SIDE, DEFECT_SIDE = 0.18, 0.3  # of what is shown around a spot, shares of the image's shorter side
 DEFECT_NAMES = {"scratch": "scratch", "blur": "blurred spot", "paint": "painted spot"}
-
-
-class Crop(NamedTuple):
-    """A part of an image: a data URI, what it shows, and the image's name, "" where that goes without saying."""
-
-    source: str
-    caption: str
-    name: str = ""
 
 
 def explain_spot(session: YourImagesSession, x: float, y: float, report: Report) -> str:
@@ -35,29 +24,26 @@ def explain_spot(session: YourImagesSession, x: float, y: float, report: Report)
 
     Raises LabError before there are answers, and for a spot outside the image.
     """
-    _require_answers(session)
+    session.answers.require_shown()
     if not (0 <= x <= 1 and 0 <= y <= 1):
         raise LabError(f"the spot ({x:g}, {y:g}) lies outside the image; both numbers go from 0 to 1")
-    images = session.uploads.images
+    images, title = session.uploads.images, METHODS[session.answers.method].title
     chosen = images[session.answers.image]
-    bank = session.memory_bank(report)
+    bank, normal_distances = session.memory_bank(report)
     number = bank.good.index(chosen.name) if chosen.name in bank.good else None
     pixels = chosen.pixels()
     patches = nearest_patches.nearest_patches(bank.detector, pixels, x, y, own=number)
-    normal_distances = session.normal_distances(bank)
     nearest, median = patches[0].distance, max(float(np.median(normal_distances)), 1e-9)
-    message = (
-        f"The nearest normal patch of another image is {nearest / median:.1f} times the usual distance away: "
-        f"{nearest_patches.describe_distance(nearest, normal_distances)}."
-    )
+    distance = f"{nearest / median:.1f} times the usual distance away"
+    unusual = nearest_patches.describe_distance(nearest, normal_distances)
+    message = f"The nearest normal patch of another image is {distance}: {unusual}."
     if session.answers.method != QUICKEST:
-        title = METHODS[session.answers.method].title
         message += f" Looked up in {METHODS[QUICKEST].title}'s memory; {title} judges by other means."
-    crops = [Crop(_around(pixels, x, y, PATCH_SIDE), "this spot", chosen.name)]
+    crops = [(_around(pixels, x, y, PATCH_SIDE), "this spot", chosen.name)]
     for patch in patches:
         image = images[bank.good[patch.image]]
         source = _around(image.pixels(), patch.x, patch.y, PATCH_SIDE)
-        crops.append(Crop(source, f"{patch.distance / median:.1f} × usual", image.name))
+        crops.append((source, f"{patch.distance / median:.1f} × usual", image.name))
     return render("your_images/close_up.html", message=message, crops=crops)
 
 
@@ -66,7 +52,7 @@ def try_defect(session: YourImagesSession, defect_type: str, x: float, y: float,
 
     Raises LabError before there are answers, and for an unknown type of defect.
     """
-    shown = _require_answers(session)
+    shown = session.answers.require_shown()
     if defect_type not in DEFECT_TYPES:
         raise LabError(f"there is no mark {defect_type!r}; choose one of {', '.join(DEFECT_TYPES)}")
     chosen = session.uploads.images[session.answers.image]
@@ -79,24 +65,12 @@ def try_defect(session: YourImagesSession, defect_type: str, x: float, y: float,
         message = f"{title} does not find a {defect} here, even one of {trials[-1].size:.0f} pixels."
     else:
         size = f"{smallest:.0f} pixels ({smallest / min(pixels.shape[:2]):.0%} of the shorter side)"
-        note = ", the smallest tried," if smallest == trials[0].size else ""
-        message = (
-            f"On {chosen.name}, {title} finds a {defect} from {size}{note} on: every larger one tried is called bad."
-        )
-    crops = [
-        Crop(
-            _around(trial.image, x, y, DEFECT_SIDE),
-            f"{trial.size:.0f} px: {VERDICT_LABELS[trial.verdict]}, {trial.score:.1f} σ",
-        )
-        for trial in trials
-    ]
+        size += ", the smallest tried," if smallest == trials[0].size else ""
+        message = f"On {chosen.name}, {title} finds a {defect} from {size} on: every larger one tried is called bad."
+    sources = [_around(trial.image, x, y, DEFECT_SIDE) for trial in trials]
+    captions = [f"{trial.size:.0f} px: {VERDICT_LABELS[trial.verdict]}, {trial.score:.1f} σ" for trial in trials]
+    crops = [(source, caption, "") for source, caption in zip(sources, captions, strict=True)]
     return render("your_images/close_up.html", message=message, crops=crops)
-
-
-def _require_answers(session: YourImagesSession) -> FittedMethod:
-    if not session.answers.shown:
-        raise LabError("Get answers first.")
-    return session.answers.shown
 
 
 def _around(image: np.ndarray, x: float, y: float, share: float) -> str:

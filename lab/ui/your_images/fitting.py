@@ -19,10 +19,8 @@ from .. import gpu
 from ..detector_service import DetectorService, learned_bytes
 from ..html import image_data
 from ..panel import payload
-from ..panel.payload import Truth
 from ..variant import Variant
-from .roles import BAD, GOOD, ROLES, Role
-from .uploads import Upload
+from .uploads import BAD, GOOD, NEW, ROLES, Role, Upload
 
 
 class TimeUp(Exception):
@@ -48,6 +46,7 @@ class FittedMethod:
     """A detector fitted to the good images, and what it says of all."""
 
     detector: Detector
+    calibration: Calibration  # the detector's
     good: tuple[str, ...]  # names of the images that it has learned from
     judged: tuple[JudgedImage, ...]  # in the order shown
     payload: dict[str, Any]  # of the panel, for the images judged
@@ -60,21 +59,9 @@ class FittedMethod:
         texts = [image.overlay for image in self.judged] + [image["anomaly_map"] for image in self.payload["images"]]
         return learned_bytes(self.detector) + sum(map(len, texts))
 
-    @property
-    def calibration(self) -> Calibration:
-        assert self.detector.calibration is not None
-        return self.detector.calibration
-
 
 def fit_and_judge(
-    service: DetectorService,
-    method: str,
-    good: Sequence[Upload],
-    others: Sequence[Upload],
-    report: Report,
-    *,
-    rank: bool = False,
-    within: float | None = None,
+    service: DetectorService, method: str, uploads: Sequence[Upload], report: Report, rank: bool, within: float | None
 ) -> FittedMethod:
     """Fits `method` to the good images and judges the others, then the good ones by what was not learned from them.
 
@@ -82,6 +69,8 @@ def fit_and_judge(
 
     Waits for its turn on the machine. Raises what `report` raises, and TimeUp after `within` seconds of computing.
     """
+    good = [upload for upload in uploads if upload.role == GOOD]
+    others = [upload for role in (BAD, NEW) for upload in uploads if upload.role == role]
     detector = Detector(method, **service.settings(Variant(method)).as_dict())
     size = detector.settings.size
     with service.queue.turn(report):
@@ -110,20 +99,18 @@ def fit_and_judge(
         seconds = time.monotonic() - start
     c = detector.calibration
     assert c is not None
-    rows = tuple(_judged_image(upload, finding, size, c.color_span) for upload, finding in judged)
-    truths = [Truth(upload.role.defective) for upload, _ in judged]
+    rows = tuple(_judged_image(upload, finding, size, *c.color_span) for upload, finding in judged)
+    truths = [payload.Truth(upload.role.defective) for upload, _ in judged]
     panel_payload = payload.judged_payload(c, [finding for _, finding in judged], truths)
     report(1.0, "done")  # the last moment to be cancelled: the images may have changed meanwhile
     names = tuple(upload.name for upload in good)
-    return FittedMethod(detector, names, rows, panel_payload, secrets.token_hex(16), result, seconds)
+    return FittedMethod(detector, c, names, rows, panel_payload, secrets.token_hex(16), result, seconds)
 
 
-def _judged_image(upload: Upload, finding: Finding, size: int, span: tuple[float, float]) -> JudgedImage:
+def _judged_image(upload: Upload, finding: Finding, size: int, low: float, high: float) -> JudgedImage:
     anomaly_map, (height, width) = finding.anomaly_map, finding.anomaly_map.shape
     row, column = divmod(int(anomaly_map.argmax()), width)
     peak = round((column + 0.5) / width, 3), round((row + 0.5) / height, 3)
-    overlay = image_data.data_uri(plots.overlay(upload.resized(size), anomaly_map, low=span[0], high=span[1]))
-    place, marked = plots.peak_location(anomaly_map), float(finding.mask.mean())
-    return JudgedImage(
-        upload.name, upload.role, finding.score, finding.verdict, marked, place, peak, overlay, upload.thumbnail
-    )
+    overlay = image_data.data_uri(plots.overlay(upload.resized(size), anomaly_map, low=low, high=high))
+    judgement = finding.score, finding.verdict, float(finding.mask.mean()), plots.peak_location(anomaly_map)
+    return JudgedImage(upload.name, upload.role, *judgement, peak, overlay, upload.thumbnail)

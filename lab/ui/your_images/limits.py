@@ -1,7 +1,5 @@
 """How much one visit to *Your images* may hold and compute, and all visits together."""
 
-from __future__ import annotations
-
 from ...image_files import FORMATS
 
 MEGABYTE = 10**6  # bytes

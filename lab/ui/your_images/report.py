@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from markupsafe import Markup
 
 from ... import metrics
 from ...inspection.ranking import RankingResult
@@ -13,29 +15,27 @@ from ...version import __version__
 from ..html.render import render
 from ..phrases import VERDICT_LABELS, duration
 from .fitting import FittedMethod, JudgedImage
-from .roles import BAD, GOOD, NEW
+from .uploads import BAD, GOOD, NEW
 
 SUFFIXES = {"detector": ".safetensors", "table": ".csv", "report": ".html"}
-RANKING_HEAD = ("method", "tells bad from good (AUROC, 95 % interval)", "missed", "false alarms", "took")
 
 
-def summary(title: str, judged: Sequence[JudgedImage], good: int) -> str:
-    """What a method says of all images, in a few sentences; good: how many it was fitted to."""
-    verdicts = {role: [image.verdict for image in judged if image.role == role] for role in (BAD, NEW, GOOD)}
-    called_bad = {role: verdicts[role].count("bad") for role in verdicts}
-    totals = {role: len(verdicts[role]) for role in verdicts}
-    sentences = [f"{title} has learned from {good} good images."]
-    if totals[BAD]:
-        sentences.append(f"Of {totals[BAD]} bad images it calls {_rate(called_bad[BAD], totals[BAD])} bad.")
-    if totals[NEW]:
-        look = verdicts[NEW].count("look")
-        sentences.append(f"Of {totals[NEW]} to judge it calls {called_bad[NEW]} bad and {look} worth a look.")
-    rate = _rate(called_bad[GOOD], totals[GOOD])
-    sentences.append(f"Of {totals[GOOD]} good ones, each judged {GOOD.judging}, it calls {rate} bad.")
+def summary(shown: FittedMethod) -> str:
+    """What a method says of all images, in a few sentences."""
+    bad, new, normal = ([image.verdict for image in shown.judged if image.role == role] for role in (BAD, NEW, GOOD))
+    sentences = [f"{METHODS[shown.result.method].title} has learned from {len(shown.good)} good images."]
+    if bad:
+        sentences.append(f"Of {len(bad)} bad images it calls {_count_bad(bad)} bad.")
+    if new:
+        called, look = new.count("bad"), new.count("look")
+        sentences.append(f"Of {len(new)} to judge it calls {called} bad and {look} worth a look.")
+    sentences.append(f"Of {len(normal)} good ones, each judged {GOOD.judging}, it calls {_count_bad(normal)} bad.")
     return " ".join(sentences)
 
 
-def _rate(count: int, total: int) -> str:
+def _count_bad(verdicts: Sequence[str]) -> str:
+    """How many are bad, with the interval of their rate."""
+    count, total = verdicts.count("bad"), len(verdicts)
     interval = metrics.rate_interval(count, total)
     if not interval or total < 2:
         return str(count)
@@ -51,47 +51,15 @@ def csv_table(judged: Sequence[JudgedImage]) -> str:
     return text.getvalue()
 
 
-def ranking_rows(results: Sequence[RankingResult]) -> list[list[str]]:
-    """Rows under RANKING_HEAD; no more digits than so few images carry."""
-    rows = []
-    for result in results:
-        auroc = "–" if result.auroc is None else f"{result.auroc:.2f}"
-        if result.auroc is not None and result.interval:
-            auroc += f" ({result.interval[0]:.2f}–{result.interval[1]:.2f})"
-        missed = f"{result.missed} of {result.n_bad}" if result.n_bad else "–"
-        false_alarms = f"{result.false_alarms} of {result.n_good}"
-        rows.append([METHODS[result.method].title, auroc, missed, false_alarms, duration(result.seconds)])
-    return rows
-
-
-def ranking_basis(results: Sequence[RankingResult]) -> str:
-    """What the ranking rests on, and what it is worth."""
-    if not any(result.auroc is not None for result in results):
-        return ""
-    if any(result.synthetic for result in results):
-        return (
-            "You gave no bad images, so methods are ranked by how well each tells good images it has not seen from "
-            "the same with a scratch, a blurred or a painted spot, which no method was trained on. Real defects may "
-            "rank them otherwise: add a few if you have them."
-        )
-    return (
-        "Ranked by how well each method tells your bad images from good ones it has not learned from. A method that "
-        "trains is judged on the few good ones held out of it, so its interval is wider. Where intervals overlap, the "
-        "order may be chance."
-    )
-
-
-def page(shown: FittedMethod, summary: str, results: Sequence[RankingResult], hints: Sequence[str]) -> str:
+def page(shown: FittedMethod, results: Sequence[RankingResult], hints: Sequence[str]) -> str:
     """One HTML file that needs no other: what was asked, what was found, every image with its anomaly map."""
-    return render(
-        "your_images/report.html",
-        summary=summary,
-        shown=shown,
-        detector=shown.detector,
-        method=type(shown.detector.method),
-        hints=hints,
-        ranking={"basis": ranking_basis(results), "head": RANKING_HEAD, "rows": ranking_rows(results)},
-        roles=(BAD, NEW, GOOD),
-        verdict_labels=VERDICT_LABELS,
-        version=__version__,
-    )
+    about = dict(summary=summary(shown), shown=shown, hints=hints, ranking=ranking_table(results, 2, {}))
+    known = dict(roles=(BAD, NEW, GOOD), verdict_labels=VERDICT_LABELS, version=__version__)
+    return render("your_images/report.html", method=METHODS[shown.result.method], **about, **known)
+
+
+def ranking_table(results: Sequence[RankingResult], level: int, untried: Mapping[str, float]) -> Markup:
+    """HTML of what the ranking rests on, how each method did, best first, and the seconds that untried ones would take;
+    "" of fewer than two methods. level: of its heading."""
+    values = dict(results=results, level=level, untried=untried, methods=METHODS, duration=duration)
+    return render("your_images/ranking.html", **values) if len(results) > 1 else Markup()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import threading
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -21,11 +24,35 @@ from ..jobs import JobRunner, JobStatus
 from . import limits, report
 from .answers import Answers, UndoStep
 from .fitting import FittedMethod, TimeUp, fit_and_judge
-from .roles import BAD, GOOD, NEW, Role
-from .served_files import ServedFiles
-from .uploads import Upload, Uploads
+from .uploads import BAD, GOOD, NEW, Role, Upload, Uploads
 
 QUICKEST = "patchcore"  # also the method whose memory bank answers *Why?*
+
+
+class ServedFiles:
+    """Files of the web server that visits have sent or been offered: each is deleted when no visit needs it any more.
+
+    They are counted, since the web server keeps equal files of several visitors once.
+    """
+
+    def __init__(self) -> None:
+        self._visits: Counter[Path] = Counter()
+        self._lock = threading.Lock()
+
+    def acquire(self, paths: Iterable[Path]) -> None:
+        with self._lock:
+            self._visits.update(paths)
+
+    def release(self, paths: Iterable[Path]) -> None:
+        """Deletes those that no other visit needs, and their folders."""
+        with self._lock:
+            self._visits.subtract(paths := list(paths))
+            for path in paths:
+                if self._visits[path] <= 0:
+                    del self._visits[path]
+                    with contextlib.suppress(OSError):
+                        path.unlink()
+                        path.parent.rmdir()
 
 
 class YourImagesSession:
@@ -40,8 +67,7 @@ class YourImagesSession:
     def __init__(
         self, service: DetectorService, published: LRUCache[str, FittedMethod], served_files: ServedFiles | None = None
     ):
-        self._service = service
-        self._served_files = served_files or ServedFiles()
+        self._service, self._served_files = service, served_files or ServedFiles()
         self._files: set[Path] = set()  # of the web server: in which images came, and those offered
         self._downloads: dict[str, Path] = {}  # of those, the ones offered, by name
         self.uploads = Uploads()
@@ -62,10 +88,6 @@ class YourImagesSession:
         self.answers.clear()
         self.uploads.close()
 
-    def announce(self, message: str) -> None:
-        """Puts the message of what was done at once, without a job, in the status."""
-        self.runner.status = JobStatus(None, message)
-
     # --- images and the data check ------------------------------------------------------------------------------------
 
     def add(self, paths: list[str], role: Role) -> None:
@@ -79,13 +101,13 @@ class YourImagesSession:
         if refused:
             more = f"; and {len(refused) - 3} more" if refused[3:] else ""
             message += f" Not taken: {'; '.join(refused[:3])}{more}."
-        self.announce(message)
+        self.runner.status = JobStatus(None, message)
 
     def leave_out(self, names: list[str]) -> None:
         for name in names:
             self.uploads.drop(name)
         self._images_changed()
-        self.announce(f"Left out: {', '.join(names)}.")
+        self.runner.status = JobStatus(None, f"Left out: {', '.join(names)}.")
 
     def _images_changed(self) -> None:
         """What was fitted no longer speaks of the images."""
@@ -120,7 +142,7 @@ class YourImagesSession:
         """The images are as they should be: the hint with this message does not come back."""
         self._settled.add(message)
         self.hints.pop(message, None)
-        self.announce("Kept.")
+        self.runner.status = JobStatus(None, "Kept.")
 
     # --- answers ------------------------------------------------------------------------------------------------------
 
@@ -142,17 +164,15 @@ class YourImagesSession:
         remaining, messages, total_passes, total_seconds = ranking.BUDGET_SECONDS, list[str](), 0.0, 0.0
         self.pass_seconds = self.pass_seconds or ranking.seconds_per_pass()
         ranked = [method for method, fitted in self.answers.fitted.items() if fitted.result.auroc is not None]
-        for method in sorted(METHODS, key=self.expected_seconds):
+        for method in sorted((m for m in METHODS if m not in ranked), key=self.expected_seconds):
             expected = self.expected_seconds(method)
-            if method in ranked:
-                continue
             if ranked and expected > remaining:
                 break
             passes = expected / self.pass_seconds
             start, end = (1 - left / ranking.BUDGET_SECONDS for left in (remaining, max(0, remaining - expected)))
-            progress = _titled(part_of(report, start, end), METHODS[method].title)
+            titled = lambda fraction, message, title=METHODS[method].title: report(fraction, f"{title}: {message}")
             try:
-                fitted = self._fit(method, progress, rank=True, within=remaining if ranked else None)
+                fitted = self._fit(method, part_of(titled, start, end), rank=True, within=remaining if ranked else None)
             except TimeUp:
                 break
             except LabError as error:
@@ -175,9 +195,8 @@ class YourImagesSession:
             raise LabError("Get answers first, then choose the image that is a false alarm.")
         if image.role == GOOD:
             raise LabError(f"{name} is among the good images already.")
-        method = self.answers.method
-        fitted = self._fit(method, report, rank=shown.result.synthetic, learn=name)
-        self.answers.replace_all(method, fitted, UndoStep(name, image.role, dict(self.answers.fitted)))
+        fitted = self._fit(self.answers.method, report, rank=shown.result.synthetic, learn=name)
+        self.answers.replace_all(self.answers.method, fitted, UndoStep(name, image.role, dict(self.answers.fitted)))
         image.role = GOOD
         return f"{name} is now one of {len(fitted.good)} good images. {self.summary()}"
 
@@ -193,7 +212,7 @@ class YourImagesSession:
         """Shows another fitted method; leaves the page as it is where it is not fitted."""
         if method in self.answers.fitted:
             self.answers.show(method)
-        self.announce(self.summary())
+        self.runner.status = JobStatus(None, self.summary())
 
     def choose_image(self, name: str) -> None:
         if name in self.uploads.images:
@@ -201,32 +220,25 @@ class YourImagesSession:
 
     def summary(self) -> str:
         """What the method shown says of all images, in a sentence; "" before there are answers."""
-        shown = self.answers.shown
-        return report.summary(METHODS[self.answers.method].title, shown.judged, len(shown.good)) if shown else ""
+        return report.summary(self.answers.shown) if self.answers.shown else ""
 
     def _fit(
         self, method: str, report: Report, rank: bool = False, within: float | None = None, learn: str = ""
     ) -> FittedMethod:
         """learn: the name of an image that is taken as good."""
         images = [replace(image, role=GOOD) if image.name == learn else image for image in self.uploads.images.values()]
-        good, bad, new = ([image for image in images if image.role == role] for role in (GOOD, BAD, NEW))
-        return fit_and_judge(self._service, method, good, [*bad, *new], report, rank=rank, within=within)
+        return fit_and_judge(self._service, method, images, report, rank, within)
 
-    # --- what a closer look needs -------------------------------------------------------------------------------------
-
-    def memory_bank(self, report: Report) -> FittedMethod:
-        """PatchCore on the good images: its memory knows where its patches came from."""
+    def memory_bank(self, report: Report) -> tuple[FittedMethod, np.ndarray]:
+        """PatchCore on the good images, whose memory knows where its patches came from; and the distances of good
+        patches to the nearest of other images, ascending."""
         if QUICKEST not in self.answers.fitted:
             self.answers.add(QUICKEST, self._fit(QUICKEST, report))
-        return self.answers.fitted[QUICKEST]
-
-    def normal_distances(self, bank: FittedMethod) -> np.ndarray:
-        """Distances of good patches to the nearest of other images, ascending."""
+        bank = self.answers.fitted[QUICKEST]
         if self._normal_distances[0] != bank.key:
-            size = bank.detector.settings.size
-            images = [self.uploads.images[name].resized(size) for name in bank.good]
+            images = [self.uploads.images[name].resized(bank.detector.settings.size) for name in bank.good]
             self._normal_distances = bank.key, nearest_patches.normal_distances(bank.detector, images)
-        return self._normal_distances[1]
+        return bank, self._normal_distances[1]
 
     # --- files --------------------------------------------------------------------------------------------------------
 
@@ -237,9 +249,7 @@ class YourImagesSession:
 
         Raises LabError before there are answers, and where the file cannot be written.
         """
-        shown = self.answers.shown
-        if not shown:
-            raise LabError("Get answers first.")
+        shown = self.answers.require_shown()
         path = cache / secrets.token_hex(16) / f"{self.answers.method}{report.SUFFIXES[name]}"
         self._release_downloads(name)
         self._downloads[name] = path
@@ -251,8 +261,7 @@ class YourImagesSession:
             elif name == "table":
                 path.write_text(report.csv_table(shown.judged), encoding="utf-8")
             else:
-                page = report.page(shown, self.summary(), self.answers.ranking(), list(self.hints))
-                path.write_text(page, encoding="utf-8")
+                path.write_text(report.page(shown, self.answers.ranking(), list(self.hints)), encoding="utf-8")
         except OSError as error:
             raise LabError(f"The file could not be written ({error.strerror}); try again later.") from None
         return path
@@ -266,7 +275,3 @@ class YourImagesSession:
         paths = {self._downloads.pop(name) for name in names if name in self._downloads}
         self._files -= paths
         self._served_files.release(paths)
-
-
-def _titled(report: Report, title: str) -> Report:
-    return lambda fraction, message: report(fraction, f"{title}: {message}")

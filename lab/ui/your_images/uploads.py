@@ -1,7 +1,8 @@
-"""What a visitor gives: files and zips taken in, one at a time, into a folder of the visit that is deleted with it."""
+"""What a visitor gives: images in three roles, taken in from files and zips, into a folder deleted with the visit."""
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,24 @@ from ...errors import LabError
 from ..html import image_data
 from ..phrases import error_message
 from . import limits
-from .roles import Role
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a visitor says of an image."""
+
+    name: str  # as endpoints and the CSV have it
+    label: str  # above the images of this role; in lower case also within sentences
+    drop_zone: str  # label of the drop zone
+    heading: str  # of the images of this role in the report; in lower case also in the panel's strip
+    defective: bool | None  # None: nobody has said
+    judging: str  # what the method that judges such an image has learned from it
+
+
+GOOD = Role("good", "Good", "1 · Good images", "Given as good", False, "without what was learned from it")
+BAD = Role("bad", "Bad", "2 · Bad images, if you have any", "Given as bad", True, "never learned from")
+NEW = Role("new", "To judge", "and images to judge", "To judge", None, "never learned from")
+ROLES = {role.name: role for role in (GOOD, BAD, NEW)}
 
 
 @dataclass(eq=False)  # an image is itself, not its pixels
@@ -73,34 +91,26 @@ class Uploads:
     def _add(self, name: str, content: bytes, role: Role) -> None:
         if len(self.images) >= limits.MAX_IMAGES:
             raise LabError(f"{name}: a visit may hold {limits.MAX_IMAGES} images, leave others out first")
-        if self.bytes + len(content) > limits.MAX_UPLOAD_MEGABYTES * limits.MEGABYTE:
-            raise LabError(
-                f"{name}: a visit may hold {limits.MAX_UPLOAD_MEGABYTES} MB of files, make the images smaller"
-            )
+        if self.bytes + len(content) > (most := limits.MAX_UPLOAD_MEGABYTES) * limits.MEGABYTE:
+            raise LabError(f"{name}: a visit may hold {most} MB of files, make the images smaller")
         pixels = image_files.read(content, name)
-        megapixels = pixels.shape[0] * pixels.shape[1] / 10**6
-        if megapixels > limits.MAX_MEGAPIXELS:
-            raise LabError(
-                f"{name}: {megapixels:.0f} megapixels are more than {limits.MAX_MEGAPIXELS}, make it smaller"
-            )
+        megapixels, allowed = pixels.shape[0] * pixels.shape[1] / 10**6, limits.MAX_MEGAPIXELS
+        if megapixels > allowed:
+            raise LabError(f"{name}: {megapixels:.0f} megapixels are more than {allowed}, make it smaller")
         name = self._unused(PurePosixPath(name).name)
         path = self.folder / (secrets.token_hex(8) + image_files.suffix(content))
         try:
             path.write_bytes(content)
         except OSError as error:  # a full disk, or a connection lost so long that the visit was over
-            message = f"{name}: could not be kept ({error.strerror}); reload the page and give it again"
-            raise LabError(message) from None
+            raise LabError(f"{name}: could not be kept ({error.strerror}); reload the page and give it again") from None
         self.bytes += len(content)
         summary = data_check.summarize(name, pixels)
         self.images[name] = Upload(name, path, role, summary, image_data.thumb(pixels))
 
     def _unused(self, name: str) -> str:
         """The name, with a number behind it where an image has it already."""
-        numbered, number = name, 1
-        while numbered in self.images:
-            number += 1
-            numbered = f"{name} ({number})"
-        return numbered
+        names = itertools.chain([name], (f"{name} ({number})" for number in itertools.count(2)))
+        return next(unused for unused in names if unused not in self.images)
 
 
 def _opened(paths: Sequence[str], refused: list[str]) -> Iterator[tuple[str, bytes]]:

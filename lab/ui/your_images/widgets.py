@@ -1,24 +1,27 @@
-"""The widgets of the tab *Your images*, each created by the part of the tab that it belongs to."""
+"""The widgets of the tab *Your images*, each created by the part that it belongs to, and what they show of a visit."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 
+from ...calibration import MIN_IMAGES
 from ...inspection.synthetic_defects import DEFECT_TYPES
+from ...methods import METHODS
 from .. import assets
 from ..html.render import render
+from ..panel import payload
 from ..panel.component import live_panel
-from . import views
+from ..phrases import duration
+from . import report
 from .limits import LIMITS
-from .roles import GOOD, ROLES, Role
 from .session import QUICKEST, YourImagesSession
+from .uploads import GOOD, ROLES
 
-Updates = dict[Any, Any]
-"""component -> its new value"""
-
+Updates = dict[Any, Any]  # component -> its new value
 FILE_SWEEP = (300, 2 * 3600 - 600)
 """Seconds: how often the web server looks through its files, and how old one is that it deletes, whether or not its
 visit is over. RETENTION says what follows from it."""
@@ -27,6 +30,8 @@ RETENTION = (
     "reload the page. What the browser sent, and the copies to take along, are cleared away within two hours at the "
     "latest."
 )
+_html = functools.partial(gr.HTML, apply_default_css=False)
+ALL_METHODS = "all"
 DOWNLOADS = {"detector": "Detector (safetensors)", "table": "Table (CSV)", "report": "Report (HTML)"}
 
 
@@ -34,55 +39,45 @@ class ImageControls:
     """Steps one and two: drop zones, camera, and the images given."""
 
     def __init__(self) -> None:
+        zone: dict[str, Any] = dict(file_count="multiple", file_types=["image", ".zip"], height=132, min_width=220)
         with gr.Row():
-            self.drop_zones = {role: _drop_zone(role) for role in ROLES.values()}
+            self.drop_zones = {role: gr.File(label=role.drop_zone, **zone) for role in ROLES.values()}
         with gr.Accordion("Take images with the camera", open=False), gr.Row():
             roles = [(role.label, role.name) for role in ROLES.values()]
             self.camera_role = gr.Radio(roles, value=GOOD.name, label="Taken as", min_width=160)
             # image_mode None: as it came, without another copy
-            self.camera = gr.Image(
-                sources=["webcam"], type="filepath", format="png", image_mode=None, label="Camera", height=260
-            )
-        self.images = gr.HTML("", js_on_load=assets.text("your_images/image_buttons.js"), apply_default_css=False)
+            photo: dict[str, Any] = dict(sources=["webcam"], type="filepath", format="png", image_mode=None)
+            self.camera = gr.Image(label="Camera", height=260, **photo)
+        self.images = _html("", js_on_load=assets.text("your_images/image_buttons.js"))
 
 
 class CloseUpControls:
     """*Why?* and *Try a defect*."""
 
     def __init__(self) -> None:
-        _section_head(
-            "Why?",
-            "Click a spot of the image: the nearest normal patches, from which image, how far, and how unusual that "
-            "is.",
-        )
+        _html(assets.text("your_images/why.html"))
+        side: dict[str, Any] = dict(minimum=0, maximum=1, step=0.01, min_width=90)
+        button: dict[str, Any] = dict(size="sm", min_width=120, scale=0)
         with gr.Row(elem_classes="fields"):
-            self.x = gr.Number(0.5, label="Spot, from the left", minimum=0, maximum=1, step=0.01, min_width=90)
-            self.y = gr.Number(0.5, label="from the top, 0 to 1", minimum=0, maximum=1, step=0.01, min_width=90)
-            self.explain = gr.Button("Why this spot?", size="sm", min_width=120, scale=0)
-        self.explanation = gr.HTML("", js_on_load=assets.text("your_images/spot_picker.js"), apply_default_css=False)
-        _section_head(
-            "Try a defect",
-            "A growing mark is put on the spot of the image shown if it is a good one, else of your first good one: "
-            "from what size on is it found?",
-        )
+            self.x = gr.Number(0.5, label="Spot, from the left", **side)
+            self.y = gr.Number(0.5, label="from the top, 0 to 1", **side)
+            self.explain = gr.Button("Why this spot?", **button)
+        self.explanation = _html("", js_on_load=assets.text("your_images/spot_picker.js"))
+        _html(assets.text("your_images/try_defect.html"))
         with gr.Row(elem_classes="fields"):
             self.defect_type = gr.Radio(list(DEFECT_TYPES), value=DEFECT_TYPES[0], label="Mark", min_width=200)
-            self.try_defect = gr.Button("Try it", size="sm", min_width=120, scale=0)
-        self.trials = gr.HTML("", apply_default_css=False)
+            self.try_defect = gr.Button("Try it", **button)
+        self.trials = _html("")
 
 
 class DownloadControls:
     """A button a file: it has the file written, which the hidden link beside it then downloads."""
 
     def __init__(self) -> None:
-        _section_head(
-            "Take along", "The detector runs from the command line and from Python, and gives the same scores there."
-        )
+        _html(assets.text("your_images/take_along.html"))
         self.buttons = {name: gr.Button(label, size="sm") for name, label in DOWNLOADS.items()}
-        self.links = {
-            name: gr.DownloadButton(label, elem_classes="hidden-link", elem_id=f"yours-{name}")
-            for name, label in DOWNLOADS.items()
-        }
+        link = functools.partial(gr.DownloadButton, elem_classes="hidden-link")
+        self.links = {name: link(label, elem_id=f"yours-{name}") for name, label in DOWNLOADS.items()}
 
 
 class AnswerControls:
@@ -99,7 +94,7 @@ class AnswerControls:
                     self.undo = gr.Button("Undo", size="sm", interactive=False, min_width=70, scale=0)
                 self.close_up = CloseUpControls()
                 self.downloads = DownloadControls()
-        self.ranking = gr.HTML("", apply_default_css=False)
+        self.ranking = _html("")
 
 
 class Widgets:
@@ -107,58 +102,98 @@ class Widgets:
 
     def __init__(self, send: Callable[[Any], Any]) -> None:
         with gr.Column(elem_id="yours"):
-            gr.HTML(render("your_images/intro.html", limits=LIMITS, retention=RETENTION), apply_default_css=False)
+            _html(render("your_images/intro.html", limits=LIMITS, retention=RETENTION))
             self.image_controls = ImageControls()
             with gr.Row(equal_height=True):
-                self.method = gr.Dropdown(views.method_choices(None), value=QUICKEST, label="3 · Method", min_width=240)
-                self.go = gr.Button(
-                    "Get answers", variant="primary", interactive=False, min_width=200, scale=0, elem_classes="go"
-                )
+                self.method = gr.Dropdown(method_choices(None), value=QUICKEST, label="3 · Method", min_width=240)
+                wide: dict[str, Any] = dict(variant="primary", min_width=200, scale=0)
+                self.go = gr.Button("Get answers", interactive=False, elem_classes="go", **wide)
             with gr.Row(elem_id="yours-state"):
-                self.status = gr.HTML(
-                    '<p class="quiet">Nothing here yet: drop good images to begin.</p>', apply_default_css=False
-                )
+                self.status = _html('<p class="quiet">Nothing here yet: drop good images to begin.</p>')
                 self.cancel = gr.Button("Cancel", size="sm", scale=0, visible=False, min_width=90)
             with gr.Column(visible=False, elem_classes="answers") as self.answers_column:
                 self.answers = AnswerControls(send)
         close_up, answers = self.answers.close_up, self.answers
+        self.spot: list[Any] = [close_up.x, close_up.y]
         self.job_outputs: list[Any] = [self.status, self.cancel]
         self.outputs: list[Any] = [
-            *(self.status, self.cancel, self.image_controls.images, self.method, self.go, self.answers_column),
-            *(answers.panel, answers.method, answers.ranking, answers.undo, close_up.x, close_up.y),
+            *(*self.job_outputs, self.image_controls.images, self.method, self.go, self.answers_column),
+            *(answers.panel, answers.method, answers.ranking, answers.undo, *self.spot),
         ]
 
     def job_updates(self, session: YourImagesSession) -> Updates:
-        """How far the job is."""
-        running = session.runner.running
-        return {self.status: views.status(session), self.cancel: gr.update(visible=running, interactive=running)}
+        """How far the job is, or what came of it, and what step 3 still needs."""
+        running, status = session.runner.running, session.runner.status
+        if status.fraction is None and session.uploads.images and not session.is_ready():
+            need = f" Step 3 needs {MIN_IMAGES} good images; there are {len(session.good())}."
+            status = status._replace(message=status.message + need)
+        return {self.status: status.html(), self.cancel: gr.update(visible=running, interactive=running)}
 
     def updates(self, session: YourImagesSession) -> Updates:
         """Everything, as the visit stands."""
-        answers, fitted = self.answers, views.fitted_choices(session)
-        shown = gr.update(choices=fitted, value=session.answers.method or None, visible=len(fitted) > 1)
+        answers = self.answers
+        fitted = [(METHODS[result.method].title, result.method) for result in session.answers.ranking()]
         return {
             **self.job_updates(session),
-            self.image_controls.images: views.images(session),
-            self.method: gr.update(choices=views.method_choices(session)),
+            self.image_controls.images: images(session),
+            self.method: gr.update(choices=method_choices(session)),
             self.go: gr.update(interactive=session.is_ready()),
             self.answers_column: gr.update(visible=bool(fitted)),
-            answers.panel: views.panel(session) or gr.skip(),
-            answers.method: shown,
-            answers.ranking: views.ranking(session),
+            answers.panel: panel(session) or gr.skip(),
+            answers.method: gr.update(choices=fitted, value=session.answers.method or None, visible=len(fitted) > 1),
+            answers.ranking: ranking(session),
             answers.undo: gr.update(interactive=bool(session.answers.undo_steps)),
             **self.spot_updates(session),
         }
 
     def spot_updates(self, session: YourImagesSession) -> Updates:
-        """The spot that a closer look begins with."""
-        close_up = self.answers.close_up
-        return dict(zip((close_up.x, close_up.y), views.spot(session), strict=True))
+        """The spot that a closer look begins with: where the anomaly map of the image shown is greatest."""
+        judged = session.answers.judged_image
+        return dict(zip(self.spot, judged.peak if judged else (0.5, 0.5), strict=True))
 
 
-def _drop_zone(role: Role) -> gr.File:
-    return gr.File(label=role.drop_zone, file_count="multiple", file_types=["image", ".zip"], height=132, min_width=220)
+def method_choices(session: YourImagesSession | None) -> list[tuple[str, str]]:
+    """(label, method) of each method, with the seconds it takes where that is known, and of all together."""
+    ready = session if session and session.is_ready() else None
+    labels = {m: f": about {duration(ready.expected_seconds(m))}" if ready else "" for m in METHODS}
+    choices = [(METHODS[m].title + labels[m], m) for m in METHODS]
+    return [*choices, ("Try them all: what fits within a minute", ALL_METHODS)]
 
 
-def _section_head(title: str, text: str) -> None:
-    gr.HTML(render("your_images/section_head.html", title=title, text=text), apply_default_css=False)
+def images(session: YourImagesSession) -> str:
+    """HTML of the images, a row a role, each a button that leaves it out; then the hints of the data check."""
+    rows = [(role.label, uploads) for role in ROLES.values() if (uploads := session.uploads.with_role(role))]
+    images = session.uploads.images.values()
+    remaining = {message: [image for image in about if image in images] for message, about in session.hints.items()}
+    hints = [(message, left) for message, left in remaining.items() if left or not session.hints[message]]
+    return render("your_images/images.html", rows=rows, hints=hints) if rows else ""
+
+
+def ranking(session: YourImagesSession) -> str:
+    """HTML of the methods tried, best first, then what the others would take; "" before a second one is tried."""
+    untried = {m: session.expected_seconds(m) for m in METHODS if m not in session.answers.fitted}
+    return report.ranking_table(session.answers.ranking(), 3, untried)
+
+
+def panel(session: YourImagesSession) -> dict[str, Any] | None:
+    """The state of the live panel as `panel.component` describes it; None before there are answers."""
+    answers, shown = session.answers, session.answers.shown
+    if not shown:
+        return None
+    judged = answers.judged_image or shown.judged[0]  # an image that it has learned from is not judged
+    number, method = shown.judged.index(judged), METHODS[answers.method]
+    # methods that judge the same images share thumbnails, which the browser then fetches once
+    names = [image.name for image in shown.judged]
+    same = next(fitted for fitted in answers.fitted.values() if [image.name for image in fitted.judged] == names)
+    groups = [{"group": image.role.heading.lower(), "bad": image.role.defective} for image in shown.judged]
+    strip = [{"name": name, "label": name, "slug": name, **group} for name, group in zip(names, groups, strict=True)]
+    source = f"{len(session.uploads.images)} images of this visit, which go with it"
+    slot = {"key": answers.method, "title": method.title, "paper": method.paper, "status": "", "judged": None}
+    fitted = {"scale": payload.scale_payload(shown.calibration), "finding": shown.payload["images"][number]}
+    return {
+        "address": {},
+        "set": {"key": same.key, "drawn": len(names), "images": strip, "source": source},
+        "chosen": number,
+        "image": payload.shown_image(session.uploads.images[judged.name].pixels(), None, judged.role.heading.lower()),
+        "slots": [{**slot, **fitted, "payload_key": shown.key}],
+    }
