@@ -1,16 +1,34 @@
-"""Endpoints for programs: handlers of the page, by name, documented and typed."""
+"""How the page's controls are wired: what handlers yield and raise, and endpoints by name, documented and typed."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import typing
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import gradio as gr
 from gradio.events import api
 
+from .phrases import error_message
+
 Handler = Callable[..., Any]
+Updates = dict[Any, Any]
+"""component -> its new value"""
+Steps = Iterator[Updates]
+QUIET: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None}
+PRIVATE = QUIET | {"api_visibility": "private"}
+
+
+@contextlib.contextmanager
+def errors_shown() -> Iterator[None]:
+    """An error in the block leaves the page as it was, which says so."""
+    try:
+        yield
+    except Exception as error:
+        raise gr.Error(error_message(error)) from None
 
 
 def bind_endpoint(event: Handler, handler: Handler, name: str, inputs: Any, outputs: Any, **options: Any) -> Any:
