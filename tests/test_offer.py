@@ -22,8 +22,7 @@ from lab.hub import downloads
 from lab.parts import features
 from lab.progress import no_report
 from lab.ui.compare import downloadable
-from lab.ui.compare.download_offer import DownloadOffer
-from lab.ui.compare.downloadable import Downloadable
+from lab.ui.compare.downloadable import Downloadable, DownloadOffer
 from lab.ui.compare.tab import Compare
 from lab.ui.variant import Variant
 from lab.ui.view import View

@@ -21,8 +21,7 @@ from lab.__main__ import main
 from lab.data import samples
 from lab.method import Method
 from lab.ui.detector_service import DetectorService
-from lab.ui.take_apart.question import Question
-from lab.ui.take_apart.session import TakeApartSession
+from lab.ui.take_apart.session import Question, TakeApartSession
 from lab.ui.variant import Variant, methods_with_components
 
 WEIGHTS = ROOT / "weights"

@@ -20,10 +20,9 @@ from lab.errors import LabError
 from lab.methods.cdo import CDO
 from lab.ui import variant
 from lab.ui.detector_service import DetectorService
-from lab.ui.take_apart import charts, results
-from lab.ui.take_apart.inner_views import inner_views
-from lab.ui.take_apart.question import Question
-from lab.ui.take_apart.session import TakeApartSession
+from lab.ui.take_apart import drawings, results
+from lab.ui.take_apart.drawings import inner_views
+from lab.ui.take_apart.session import Question, TakeApartSession
 from lab.ui.take_apart.tab import TakeApart
 from lab.ui.variant import Variant
 
@@ -125,9 +124,9 @@ def test_a_run_shows_both_and_what_changes(service: DetectorService) -> None:
     assert np.ptp(weights[0]) > 0.1 and np.all(weights[1] == 1)
     page.comparison.pick("test/blot/061")
     assert not np.array_equal(page.views()["CDO as published"]["hierarchy 1"], views["CDO as published"]["hierarchy 1"])
-    drawn = charts.curves(page.curves())
+    drawn = drawings.curves(page.curves())
     assert "synthetic pixels, CDO as published" in drawn and drawn.count("<figure>") == 2
-    drawn = charts.distributions(page.pixels())
+    drawn = drawings.distributions(page.pixels())
     assert drawn.count("<path") == 4 and "CDO without OOM: margin " in drawn
 
 
@@ -199,10 +198,10 @@ def test_rows_of_deltas_by_hand() -> None:
 
 
 def test_curves_stand_on_one_axis() -> None:
-    shown = charts.curves({"A": {"loss": [4.0, 2.0, 0.0]}, "B": {"loss": [1.0, float("nan"), 2.0], "d, x": [1.0]}})
+    shown = drawings.curves({"A": {"loss": [4.0, 2.0, 0.0]}, "B": {"loss": [1.0, float("nan"), 2.0], "d, x": [1.0]}})
     assert re.findall(r'class="line full c0" d="([^"]*)"', shown)[0] == "M0.0 0.00L500.0 50.00L1000.0 100.00"
     assert re.findall(r'class="line dashed c0" d="([^"]*)"', shown)[0] == "M0.0 75.00L1000.0 50.00"
-    assert charts.curves({"A": {}}) == "" and "logarithmic" in charts.curves({"A": {"loss": [100.0, 1.0]}})
+    assert drawings.curves({"A": {}}) == "" and "logarithmic" in drawings.curves({"A": {"loss": [100.0, 1.0]}})
 
 
 def test_a_set_that_was_downloaded_meanwhile_is_on_the_menu(

@@ -12,35 +12,29 @@ from ..bench.rows import Row, Rows, format_means, format_row
 from ..data.rotated_sets import unaligned
 from ..errors import LabError
 from ..methods import METHODS
-from .arguments import DATA_HELP, Arguments, Commands, integers, split_names
-from .progress_bar import ProgressBar
-from .settings_flags import HINT, add_settings, chosen_settings
+from .common import DATA_HELP, SETTINGS_HELP, Arguments, Commands, ProgressBar, chosen_settings, integers, split_names
 
 
 def add_commands(commands: Commands) -> None:
-    parser = commands.add(
-        "bench", bench, "measure methods on a data set: AUROC, AP, AU-PRO, margin, overlap, cost", HINT
-    )
-    task = parser.add_mutually_exclusive_group(required=True)
+    help = "measure methods on a data set: AUROC, AP, AU-PRO, margin, overlap, cost"
+    parser = commands.add(bench, "bench", help, SETTINGS_HELP)
+    task, add = parser.add_mutually_exclusive_group(required=True), parser.add_argument
     task.add_argument("--methods", metavar="METHODS", help=f"separated by commas: {', '.join(METHODS)}")
     task.add_argument("--ablate", metavar="METHODS", help="measure these with each component off; without calibration")
-    task.add_argument(
-        "--render", nargs="*", metavar="FILE", help="print the page of these ablation.json; default: the stored ones"
-    )
-    parser.add_argument("--only", default="", metavar="SETTINGS", help="ablate only these components")
-    parser.add_argument("--data", metavar="SET", help=DATA_HELP)
-    parser.add_argument("--categories", metavar="NAMES", help="only these, separated by commas; default: all")
-    parser.add_argument("--train", type=int, metavar="N", help="fit to at most N images, evenly spaced by the seed")
-    parser.add_argument(
-        "--rto", type=float, metavar="DEGREES", help="rotate by up to so many degrees and crop every image at random"
-    )
-    parser.add_argument("--seeds", type=integers, default=(0,), help="separated by commas; default 0")
-    parser.add_argument(
-        "--folds", type=int, default=2, help="fits that calibrate a method that trains; 0: no calibration; default 2"
-    )
-    parser.add_argument("--native", action="store_true", help="score at the images' own size")
-    parser.add_argument("-o", "--output", metavar="DIR", help="folder for rows.csv and rows.json; keeps older rows")
-    add_settings(parser, commands.methods)
+    help = "print the page of these ablation.json; default: the stored ones"
+    task.add_argument("--render", nargs="*", metavar="FILE", help=help)
+    add("--only", default="", metavar="SETTINGS", help="ablate only these components")
+    add("--data", metavar="SET", help=DATA_HELP)
+    add("--categories", metavar="NAMES", help="only these, separated by commas; default: all")
+    add("--train", type=int, metavar="N", help="fit to at most N images, evenly spaced by the seed")
+    help = "rotate by up to so many degrees and crop every image at random"
+    add("--rto", type=float, metavar="DEGREES", help=help)
+    add("--seeds", type=integers, default=(0,), help="separated by commas; default 0")
+    help = "fits that calibrate a method that trains; 0: no calibration; default 2"
+    add("--folds", type=int, default=2, help=help)
+    add("--native", action="store_true", help="score at the images' own size")
+    add("-o", "--output", metavar="DIR", help="folder for rows.csv and rows.json; keeps older rows")
+    commands.add_settings(parser)
 
 
 def bench(args: Arguments) -> None:

@@ -10,29 +10,26 @@ from ..data.downloadable_sets import DOWNLOADABLE
 from ..errors import LabError
 from ..hub.downloads import megabytes
 from ..parts import features, pretrained_weights
-from .arguments import Arguments, Commands, split_names
-from .progress_bar import ProgressBar
+from .common import Arguments, Commands, ProgressBar, split_names
 
 
 def add_commands(commands: Commands) -> None:
-    parser = commands.add(
-        "samples", write_samples, "write the procedural samples as PNG files in the layout of MVTec AD"
-    )
-    parser.add_argument("folder", metavar="DIR", help="folder to write to")
-    parser.add_argument("--categories", metavar="NAMES", help="only these, separated by commas; default: all")
-    parser.add_argument("--seed", type=int, default=0, help="other seeds draw other images; default 0")
+    help = "write the procedural samples as PNG files in the layout of MVTec AD"
+    add = commands.add(write_samples, "samples", help).add_argument
+    add("folder", metavar="DIR", help="folder to write to")
+    add("--categories", metavar="NAMES", help="only these, separated by commas; default: all")
+    add("--seed", type=int, default=0, help="other seeds draw other images; default 0")
 
-    parser = commands.add(
-        "pull",
-        pull_set_or_backbone,
-        "download one category of a data set, or the weights of a backbone",
+    help = "download one category of a data set, or the weights of a backbone"
+    details = (
         "Prints the licence and the size before the download. The set is then available to --data under its name, the "
-        "backbone to --backbone.",
+        "backbone to --backbone."
     )
-    parser.add_argument("set", metavar="SET", help=f"{', '.join(DOWNLOADABLE)}, user/name on the Hub, or `backbone`")
-    parser.add_argument("tag", nargs="?", metavar="TAG", help="after `backbone`: its full timm tag")
-    parser.add_argument("--category", metavar="NAME", help="the category to download")
-    parser.add_argument("--to", metavar="DIR", help="folder of data sets to put it into; default: the lab's cache")
+    add = commands.add(pull_set_or_backbone, "pull", help, details).add_argument
+    add("set", metavar="SET", help=f"{', '.join(DOWNLOADABLE)}, user/name on the Hub, or `backbone`")
+    add("tag", nargs="?", metavar="TAG", help="after `backbone`: its full timm tag")
+    add("--category", metavar="NAME", help="the category to download")
+    add("--to", metavar="DIR", help="folder of data sets to put it into; default: the lab's cache")
 
 
 def write_samples(args: Arguments) -> None:

@@ -15,45 +15,44 @@ from ..errors import LabError
 from ..export.export_detector import FORMATS, export
 from ..hub import publishing
 from ..methods import METHODS
-from .arguments import DATA_HELP, DETECTOR_HELP, Arguments, Commands
-from .progress_bar import ProgressBar
-from .settings_flags import HINT, add_settings, chosen_settings
+from .common import DATA_HELP, DETECTOR_HELP, SETTINGS_HELP, Arguments, Commands, ProgressBar, chosen_settings
 
 
 def add_commands(commands: Commands) -> None:
-    parser = commands.add("fit", fit, "fit a detector to the good images of a data set and save it", HINT)
-    parser.add_argument("--method", required=True, metavar="METHOD", help=", ".join(METHODS))
-    parser.add_argument("--data", required=True, metavar="SET", help=DATA_HELP)
-    parser.add_argument("--category", metavar="NAME", help="needed where the set has several")
-    parser.add_argument("--seed", type=int, default=0, help="default 0")
-    parser.add_argument(
-        "--resume", metavar="FILE", help="a checkpoint: continue from it where it exists, delete it after the fit"
-    )
-    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the .safetensors file to write")
-    add_settings(parser, commands.methods)
+    help = "fit a detector to the good images of a data set and save it"
+    parser = commands.add(fit, "fit", help, SETTINGS_HELP)
+    add = parser.add_argument
+    add("--method", required=True, metavar="METHOD", help=", ".join(METHODS))
+    add("--data", required=True, metavar="SET", help=DATA_HELP)
+    add("--category", metavar="NAME", help="needed where the set has several")
+    add("--seed", type=int, default=0, help="default 0")
+    help = "a checkpoint: continue from it where it exists, delete it after the fit"
+    add("--resume", metavar="FILE", help=help)
+    add("-o", "--output", required=True, metavar="FILE", help="the .safetensors file to write")
+    commands.add_settings(parser)
 
-    parser = commands.add(
-        "detect",
-        detect,
-        "find anomalies in images with a saved detector",
+    details = (
         "Writes an overlay of the anomaly map and a mask per image, results.csv and results.json. An unreadable file "
-        "does not stop the others; the exit status is then 2.",
+        "does not stop the others; the exit status is then 2."
     )
-    parser.add_argument("detector", metavar="DETECTOR", help=DETECTOR_HELP)
-    parser.add_argument("images", nargs="+", metavar="IMAGES", help="image files, or folders of them")
-    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write to")
+    add = commands.add(detect, "detect", "find anomalies in images with a saved detector", details).add_argument
+    add("detector", metavar="DETECTOR", help=DETECTOR_HELP)
+    add("images", nargs="+", metavar="IMAGES", help="image files, or folders of them")
+    add("-o", "--output", required=True, metavar="DIR", help="folder to write to")
 
-    parser = commands.add("export", export_detector, "write a saved detector as one file for other runtimes")
-    parser.add_argument("detector", metavar="DETECTOR", help=DETECTOR_HELP)
-    parser.add_argument("--format", choices=FORMATS, default=FORMATS[0], help=f"default {FORMATS[0]}")
-    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the file to write")
-    parser.add_argument("--images", metavar="DIR", help="images on which to compare the file with the detector")
+    help = "write a saved detector as one file for other runtimes"
+    add = commands.add(export_detector, "export", help).add_argument
+    add("detector", metavar="DETECTOR", help=DETECTOR_HELP)
+    add("--format", choices=FORMATS, default=FORMATS[0], help=f"default {FORMATS[0]}")
+    add("-o", "--output", required=True, metavar="FILE", help="the file to write")
+    add("--images", metavar="DIR", help="images on which to compare the file with the detector")
 
-    parser = commands.add("push", push, "publish a saved detector on the Hugging Face Hub, with a card")
-    parser.add_argument("detector", metavar="DETECTOR", help=DETECTOR_HELP)
-    parser.add_argument("repository", metavar="USER/NAME")
-    parser.add_argument("--private", action="store_true", help="make a new repository private")
-    parser.add_argument("--bench", metavar="DIR", help="folder of `bench --output`, whose figures go into the card")
+    help = "publish a saved detector on the Hugging Face Hub, with a card"
+    add = commands.add(push, "push", help).add_argument
+    add("detector", metavar="DETECTOR", help=DETECTOR_HELP)
+    add("repository", metavar="USER/NAME")
+    add("--private", action="store_true", help="make a new repository private")
+    add("--bench", metavar="DIR", help="folder of `bench --output`, whose figures go into the card")
 
 
 def fit(args: Arguments) -> None:
@@ -63,8 +62,8 @@ def fit(args: Arguments) -> None:
     resume = Path(args.resume) if args.resume else None
     with ProgressBar(args.method) as bar:
         detector.fit((item.image() for item in dataset.train), seed=args.seed, report=bar, resume=resume)
-    print(f"{detector.save(args.output)}: {detector.method.title} fitted on {detector.n_images} images")
     assert detector.calibration is not None
+    print(f"{detector.save(args.output)}: {detector.method.title} fitted on {detector.n_images} images")
     print(detector.calibration.statement())
     for name, note in detector.method.notes.items():
         print(f"{name}: {note}")
@@ -72,14 +71,11 @@ def fit(args: Arguments) -> None:
 
 def detect(args: Arguments) -> int:
     detector = Detector.load(ready_detectors.resolve(args.detector))
-    calibration = detector.calibration
+    calibration, folder = detector.calibration, Path(args.output)
     assert calibration is not None
     low, high = calibration.color_span
-    folder = Path(args.output)
     folder.mkdir(parents=True, exist_ok=True)
-    rows: list[dict[str, object]] = []
-    status = 0
-    used: set[str] = set()
+    rows, used, status = list[dict[str, object]](), set[str](), 0
     for path in find_image_files(args.images):
         try:
             image = image_files.read(path)
@@ -88,7 +84,9 @@ def detect(args: Arguments) -> int:
             print(f"error: {error}", file=sys.stderr)
             status = 2
             continue
-        stem = unused_stem(path.stem, used)
+        # two folders may hold images of one name
+        numbered = (f"{path.stem}_{number}" for number in itertools.count(2))
+        stem = next(name for name in itertools.chain([path.stem], numbered) if name not in used)
         used.add(stem)
         overlay = plots.overlay(image, finding.anomaly_map, low=low, high=high)
         image_files.write_png(folder / f"{stem}_anomaly_map.png", overlay)
@@ -109,21 +107,13 @@ def detect(args: Arguments) -> int:
 
 def find_image_files(paths: Sequence[str]) -> list[Path]:
     """Files as they are named, and of folders all image files in them, sorted. LabError when there are none."""
-    files: list[Path] = []
+    files = list[Path]()
     for path in map(Path, paths):
-        if path.is_dir():
-            files += sorted(file for file in path.rglob("*") if file.suffix.lower() in image_files.SUFFIXES)
-        else:
-            files.append(path)
+        is_image = lambda file: file.suffix.lower() in image_files.SUFFIXES
+        files += sorted(filter(is_image, path.rglob("*"))) if path.is_dir() else [path]
     if not files:
         raise LabError(f"no images in {', '.join(paths)}")
     return files
-
-
-def unused_stem(stem: str, used: set[str]) -> str:
-    """The name, with a number behind it where another image has it: two folders may hold images of one name."""
-    names = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(2)))
-    return next(name for name in names if name not in used)
 
 
 def export_detector(args: Arguments) -> None:

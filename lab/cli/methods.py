@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from ..methods import METHODS
-from .arguments import Arguments, Commands
-from .settings_flags import allowed_values
+from .common import Arguments, Commands, allowed_values
 
 
 def add_commands(commands: Commands) -> None:
-    parser = commands.add("methods", methods, "list the methods with their settings, components and presets")
+    parser = commands.add(methods, "methods", "list the methods with their settings, components and presets")
     parser.add_argument("--table", action="store_true", help="print the tables of lab/methods/README.md instead")
 
 
@@ -33,9 +32,8 @@ def readme_tables() -> list[str]:
     for name, method_class in METHODS.items():
         fields = method_class.Settings.fields().items()
         components = ", ".join(f"`{setting}`" for setting, field in fields if field.metadata["component"]) or "none"
-        rows.append(
-            f"| `{name}` | {method_class.title} | {method_class.family} | {components} | {method_class.paper} |"
-        )
+        cells = (f"`{name}`", method_class.title, method_class.family, components, method_class.paper)
+        rows.append(f"| {' | '.join(cells)} |")
     rows += ["", "| method | fails on |", "|---|---|"]
     rows += [f"| {method_class.title} | {method_class.fails()} |" for method_class in METHODS.values()]
     differences = ["| method | ours differs from the paper | because |", "|---|---|---|"]

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from ..errors import LabError
 from ..version import __version__
 from . import benches, datasets, detectors, methods, weights
-from .arguments import Arguments, Commands, Parser
-from .settings_flags import named_methods
+from .common import Arguments, Commands, Parser, named_methods
 
 GROUPS = (methods, datasets, detectors, benches, weights)
 

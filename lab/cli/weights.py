@@ -8,28 +8,25 @@ from pathlib import Path
 from .. import markdown, ready_detectors
 from ..distill import recipe
 from ..errors import LabError
-from .arguments import Arguments, Commands
-from .progress_bar import ProgressBar
+from .common import Arguments, Commands, ProgressBar
 
 
 def add_commands(commands: Commands) -> None:
-    parser = commands.add(
-        "weights",
-        make_ready_detectors,
-        "make the ready detectors that are missing or stale, or those named",
-        "Also draws the table in the README.md of their folder.",
-    )
-    parser.add_argument("names", nargs="*", metavar="NAME", help='such as "washer/cdo" or "cloth/rb_ae_rbam_off"')
-    parser.add_argument("--all", action="store_true", help="make all of them, current ones as well")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes of one thread; default: CPU cores")
-    parser.add_argument("-o", "--output", default="weights", metavar="DIR", help="folder to write to; default weights")
+    help = "make the ready detectors that are missing or stale, or those named"
+    details = "Also draws the table in the README.md of their folder."
+    add = commands.add(make_ready_detectors, "weights", help, details).add_argument
+    add("names", nargs="*", metavar="NAME", help='such as "washer/cdo" or "cloth/rb_ae_rbam_off"')
+    add("--all", action="store_true", help="make all of them, current ones as well")
+    add("--jobs", type=int, default=os.cpu_count(), help="processes of one thread; default: CPU cores")
+    add("-o", "--output", default="weights", metavar="DIR", help="folder to write to; default weights")
 
-    parser = commands.add("distill", distill, "make the embedded backbone: a small network that imitates a large one")
-    parser.add_argument("--teacher", default="resnet18.tv_in1k", help="timm tag or .safetensors file of a ResNet-18")
-    parser.add_argument("--images", metavar="DIR", help="natural images; without them, procedural ones only")
-    parser.add_argument("--crops", type=int, default=12_800, help="crops of 128 pixels that the teacher sees")
-    parser.add_argument("--seed", type=int, default=0, help="default 0")
-    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the .safetensors file to write")
+    help = "make the embedded backbone: a small network that imitates a large one"
+    add = commands.add(distill, "distill", help).add_argument
+    add("--teacher", default="resnet18.tv_in1k", help="timm tag or .safetensors file of a ResNet-18")
+    add("--images", metavar="DIR", help="natural images; without them, procedural ones only")
+    add("--crops", type=int, default=12_800, help="crops of 128 pixels that the teacher sees")
+    add("--seed", type=int, default=0, help="default 0")
+    add("-o", "--output", required=True, metavar="FILE", help="the .safetensors file to write")
 
 
 def make_ready_detectors(args: Arguments) -> None:

@@ -11,7 +11,7 @@ from .compare.tab import Compare
 from .detector_service import DetectorService
 from .field.tab import Field
 from .papers.tab import Papers
-from .take_apart.question import Question
+from .take_apart.session import Question
 from .take_apart.tab import TakeApart
 from .variant import Variant
 from .view import View
@@ -69,16 +69,8 @@ def launch(blocks: gr.Blocks, port: int | None, **options: Any) -> tuple[Any, st
         for function in blocks.fns.values():
             if str(function.api_name).startswith("yours_"):
                 function.api_visibility = "undocumented"
-    launched: tuple[Any, str, str] = blocks.queue(max_size=64, api_open=False).launch(
-        server_port=port,
-        theme=theme.THEME,
-        css=theme.CSS + assets.text("panel/panel.css", "your_images/your_images.css"),
-        footer_links=[],
-        run_history=False,
-        ssr_mode=False,
-        pwa=False,
-        share=False,
-        max_threads=200,
-        **options,
-    )
+    css = theme.CSS + assets.text("panel/panel.css", "your_images/your_images.css")
+    options |= dict(footer_links=[], run_history=False, ssr_mode=False, pwa=False, share=False, max_threads=200)
+    queued: Any = blocks.queue(max_size=64, api_open=False)
+    launched: tuple[Any, str, str] = queued.launch(server_port=port, theme=theme.THEME, css=css, **options)
     return launched

@@ -1,4 +1,4 @@
-"""Handlers of the page: how they are wired, how their errors are shown, and endpoints for programs."""
+"""How the page's controls are wired: what handlers yield and raise, and endpoints by name, documented and typed."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from .phrases import error_message
 Handler = Callable[..., Any]
 Updates = dict[Any, Any]
 """component -> its new value"""
-QUIET: dict[str, Any] = dict(show_progress="hidden", concurrency_limit=None)
-PRIVATE = QUIET | {"api_visibility": "private"}  # of the page alone
+Steps = Iterator[Updates]
+QUIET: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None}
+PRIVATE = QUIET | {"api_visibility": "private"}
 
 
 @contextlib.contextmanager
 def errors_shown() -> Iterator[None]:
-    """Shows the visitor, in a sentence, what is raised inside; the page stays as it was."""
+    """An error in the block leaves the page as it was, which says so."""
     try:
         yield
     except Exception as error:

@@ -56,6 +56,9 @@ class JudgedTestSet:
     figures: dict[str, float | None] = field(default_factory=dict)
 
 
+OnBegin = Callable[[JudgedTestSet], None]
+
+
 @dataclass
 class DetectorService:
     """Shared by all visitors of public sets. `backbone` replaces that of the preset where a method has one."""
@@ -112,7 +115,7 @@ class DetectorService:
         key = self.key(place, variant, report)
         if detector := self.detectors.get(key):
             return detector
-        cached = self._path(key)
+        cached = self.folder / f"{key}.safetensors"
         path = cached if cached.exists() else ready_detectors.find_file(key)
         if path is None:
             return None
@@ -161,37 +164,26 @@ class DetectorService:
             finally:
                 self.fitting.pop(key, None)  # only once it is among `detectors`: its curves are shown without a gap
 
-    def _path(self, key: str) -> Path:
-        return self.folder / f"{key}.safetensors"
-
     def _store(self, detector: Detector) -> None:
         """Writes the file, then drops the least recently used ones past the limit; a full disk stops nothing."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            detector.save(self._path(detector.request_key))
+            detector.save(self.folder / f"{detector.request_key}.safetensors")
             files = sorted(self.folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime)
             while len(files) > 1 and sum(path.stat().st_size for path in files) > self.disk:
                 files.pop(0).unlink(missing_ok=True)
         except OSError as error:
             log.warning("the detector is not kept in %s: %s", self.folder, error)
 
-    def survey(
-        self,
-        place: Place,
-        variant: Variant,
-        on_begin: Callable[[JudgedTestSet], None],
-        report: Report = no_report,
-        figures: bool = False,
-    ) -> JudgedTestSet:
+    def survey(self, place: Place, variant: Variant, on_begin: OnBegin, report: Report, figures: bool) -> JudgedTestSet:
         """Judges the whole test set; `on_begin` gets the survey before it fills up, image by image."""
         key = self.key(place, variant)
 
         def finished() -> JudgedTestSet | None:
-            survey = self.surveys.get(key)
-            if survey is None or (figures and not survey.figures):
-                return None
-            on_begin(survey)
-            return survey
+            if (survey := self.surveys.get(key)) and (survey.figures or not figures):
+                on_begin(survey)
+                return survey
+            return None
 
         if survey := finished():
             return survey

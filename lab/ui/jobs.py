@@ -21,12 +21,15 @@ from ..errors import Cancelled, LabError
 from ..parts import features
 from ..progress import Report
 from . import allocator, phrases
+from .html.render import render
 from .phrases import error_message
 
 CANCELLED = "Cancelled. What was finished stays."
 ENDED = "This visit is over, and its images are gone; reload the page and give them again."
 STATUS = "status"  # the part of a page that shows a job's status
-
+Job = Callable[[Report], str]
+"""job(report): runs to its end and returns a message"""
+Changes = Iterator[set[str]]
 add_waiting_seconds: ContextVar[Callable[[float], None]] = ContextVar("add_waiting_seconds")
 """Inside a job: is called with the seconds spent in the `JobQueue`, bit by bit; they do not count as computing."""
 
@@ -39,7 +42,7 @@ class JobStatus(NamedTuple):
     time_left: str = ""
 
     def html(self) -> Markup:
-        return phrases.status_html(*self)
+        return render("html/status.html", **self._asdict())
 
 
 class JobQueue:
@@ -57,8 +60,7 @@ class JobQueue:
     @contextlib.contextmanager
     def turn(self, report: Report) -> Iterator[None]:
         """Waits until it is this job's turn and holds it for the block; `report` may raise Cancelled to leave."""
-        ticket, since = object(), time.monotonic()
-        add_waiting = add_waiting_seconds.get(None)
+        ticket, since, add_waiting = object(), time.monotonic(), add_waiting_seconds.get(None)
         with self._moved:
             self._tickets.append(ticket)
         try:
@@ -66,10 +68,9 @@ class JobQueue:
                 with self._moved:
                     if ahead := self._tickets.index(ticket):
                         self._moved.wait(0.3)
-                now = time.monotonic()
+                before, since = since, time.monotonic()
                 if add_waiting:
-                    add_waiting(now - since)
-                since = now
+                    add_waiting(since - before)
                 if not ahead:
                     break
                 report(0.0, f"waiting, {ahead} before this one" + (f" (now {self.running})" if self.running else ""))
@@ -94,9 +95,7 @@ class JobRunner:
     owner       names what shared caches hold of the session's images; "" where these are public
     """
 
-    def __init__(
-        self, minutes: float = math.inf, on_close: Callable[[], None] = lambda: None, *, private: bool = True
-    ) -> None:
+    def __init__(self, minutes: float = math.inf, on_close: Callable[[], None] = lambda: None, private: bool = True):
         self.minutes, self.seconds_used = minutes, 0.0
         self.status = JobStatus(None, "")
         self.running = self.closed = self.cancelled = self.unfinished = False
@@ -121,13 +120,7 @@ class JobRunner:
         """Called by a job: these parts of the page have changed."""
         self._changed |= set(parts)
 
-    def run(
-        self,
-        job: Callable[[Report], str],
-        keep_alive: Callable[[], None] = lambda: None,
-        *,
-        changed: Set[str] = frozenset(),
-    ) -> Iterator[set[str]]:
+    def run(self, job: Job, keep_alive: Callable[[], None] = lambda: None, changed: Set[str] = frozenset()) -> Changes:
         """Runs `job(report) -> message`; yields the parts of the page that have changed, at most four times a second.
 
         The first set holds `changed`; the last one is yielded when the job has ended; nothing is yielded once a newer
@@ -143,28 +136,26 @@ class JobRunner:
         self.status, self._changed = JobStatus(0.0, "beginning"), set(changed)
         context = contextvars.copy_context()  # who asks: a lent GPU is asked for in their name
         context.run(features.OWNER.set, self.owner)
-        work = (self._work, job, stop)
+        work, shown = (self._work, job, stop), None
         thread = threading.Thread(target=context.run, args=work, name=self.owner or "job", daemon=True)
         thread.start()
-        shown: JobStatus | None = None
         while self._stop is stop:
             keep_alive()
             ended = not thread.is_alive()
             parts, self._changed = self._changed, set()
             if shown != self.status:
-                shown = self.status
-                parts = parts | {STATUS}
+                shown, parts = self.status, parts | {STATUS}
             if parts:
                 yield parts
             if ended:
                 return
             thread.join(0.25)
 
-    def _work(self, job: Callable[[Report], str], stop: threading.Event) -> None:
+    def _work(self, job: Job, stop: threading.Event) -> None:
         with self._working:  # a job that was cancelled goes on to its next report
             self._work_alone(job, stop)
 
-    def _work_alone(self, job: Callable[[Report], str], stop: threading.Event) -> None:
+    def _work_alone(self, job: Job, stop: threading.Event) -> None:
         began = since = time.monotonic()
 
         def add_waiting(seconds: float) -> None:

@@ -6,12 +6,9 @@ import logging
 import secrets
 from collections.abc import Mapping
 
-from markupsafe import Markup
-
 from ..data.dataset import Item
 from ..errors import LabError
 from ..metrics import Rates
-from .html.render import render
 
 log = logging.getLogger("lab.ui")
 
@@ -41,11 +38,6 @@ def truth_label(item: Item) -> str:
     if not item.bad:
         return "truth: good"
     return f"truth: {item.defect.replace('_', ' ')}, " + ("outlined" if item.mask else "the set gives no outline")
-
-
-def status_html(fraction: float | None, message: str, time_left: str = "") -> Markup:
-    """The status line; fraction None: nothing runs."""
-    return render("html/status.html", fraction=fraction, message=message, time_left=time_left)
 
 
 def duration(seconds: float) -> str:

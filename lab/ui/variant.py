@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import Field, dataclass
-from typing import Any, Self
+from typing import Any, Self, cast
 from urllib.parse import parse_qsl
 
 from ..errors import LabError
@@ -62,14 +62,9 @@ class Variant:
     def published(self) -> BaseSettings:
         return self.method_class.presets()["live"]
 
-    @property
-    def changed(self) -> dict[str, Any]:
-        """setting -> its changed value."""
-        return dict(self.changes)
-
     def settings(self, backbone: str | None = None) -> BaseSettings:
         """All settings; `backbone` replaces the published one where the method has a choice."""
-        changes = ({"backbone": backbone} if backbone else {}) | self.changed
+        changes = ({"backbone": backbone} if backbone else {}) | dict(self.changes)
         return self.method_class.Settings(**preset_settings(self.method, "live", changes))
 
     @property
@@ -87,7 +82,7 @@ class Variant:
     @property
     def backbone(self) -> str:
         """The backbone that was chosen; "" where none was."""
-        return str(self.changed.get("backbone", ""))
+        return str(dict(self.changes).get("backbone", ""))
 
     def on_backbone(self, backbone: str) -> Variant:
         """The published method on that backbone; as published for "", or where it has none to choose."""
@@ -99,11 +94,8 @@ class Variant:
         """ "without OOM, gamma 1"; "" as published."""
         fields, phrases = changeable(self.method), []
         for name, value in self.changes:
-            name_in_words = "on" if name == "backbone" else label(fields[name])
-            if isinstance(value, bool):
-                phrases.append(f"{'with' if value else 'without'} {name_in_words}")
-            else:
-                phrases.append(f"{name_in_words} {format_value(value)}")
+            title, switch = "on" if name == "backbone" else label(fields[name]), "with" if value else "without"
+            phrases.append(f"{switch} {title}" if isinstance(value, bool) else f"{title} {format_value(value)}")
         return ", ".join(phrases)
 
     @property
@@ -134,9 +126,8 @@ def methods_with_components() -> list[str]:
 
 def parse_value(field: Field[Any], text: str) -> Any:
     """LabError when the text is no value of the field's type."""
-    booleans = {"0": False, "1": True, "false": False, "true": True}
+    booleans, value_type = {"0": False, "1": True, "false": False, "true": True}, cast(Any, type(field.default))
     try:
-        value_type: Any = type(field.default)
         return booleans[text.lower()] if value_type is bool else value_type(text)
     except (KeyError, ValueError):
         allowed = "0 or 1" if isinstance(field.default, bool) else "a number"

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator
 from typing import Any
 
 import gradio as gr
 
 from ...errors import LabError
+from ...hub import downloads
 from ...methods import METHODS
-from ..api import PRIVATE, QUIET, Updates, add_endpoint, bind_endpoint, errors_shown
+from ..api import PRIVATE, QUIET, Steps, Updates, add_endpoint, bind_endpoint, errors_shown
 from ..comparison import PANEL, Comparison
 from ..detector_service import DetectorService
+from ..html.render import render
 from ..jobs import STATUS, JobRunner
 from ..panel.component import live_panel
 from ..phrases import error_message
@@ -20,52 +21,55 @@ from ..session import Sessions
 from ..variant import Variant
 from ..view import MAX_METHODS, View
 from . import downloadable
-from .downloadable import Downloadable
-from .offer_box import OfferBox
-from .session import CompareSession
+from .downloadable import DownloadOffer
+
+
+class CompareSession:
+    """One visitor's comparison with its runner, and the offer to download, which has one of its own."""
+
+    def __init__(self, service: DetectorService, start: View):
+        self.runner, self.offer = JobRunner(private=False), DownloadOffer()
+        self.comparison = Comparison(service, start, self.runner)
+
+    def close(self) -> None:
+        self.runner.close()
+        self.offer.runner.close()
 
 
 class Compare:
     """Builds the tab inside the current Blocks; `load` fills the first view."""
 
     def __init__(self, service: DetectorService, start: View):
-        self.service, self.start = service, start
+        self.start = start
         self.sessions: Sessions[CompareSession] = Sessions(lambda key: CompareSession(service, start))
         self.default_backbone = service.backbone or "embedded"
-        first = Comparison(service, start, JobRunner(private=False))
+        self.first = Comparison(service, start, JobRunner(private=False))
+        methods, sets = [(method.title, key) for key, method in METHODS.items()], downloadable.sets()
+        categories, backbones = downloadable.categories(start.source), downloadable.backbones(self.default_backbone)
+        several: dict[str, Any] = {"multiselect": True, "max_choices": MAX_METHODS, "label": "Methods, two to four"}
         with gr.Row():
-            self.source = gr.Dropdown(downloadable.sets(), value=start.source, label="Set", min_width=120)
-            self.category = gr.Dropdown(
-                downloadable.categories(start.source), value=start.category, label="Category", min_width=140
-            )
-            self.methods = gr.Dropdown(
-                [(method.title, key) for key, method in METHODS.items()],
-                value=start.methods,
-                multiselect=True,
-                max_choices=MAX_METHODS,
-                label="Methods, two to four",
-                scale=3,
-                min_width=260,
-            )
-            self.backbone = gr.Dropdown(
-                downloadable.backbones(self.default_backbone),
-                value=self.default_backbone,
-                label="Backbone",
-                min_width=160,
-            )
-        self.offer_box = OfferBox()
+            self.source = gr.Dropdown(sets, value=start.source, label="Set", min_width=120)
+            self.category = gr.Dropdown(categories, value=start.category, label="Category", min_width=140)
+            self.methods = gr.Dropdown(methods, value=start.methods, scale=3, min_width=260, **several)
+            self.backbone = gr.Dropdown(backbones, value=self.default_backbone, label="Backbone", min_width=160)
+        with gr.Column(visible=False, elem_id="offer") as self.offer:  # what was chosen and is not here
+            self.offer_text = gr.HTML("", apply_default_css=False)
+            with gr.Row():
+                self.take = gr.Button("Download", size="sm", scale=0, min_width=200)
+                self.stop = gr.Button("Cancel", size="sm", scale=0, min_width=90)
         with gr.Row(equal_height=True, elem_id="state"):
-            self.status = gr.HTML(first.runner.status.html(), apply_default_css=False)
+            self.status = gr.HTML(self.first.runner.status.html(), apply_default_css=False)
             self.button = gr.Button("Cancel", size="sm", scale=0, interactive=False, elem_id="stop")
-        self.panel = live_panel(first.panel(start.address), service.send, tab="compare")
+        self.panel = live_panel(self.first.panel(start.address), service.send, tab="compare")
         self.choices: list[Any] = [self.source, self.category, self.methods, self.backbone]
-        self._wire([self.status, self.button, self.panel, *self.offer_box.components])
+        self._wire()
 
-    def _wire(self, outputs: list[Any]) -> None:
+    def _wire(self) -> None:
+        offer = [self.offer, self.offer_text, self.take, self.stop]
+        outputs = [self.status, self.button, self.panel, *offer]
         quiet, private = (options | {"trigger_mode": "multiple"} for options in (QUIET, PRIVATE))
-        bind_endpoint(self.source.input, choose, "categories", self.source, self.category, **quiet).then(
-            self.run, self.choices, outputs, **private
-        )
+        sets = bind_endpoint(self.source.input, choose, "categories", self.source, self.category, **quiet)
+        sets.then(self.run, self.choices, outputs, **private)
         bind_endpoint(self.methods.input, self.run, "compare", self.choices, outputs, **quiet)
         for choice in (self.category, self.backbone):
             choice.input(self.run, self.choices, outputs, **private)
@@ -73,10 +77,9 @@ class Compare:
         self.panel.picked(self.pick, None, self.panel, **private)
         add_endpoint(self.scores, "compare_scores")
         add_endpoint(self.cancel, "compare_cancel")
-        self.offer_box.take.click(self.download, None, self.offer_box.components, **private).then(
-            self.show_download, self.choices, [*self.choices, *outputs], **private
-        )
-        self.offer_box.cancel.click(self.cancel_download, None, None, **private)
+        downloaded = self.take.click(self.download, None, offer, **private)
+        downloaded.then(self.show_fetched, self.choices, [*self.choices, *outputs], **private)
+        self.stop.click(self.cancel_download, None, None, **private)
 
     def load(self, blocks: gr.Blocks) -> None:
         """Wires the first view and the end of a visit."""
@@ -85,13 +88,10 @@ class Compare:
 
     def warm(self) -> None:
         """Makes the first view's detectors and findings before anyone asks."""
-        comparison = Comparison(self.service, self.start, JobRunner(private=False))
-        job = comparison.run(self.start)
+        job = self.first.run(self.start)
         threading.Thread(target=lambda: [None for _ in job], daemon=True, name="warm").start()
 
-    # --- what the page asks -------------------------------------------------------------------------------------------
-
-    def open(self, request: gr.Request) -> Iterator[Updates]:
+    def open(self, request: gr.Request) -> Steps:
         """The view that the address names, else the first one."""
         query, view = dict(request.query_params), self.start
         try:
@@ -101,9 +101,7 @@ class Compare:
         yield self._menus(view) | {self.methods: view.methods}
         yield from self._show(view, self.sessions.of(request))
 
-    def run(
-        self, source: str, category: str, methods: list[str], backbone: str, request: gr.Request
-    ) -> Iterator[Updates]:
+    def run(self, source: str, category: str, methods: list[str], backbone: str, request: gr.Request) -> Steps:
         """Fits up to four methods to a category's good images, where they are not fitted yet, and judges its others.
 
         What of the choices is not here is offered, and the page stays as it is.
@@ -121,16 +119,16 @@ class Compare:
         session = self.sessions.of(request)
         tag = "" if backbone == self.default_backbone else backbone
         view = self._view(source, category, methods, tag, session.comparison.view)
-        item = downloadable.missing(view)
-        if item and not (yield from self._offer(item, session)):
-            return
+        if item := downloadable.missing(view):
+            for _ in session.offer.make(item):
+                yield self._offered(session)
+            if session.offer.arrived is not item:
+                return
         session.offer.withdraw()
-        yield self.offer_box.hidden()
+        yield {self.offer: gr.update(visible=False)}
         yield from self._show(view, session)
 
-    def press(
-        self, source: str, category: str, methods: list[str], backbone: str, request: gr.Request
-    ) -> Iterator[Updates]:
+    def press(self, source: str, category: str, methods: list[str], backbone: str, request: gr.Request) -> Steps:
         """The one button: cancels what runs, else takes up what was left undone."""
         runner = self.sessions.of(request).runner
         if runner.running:
@@ -180,16 +178,14 @@ class Compare:
             comparison.pick(str(event._data["name"]))
         return {self.panel: comparison.panel(comparison.view.address)}
 
-    def download(self, request: gr.Request) -> Iterator[Updates]:
+    def download(self, request: gr.Request) -> Steps:
         """Downloads what is offered."""
         session = self.sessions.of(request)
         yield self._offered(session)
         for _ in session.offer.take():
             yield self._offered(session)
 
-    def show_download(
-        self, source: str, category: str, methods: list[str], backbone: str, request: gr.Request
-    ) -> Iterator[Updates]:
+    def show_fetched(self, source: str, category: str, methods: list[str], backbone: str, request: gr.Request) -> Steps:
         """Shows the choices once what was missing has been downloaded."""
         if self.sessions.of(request).offer.item:  # it failed, and its status says why
             yield {self.status: gr.skip()}  # gradio empties every part where nothing at all is yielded
@@ -200,8 +196,6 @@ class Compare:
     def cancel_download(self, request: gr.Request) -> None:
         self.sessions.of(request).offer.runner.cancel()
 
-    # --- what is shown ------------------------------------------------------------------------------------------------
-
     def _view(self, source: str, category: str, methods: list[str] | None, backbone: str, before: View) -> View:
         """The view of these choices, on the image shown before where that is of the same category."""
         with errors_shown():
@@ -210,7 +204,7 @@ class Compare:
                 variants = tuple(variant.on_backbone(backbone) for variant in variants)
         return View(source, category, variants, before.image if (source, category) == before.place else "")
 
-    def _show(self, view: View, session: CompareSession) -> Iterator[Updates]:
+    def _show(self, view: View, session: CompareSession) -> Steps:
         """Only what changed: the rest of the page is not sent again."""
         comparison, runner = session.comparison, session.runner
         for changed in comparison.run(view):
@@ -222,24 +216,27 @@ class Compare:
                 updates[self.panel] = comparison.panel(comparison.view.address)
             yield updates
 
-    def _offer(self, item: Downloadable, session: CompareSession) -> Generator[Updates, None, bool]:
-        """Offers it; returns whether it is here after all."""
-        for _ in session.offer.make(item):
-            yield self._offered(session)
-        return session.offer.arrived is item
-
     def _offered(self, session: CompareSession) -> Updates:
-        return self.offer_box.updates(session.offer, session.comparison.view.place)
+        """What is offered to download, beside what is shown meanwhile."""
+        item, runner = session.offer.item, session.offer.runner
+        if not item:
+            return {self.offer: gr.update(visible=False)}
+        running, status, text = runner.running, runner.status, item.offer(session.comparison.view.place)
+        label = f"Download {downloads.megabytes(item.size)}" if item.origin else "Ask again"
+        return {
+            self.offer: gr.update(visible=True),
+            self.offer_text: render("compare/offer.html", offer=text, status=status.message and status.html()),
+            self.take: gr.update(value=label, interactive=not running, visible=bool(item.origin) or not running),
+            self.stop: gr.update(visible=running),
+        }
 
     def _menus(self, view: View, backbone: str = "") -> Updates:
         """The menus, as they are by now."""
+        backbones, chosen = downloadable.backbones(self.default_backbone), backbone or view.backbone
         return {
             self.source: gr.update(choices=downloadable.sets(), value=view.source),
             self.category: gr.update(choices=downloadable.categories(view.source), value=view.category),
-            self.backbone: gr.update(
-                choices=downloadable.backbones(self.default_backbone),
-                value=backbone or view.backbone or self.default_backbone,
-            ),
+            self.backbone: gr.update(choices=backbones, value=chosen or self.default_backbone),
         }
 
 

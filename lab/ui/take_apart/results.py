@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
@@ -54,12 +54,9 @@ def deltas(
     plan, base = ablation.plan(method, published), published.as_dict()
     component = next((name for name, row in plan.items() if row == altered), "")  # as the paper's tables call it
 
-    def claim(figure: str) -> Claim | None:
-        if not component:
-            return None
-        return paper_tables.claim(method, component, figure, base=base, dataset=source, category=category)
-
-    return [Delta(f, of_published[f], of_altered[f], claim(f)) for f in FIGURES]
+    where: dict[str, Any] = {"base": base, "dataset": source, "category": category}
+    claims = {f: paper_tables.claim(method, component, f, **where) if component else None for f in FIGURES}
+    return [Delta(f, of_published[f], of_altered[f], claims[f]) for f in FIGURES]
 
 
 def results_table(rows: Sequence[Delta], titles: Sequence[str], facts: Facts, method: str) -> Markup:

@@ -1,19 +1,71 @@
-"""One visitor's *Take apart*: a method as published and altered, and what is known of both. Knows no gradio."""
+"""One visitor's *Take apart*: what they ask of a method, and what is known of it as published and altered. Knows no
+gradio.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Self
 
-from ...detector import Detector
+from ...errors import LabError
 from ..comparison import Comparison
 from ..detector_service import DetectorService
 from ..jobs import JobRunner, JobStatus
-from ..variant import Variant
-from .inner_views import Views
-from .question import Question, address, title
+from ..variant import Variant, controls, format_value, methods_with_components, parse_value
+from ..view import View
+from .drawings import Views
 from .results import Delta, deltas
 
-History = dict[str, list[float]]
+AS_PUBLISHED = "as published"
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """The altered `variant` of a method, on a category. LabError where the method has no component to switch off."""
+
+    source: str
+    category: str
+    variant: Variant
+    image: str = ""
+
+    def __post_init__(self) -> None:
+        if self.variant.method not in methods_with_components():
+            title, able = self.variant.method_class.title, ", ".join(methods_with_components())
+            raise LabError(f"{title} has no component to switch off; those that have: {able}.")
+
+    @property
+    def method(self) -> str:
+        return self.variant.method
+
+    @property
+    def view(self) -> View:
+        """The published method, then the altered one; one alone where nothing is changed."""
+        pair = tuple(dict.fromkeys([Variant(self.method), self.variant]))
+        return View(self.source, self.category, pair, self.image)
+
+    def with_query(self, query: Mapping[str, str]) -> Self:
+        """This question with what an address changes in it. Raises LabError when that is not at hand."""
+        variant = self.variant
+        if method := query.get("method"):
+            fields = {name: field for name, field in controls(method).items() if name in query}
+            variant = Variant.of(method, {name: parse_value(field, query[name]) for name, field in fields.items()})
+        asked = dataclasses.replace(self, variant=variant)
+        view = asked.view.moved(query)
+        return dataclasses.replace(asked, source=view.source, category=view.category, image=view.image)
+
+
+def address(view: View) -> dict[str, str | None]:
+    """What names a question's view in the page's address; None takes a name out of it."""
+    variant = view.variants[-1]
+    question = {"set": view.source, "category": view.category, "methods": None, "method": variant.method}
+    unchanged = dict.fromkeys(name for method in methods_with_components() for name in controls(method))
+    return question | unchanged | {name: format_value(value) for name, value in variant.changes}
+
+
+def title(variant: Variant) -> str:
+    """ "CDO as published", "CDO without OOM"."""
+    return variant.title if variant.changes else f"{variant.title} {AS_PUBLISHED}"
 
 
 class TakeApartSession:
@@ -25,8 +77,7 @@ class TakeApartSession:
     """
 
     def __init__(self, service: DetectorService, start: Question):
-        self.service = service
-        self.runner = JobRunner(private=False)
+        self.service, self.runner = service, JobRunner(private=False)
         self.comparison = Comparison(service, start.view, self.runner, figures=True, title=title)
         self.last: dict[str, Variant] = {}
         self._views: tuple[Any, dict[str, Views]] = (None, {})
@@ -46,14 +97,14 @@ class TakeApartSession:
     def panel(self) -> dict[str, Any]:
         return self.comparison.panel(address(self.comparison.view))
 
-    def curves(self) -> dict[str, History]:
+    def curves(self) -> dict[str, dict[str, list[float]]]:
         """The training curves, as far as there are any; of a fit under way those so far."""
         curves, service, shown = {}, self.service, self.comparison.shown
         for variant in self.comparison.view.variants if shown.dataset else ():
             key = service.key(shown.place, variant)
             detector = service.fitting.get(key) or service.detectors.get(key)
             if detector is None and variant in shown.maps:
-                detector = self._detector(variant)
+                detector = service.ready(shown.place, variant)
             if detector:
                 curves[title(variant)] = {name: list(values) for name, values in detector.method.history.items()}
         return curves
@@ -83,11 +134,8 @@ class TakeApartSession:
         if self._views[0] != key:
             views = dict[str, Views]()
             for variant in variants:
-                if detector := self._detector(variant):
+                if detector := self.service.ready(shown.place, variant):
                     raw, size = detector.raw(shown.items[at].image()), detector.settings.size
                     views[title(variant)] = detector.finding(raw, (size, size)).views
             self._views = key, views
         return self._views[1]
-
-    def _detector(self, variant: Variant) -> Detector | None:
-        return self.service.ready(self.comparison.shown.place, variant)

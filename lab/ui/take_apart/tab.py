@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
@@ -13,7 +13,7 @@ from ... import data
 from ...bench.paper_comparison import format_claim
 from ...errors import LabError
 from .. import assets, phrases
-from ..api import PRIVATE, QUIET, Handler, Updates, add_endpoint, bind_endpoint, errors_shown
+from ..api import PRIVATE, QUIET, Handler, Steps, Updates, add_endpoint, bind_endpoint, errors_shown
 from ..comparison import PANEL
 from ..detector_service import DetectorService
 from ..html import tables
@@ -22,12 +22,10 @@ from ..panel.component import live_panel
 from ..phrases import error_message
 from ..session import Sessions
 from ..variant import Variant, controls, description, methods_with_components
-from . import charts
+from . import drawings
 from .controls import build_controls
-from .inner_views import inner_views
-from .question import AS_PUBLISHED, Question
 from .results import results_table
-from .session import TakeApartSession
+from .session import AS_PUBLISHED, Question, TakeApartSession
 
 HEAD = "<p>Switch a part of a method off, and see what it was good for.</p>"
 # Updates sent to a tab before it is drawn would be lost: the tab asks for its first view when it is seen. Not before
@@ -47,17 +45,16 @@ class TakeApart:
     def __init__(self, service: DetectorService, start: Question):
         self.service, self.start = service, start
         self.sessions: Sessions[TakeApartSession] = Sessions(lambda key: TakeApartSession(service, start))
-        self.controls: dict[str, dict[str, Any]] = {}
-        self.groups: dict[str, gr.Column] = {}
-        self.run_buttons: dict[str, gr.Button] = {}
+        self.controls, self.groups = dict[str, dict[str, Any]](), dict[str, gr.Column]()
+        self.run_buttons = dict[str, gr.Button]()
         titles = [(Variant(method).title, method) for method in methods_with_components()]
         with gr.Row(elem_id="apart"):
             with gr.Column(elem_id="controls", min_width=270):
                 self.head = gr.HTML(HEAD, js_on_load=SEEN, apply_default_css=False)
                 self.method = gr.Radio(titles, value=start.method, label="Paper")
+                sets, categories = list(data.sets()), data.categories(start.source)
                 with gr.Row():
-                    self.source = gr.Dropdown(list(data.sets()), value=start.source, label="Set", min_width=110)
-                    categories = data.categories(start.source)
+                    self.source = gr.Dropdown(sets, value=start.source, label="Set", min_width=110)
                     self.category = gr.Dropdown(categories, value=start.category, label="Category", min_width=110)
                 for method in methods_with_components():
                     with gr.Column(visible=method == start.method) as self.groups[method]:
@@ -76,8 +73,7 @@ class TakeApart:
 
     def _wire(self) -> None:
         place = [self.source, self.category]
-        drawings = [self.curves, self.distributions, self.deltas, self.views]
-        outputs = [self.status, self.button, self.panel, *drawings]
+        outputs = [self.status, self.button, self.panel, self.curves, self.distributions, self.deltas, self.views]
         choices, all_outputs = [self.method, *place], [*self.groups.values(), *outputs]
         for method, of_method in self.controls.items():
             inputs = [*place, *of_method.values()]
@@ -88,9 +84,8 @@ class TakeApart:
             gr.on(changed, look, inputs, outputs, trigger_mode="always_last", **PRIVATE)
         chosen = functools.partial(gr.on, [self.method.input, self.category.input])
         bind_endpoint(chosen, self.choose, "take_apart_choose", choices, all_outputs, **QUIET)
-        self.source.input(categories_of, self.source, self.category, **PRIVATE).then(
-            self.choose, choices, all_outputs, **PRIVATE
-        )
+        sets = self.source.input(categories_of, self.source, self.category, **PRIVATE)
+        sets.then(self.choose, choices, all_outputs, **PRIVATE)
         add_endpoint(self.figures, "take_apart_figures")
         bind_endpoint(self.button.click, self.cancel, "take_apart_cancel", None, outputs, **QUIET)
         self.panel.picked(self.pick, None, [self.panel, self.views], trigger_mode="multiple", **PRIVATE)
@@ -104,15 +99,14 @@ class TakeApart:
 
     def _asking(self, method: str, fit: bool) -> Handler:
         """A handler whose arguments are set, category and the method's own settings, by their names."""
-        names = ["source", "category", *self.controls[method]]
 
-        def ask(*arguments: Any) -> Iterator[Updates]:
+        def ask(*arguments: Any) -> Steps:
             source, category, *values, request = arguments
             changes = dict(zip(self.controls[method], values, strict=True))
             yield from self._answer(self.sessions.of(request), (source, category), method, changes, fit)
 
-        keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        parameters = [inspect.Parameter(name, keyword) for name in [*names, "request"]]
+        names, keyword = self.controls[method], inspect.Parameter.POSITIONAL_OR_KEYWORD
+        parameters = [inspect.Parameter(name, keyword) for name in ("source", "category", *names, "request")]
         ask.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         ask.__annotations__ = {"request": gr.Request}
         settings = "\n".join(f"    {name}: {description(field)}" for name, field in controls(method).items())
@@ -124,9 +118,7 @@ class TakeApart:
         )
         return ask
 
-    # --- what the page asks -------------------------------------------------------------------------------------------
-
-    def open(self, request: gr.Request) -> Iterator[Updates]:
+    def open(self, request: gr.Request) -> Steps:
         """The question that the address names where it names this tab, else the first one."""
         query, question = dict(request.query_params), self.start
         try:
@@ -143,7 +135,7 @@ class TakeApart:
         }
         yield from self._show(self.sessions.of(request), question, fit=False)
 
-    def choose(self, method: str, source: str, category: str, request: gr.Request) -> Iterator[Updates]:
+    def choose(self, method: str, source: str, category: str, request: gr.Request) -> Steps:
         """Another paper or category: its controls, and what is fitted of it already.
 
         Args:
@@ -155,7 +147,7 @@ class TakeApart:
             Which controls are shown, then what `take_apart_cdo` returns.
         """
         session = self.sessions.of(request)
-        changes = session.last[method].changed if method in session.last else {}
+        changes = dict(session.last[method].changes) if method in session.last else {}
         yield self._visible_group(method)
         yield from self._answer(session, (source, category), method, changes, fit=False)
 
@@ -171,14 +163,9 @@ class TakeApart:
             A list of objects, one a figure: figure; as_published, altered and difference (published minus altered;
             null where undefined); paper: its difference as text, or "larger", "smaller", null where it has none.
         """
+        names = ("figure", "as_published", "altered", "difference", "paper")
         return [
-            {
-                "figure": row.figure,
-                "as_published": row.published,
-                "altered": row.altered,
-                "difference": row.difference,
-                "paper": format_claim(row.claim) if row.claim else None,
-            }
+            dict(zip(names, (*row[:3], row.difference, row.claim and format_claim(row.claim)), strict=True))
             for row in self.sessions.of(request).deltas()
         ]
 
@@ -191,19 +178,16 @@ class TakeApart:
 
     def _answer(
         self, session: TakeApartSession, place: tuple[str, str], method: str, changes: Mapping[str, Any], fit: bool
-    ) -> Iterator[Updates]:
+    ) -> Steps:
         view = session.comparison.view
-        image = view.image if place == view.place else ""
         with errors_shown():
-            question = Question(*place, Variant.of(method, changes), image)
+            question = Question(*place, Variant.of(method, changes), view.image if place == view.place else "")
         yield from self._show(session, question, fit)
-
-    # --- what is shown ------------------------------------------------------------------------------------------------
 
     def _visible_group(self, method: str) -> Updates:
         return {group: gr.update(visible=of_method == method) for of_method, group in self.groups.items()}
 
-    def _show(self, session: TakeApartSession, question: Question, fit: bool) -> Iterator[Updates]:
+    def _show(self, session: TakeApartSession, question: Question, fit: bool) -> Steps:
         """Only what changed: the rest of the page is not sent again."""
         session.last[question.method] = question.variant
         sent: Updates = {}
@@ -211,14 +195,14 @@ class TakeApart:
             updates: Updates = {self.button: gr.update(interactive=session.runner.running)}
             if STATUS in changed:
                 updates[self.status] = session.status().html()
-            drawings: Updates = {self.curves: charts.curves(session.curves())}
+            drawn: Updates = {self.curves: drawings.curves(session.curves())}
             if PANEL in changed:
                 updates[self.panel] = session.panel()
-                drawings[self.distributions] = charts.distributions(session.pixels())
-                drawings[self.deltas] = self._results(session)
-                drawings[self.views] = _inner_views(session)
-            updates |= {part: html for part, html in drawings.items() if sent.get(part) != html}
-            sent |= drawings
+                drawn[self.distributions] = drawings.distributions(session.pixels())
+                drawn[self.deltas] = self._results(session)
+                drawn[self.views] = _inner_views(session)
+            updates |= {part: html for part, html in drawn.items() if sent.get(part) != html}
+            sent |= drawn
             yield updates
 
     def _results(self, session: TakeApartSession) -> str:
@@ -237,8 +221,8 @@ def _drawing() -> gr.HTML:
 
 
 def _inner_views(session: TakeApartSession) -> str:
-    shown = session.comparison.shown
-    return inner_views(session.views(), phrases.readable_name(shown.items[shown.at].name)) if shown.items else ""
+    items, at = session.comparison.shown.items, session.comparison.shown.at
+    return drawings.inner_views(session.views(), phrases.readable_name(items[at].name)) if items else ""
 
 
 def categories_of(source: str) -> dict[str, Any]:
