@@ -25,6 +25,7 @@ from lab.ui.take_apart.drawings import inner_views
 from lab.ui.take_apart.session import Question, TakeApartSession
 from lab.ui.take_apart.tab import TakeApart
 from lab.ui.variant import Variant
+from lab.ui.variant_address import from_text, to_text
 
 START = Question(*PLACE, Variant.of("cdo", {"oom": False}))
 CDO_PLAIN, CDO_OFF = START.view.variants
@@ -57,21 +58,21 @@ def asking(method: str, **changes: Any) -> Question:
 
 def test_a_variant_holds_what_differs_from_the_published_settings() -> None:
     altered = Variant.of("cdo", {"gamma": 1.5, "oom": False, "mom": True})
-    assert altered.text == "cdo?oom=0&gamma=1.5" and altered.changes == (("oom", False), ("gamma", 1.5))
-    assert Variant.parse(altered.text) == altered and hash(Variant.parse(altered.text)) == hash(altered)
+    assert to_text(altered) == "cdo?oom=0&gamma=1.5" and altered.changes == (("oom", False), ("gamma", 1.5))
+    assert from_text(to_text(altered)) == altered and hash(from_text(to_text(altered))) == hash(altered)
     assert altered.settings() == altered.published.replace(oom=False, gamma=1.5)
     assert Variant.of("rb_ae", {"segmenter": "msfdm"}) == Variant("rb_ae")
-    assert Variant.parse("rb_ae?rbam=0&segmenter=ssim").without_scoring_changes.text == "rb_ae?rbam=0"
-    assert Variant.parse("cdo?oom=0&gamma=1").title == "CDO without OOM, gamma 1"
+    assert from_text("rb_ae?rbam=0&segmenter=ssim").without_scoring_changes == from_text("rb_ae?rbam=0")
+    assert from_text("cdo?oom=0&gamma=1").title == "CDO without OOM, gamma 1"
     for wrong in ("cdo?oom=2", "cdo?gamma=high", "cdo?gamma=nan", "cdo?gamma=9", "cdo?epochs=9", "magic", "cdo?size=1"):
         with pytest.raises(LabError):
-            Variant.parse(wrong)
+            from_text(wrong)
 
 
 def test_a_variant_takes_the_service_backbone_and_keeps_a_chosen_one() -> None:
     assert Variant("padim").settings("resnet18.tv_in1k").as_dict()["backbone"] == "resnet18.tv_in1k"
     chosen = Variant("padim").on_backbone("resnet18.tv_in1k")
-    assert chosen.text == "padim?backbone=resnet18.tv_in1k" and chosen.backbone == "resnet18.tv_in1k"
+    assert to_text(chosen) == "padim?backbone=resnet18.tv_in1k" and chosen.backbone == "resnet18.tv_in1k"
     assert chosen.settings("wide_resnet50_2.tv_in1k").as_dict()["backbone"] == "resnet18.tv_in1k"
     assert chosen.title == "PaDiM on resnet18.tv_in1k" and chosen.on_backbone("") == Variant("padim")
     assert Variant("rb_ae").on_backbone("resnet18.tv_in1k") == Variant("rb_ae")  # it has none to choose

@@ -23,6 +23,7 @@ from lab.ui.detector_service import DetectorService
 from lab.ui.jobs import STATUS, JobQueue, JobRunner
 from lab.ui.session import Sessions, session_key
 from lab.ui.variant import Variant
+from lab.ui.variant_address import from_text
 from lab.ui.view import View
 
 PADIM, PATCHCORE, CDO = map(Variant, ("padim", "patchcore", "cdo"))
@@ -172,7 +173,7 @@ def test_features_of_public_images_stay_when_a_session_ends(service: DetectorSer
 def test_unknown_choices_are_refused(service: DetectorService) -> None:
     page = comparing(service, PADIM)
     with pytest.raises(LabError, match="no method 'nothing'"):
-        Variant.parse("nothing")
+        from_text("nothing")
     for view in (View(*PLACE, ()), View("/etc", "x", (PADIM,))):
         assert set().union(*page.run(view)) == {STATUS} and page.runner.status.message and page.view is not view
 

@@ -12,7 +12,7 @@ from typing import Any
 from ..data.dataset import Dataset, Item
 from ..errors import Cancelled, LabError
 from ..progress import Report, no_report
-from . import phrases
+from . import phrases, variant_address
 from .detector_service import DetectorService, JudgedTestSet, Place, ordered_test_items
 from .jobs import JobRunner
 from .panel import payload
@@ -228,7 +228,11 @@ class Comparison:
         complete = survey is not None and survey.payload is not None
         partial = {"scores": list(survey.scores), "peaks": list(survey.peaks)} if survey and not complete else None
         status = shown.reasons.get(variant) or ("" if finding else "waiting")
-        method = {"key": variant.text, "title": self.title(variant), "paper": variant.method_class.paper}
+        method = {
+            "key": variant_address.to_text(variant),
+            "title": self.title(variant),
+            "paper": variant.method_class.paper,
+        }
         shown_map = {"status": status, "scale": shown.scales.get(variant) if finding else None, "finding": finding}
         return method | shown_map | {"judged": partial, "payload_key": survey.key if survey and complete else ""}
 
@@ -245,7 +249,7 @@ class Comparison:
             if score is not None
         ]
         thresholds = {"look": calibration.look, "bad": calibration.bad}
-        return {"method": variant.text, **thresholds, **survey.payload["numbers"], "images": images}
+        return {"method": variant_address.to_text(variant), **thresholds, **survey.payload["numbers"], "images": images}
 
 
 def _image(item: Item) -> Payload:

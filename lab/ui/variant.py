@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import Field, dataclass
-from typing import Any, Self, cast
-from urllib.parse import parse_qsl
+from typing import Any, Self
 
 from ..errors import LabError
 from ..method import BaseSettings, Method
@@ -36,23 +35,6 @@ class Variant:
         altered = published.replace(**changes)
         pairs = ((name, getattr(altered, name)) for name in changeable(method))
         return cls(method, tuple((name, value) for name, value in pairs if value != getattr(published, name)))
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """The inverse of `text`. LabError for an unknown method or setting, or a value that is not allowed."""
-        method, _, query = text.partition("?")
-        title, known, changes = cls(method).method_class.title, changeable(method), {}
-        for name, value in parse_qsl(query):
-            if name not in known:
-                raise LabError(f"{title} has no setting {name!r} here; it has {', '.join(known)}.")
-            changes[name] = parse_value(known[name], value)
-        return cls.of(method, changes)
-
-    @property
-    def text(self) -> str:
-        """The variant in an address, and as a key in the browser: "cdo" as published, "cdo?oom=0&gamma=1" altered."""
-        changes = "&".join(f"{name}={format_value(value)}" for name, value in self.changes)
-        return f"{self.method}?{changes}" if changes else self.method
 
     @property
     def method_class(self) -> type[Method]:
@@ -124,18 +106,8 @@ def methods_with_components() -> list[str]:
     return [m for m in METHODS if any(field.metadata["component"] for field in controls(m).values())]
 
 
-def parse_value(field: Field[Any], text: str) -> Any:
-    """LabError when the text is no value of the field's type."""
-    booleans, value_type = {"0": False, "1": True, "false": False, "true": True}, cast(Any, type(field.default))
-    try:
-        return booleans[text.lower()] if value_type is bool else value_type(text)
-    except (KeyError, ValueError):
-        allowed = "0 or 1" if isinstance(field.default, bool) else "a number"
-        raise LabError(f"The setting {field.name} cannot be {text!r}: write {allowed}.") from None
-
-
 def format_value(value: Any) -> str:
-    """The inverse of `parse_value`."""
+    """A setting's value as text, for people and for addresses: "0" and "1" for a bool."""
     return str(int(value)) if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -9,6 +9,7 @@ from typing import Self
 from .. import data
 from ..errors import LabError
 from ..parts import features
+from . import variant_address
 from .detector_service import Place
 from .variant import Variant
 
@@ -61,7 +62,7 @@ class View:
         """This view with what an address changes in it. Raises LabError when that is not at hand."""
         variants = self.variants
         if methods := query.get("methods"):
-            variants = tuple(dict.fromkeys(map(Variant.parse, methods.split(","))))
+            variants = tuple(dict.fromkeys(map(variant_address.from_text, methods.split(","))))
         if backbone := query.get("backbone"):
             variants = tuple(variant.on_backbone(backbone) for variant in variants)
         return dataclasses.replace(self, variants=variants).moved(query)

@@ -4,7 +4,7 @@ const {load} = require("./load.js");
 
 const element = {addEventListener() {}, querySelector: () => null, querySelectorAll: () => []};
 const browser = {element, watch() {}, IntersectionObserver: class { observe() {} }};
-const {compareKeys, sortKey} = load(["html/dom.js", "html/tables.js"], ["compareKeys", "sortKey"], browser);
+const {compareKeys, sortKey} = load(["html/dom.js", "html/table_cells.js"], ["compareKeys", "sortKey"], browser);
 
 const sorted = (texts, isDescending) =>
   texts.map(sortKey).sort((a, b) => compareKeys(a, b, isDescending)).map(({text}) => text);

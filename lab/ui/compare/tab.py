@@ -18,7 +18,6 @@ from ..jobs import STATUS, JobRunner
 from ..panel.component import live_panel
 from ..phrases import error_message
 from ..session import Sessions
-from ..variant import Variant
 from ..view import MAX_METHODS, View
 from . import downloadable
 from .downloadable import DownloadOffer
@@ -199,7 +198,7 @@ class Compare:
     def _view(self, source: str, category: str, methods: list[str] | None, backbone: str, before: View) -> View:
         """The view of these choices, on the image shown before where that is of the same category."""
         with errors_shown():
-            variants = tuple(map(Variant.parse, methods or ()))
+            variants = tuple(map(variant_address.from_text, methods or ()))
             if backbone:
                 variants = tuple(variant.on_backbone(backbone) for variant in variants)
         return View(source, category, variants, before.image if (source, category) == before.place else "")

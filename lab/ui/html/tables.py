@@ -1,6 +1,6 @@
 """Tables as HTML: columns that sort, cells that say where their number comes from, the whole to download.
 
-A table is plain data, which a template places as HTML. `tables.js` sorts, walks over the cells with the arrow keys and
+A table is plain data, which a template places as HTML. `table_cells.js` sorts, walks over the cells with the arrow keys and
 shows where a number comes from.
 """
 
@@ -18,7 +18,7 @@ from markupsafe import Markup
 from .. import assets
 from .render import render
 
-SCRIPTS = ("html/dom.js", "html/tables.js")
+SCRIPTS = ("html/dom.js", "html/table_cells.js")
 HINT = "Choose a number, by pointer or with Tab and the arrow keys, to see where it comes from."
 Facts = tuple[tuple[str, str], ...]  # (name, text): one line each
 Origins = dict[Facts, int]

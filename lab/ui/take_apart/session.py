@@ -12,7 +12,8 @@ from ...errors import LabError
 from ..comparison import Comparison
 from ..detector_service import DetectorService
 from ..jobs import JobRunner, JobStatus
-from ..variant import Variant, controls, format_value, methods_with_components, parse_value
+from ..variant import Variant, controls, format_value, methods_with_components
+from ..variant_address import parse_value
 from ..view import View
 from .drawings import Views
 from .results import Delta, deltas

@@ -1,4 +1,4 @@
-"""What a visitor reads and takes along: the answer in words, the ranking, the CSV, one self-contained HTML file."""
+"""What a visitor takes along: the ranking, the CSV, one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -8,38 +8,16 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from ... import metrics
 from ...inspection.ranking import RankingResult
 from ...methods import METHODS
 from ...version import __version__
 from ..html.render import render
 from ..phrases import VERDICT_LABELS, duration
+from .answer import summary
 from .fitting import FittedMethod, JudgedImage
 from .uploads import BAD, GOOD, NEW
 
 SUFFIXES = {"detector": ".safetensors", "table": ".csv", "report": ".html"}
-
-
-def summary(shown: FittedMethod) -> str:
-    """What a method says of all images, in a few sentences."""
-    bad, new, normal = ([image.verdict for image in shown.judged if image.role == role] for role in (BAD, NEW, GOOD))
-    sentences = [f"{METHODS[shown.result.method].title} has learned from {len(shown.good)} good images."]
-    if bad:
-        sentences.append(f"Of {len(bad)} bad images it calls {_count_bad(bad)} bad.")
-    if new:
-        called, look = new.count("bad"), new.count("look")
-        sentences.append(f"Of {len(new)} to judge it calls {called} bad and {look} worth a look.")
-    sentences.append(f"Of {len(normal)} good ones, each judged {GOOD.judging}, it calls {_count_bad(normal)} bad.")
-    return " ".join(sentences)
-
-
-def _count_bad(verdicts: Sequence[str]) -> str:
-    """How many are bad, with the interval of their rate."""
-    count, total = verdicts.count("bad"), len(verdicts)
-    interval = metrics.rate_interval(count, total)
-    if not interval or total < 2:
-        return str(count)
-    return f"{count} ({100 * interval[0]:.0f}–{100 * interval[1]:.0f} % of such)"
 
 
 def csv_table(judged: Sequence[JudgedImage]) -> str:

@@ -21,8 +21,8 @@ from ...methods import METHODS
 from ...progress import Report, part_of
 from ..detector_service import DetectorService
 from ..jobs import JobRunner, JobStatus
-from . import limits, report
-from .answers import Answers, UndoStep
+from . import answer, limits, report
+from .fitted_methods import FittedMethods, UndoStep
 from .fitting import FittedMethod, TimeUp, fit_and_judge
 from .uploads import BAD, GOOD, NEW, Role, Upload, Uploads
 
@@ -74,7 +74,7 @@ class YourImagesSession:
         self.hints: dict[str, list[Upload]] = {}
         self._checked: list[Upload] = []
         self._settled: set[str] = set()  # messages of hints
-        self.answers = Answers(published)
+        self.answers = FittedMethods(published)
         self.pass_seconds = 0.0  # of one image through the embedded backbone, once measured
         self._normal_distances: tuple[str, np.ndarray] = "", np.empty(0)
         self.runner = JobRunner(limits.MAX_MINUTES, self._give_up)
@@ -220,7 +220,7 @@ class YourImagesSession:
 
     def summary(self) -> str:
         """What the method shown says of all images, in a sentence; "" before there are answers."""
-        return report.summary(self.answers.shown) if self.answers.shown else ""
+        return answer.summary(self.answers.shown) if self.answers.shown else ""
 
     def _fit(
         self, method: str, report: Report, rank: bool = False, within: float | None = None, learn: str = ""

@@ -21,7 +21,7 @@ class UndoStep(NamedTuple):
     fitted: dict[str, FittedMethod]
 
 
-class Answers:
+class FittedMethods:
     """The answers of one visit.
 
     published  where the panels of all visits fetch what is heavy, by `FittedMethod.key`
