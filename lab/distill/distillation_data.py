@@ -3,8 +3,6 @@
 They vary widely: colour and grey, high and low contrast, textures, objects, uneven light, blur and noise.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 

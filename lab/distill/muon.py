@@ -1,7 +1,5 @@
 """Muon (Jordan 2024): momentum whose step on a weight matrix is orthogonalised, all its directions equally long."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The student's start: the teacher without its most redundant channels, and heads fitted by least squares."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import cast
 

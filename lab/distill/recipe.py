@@ -10,8 +10,6 @@
 Teacher and student compute in bfloat16 where the processor supports it (twice as fast), weights and errors in float32.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import math

@@ -14,8 +14,6 @@ Differs: SSIM is the mean over three colours | the paper's textures are grey
 Differs: `live` has 128 pixels, a quarter of the width and a higher learning rate | 200 epochs take a GPU
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 import torch

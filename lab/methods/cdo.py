@@ -20,8 +20,6 @@ Differs: d is at least 1e-6 in the weights | (mu/d)^gamma d is 0 * inf at d = 0
 Differs: `live` trains 15 epochs at 1e-3 on the embedded backbone | 50 epochs of HRNet-W32 take a GPU
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 import torch

@@ -15,8 +15,6 @@ Differs: three levels of the embedded backbone, 15 epochs in `live` | 500 epochs
 Differs: log det J is taken per dimension | levels of different size then weigh the same at one learning rate
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from typing import cast

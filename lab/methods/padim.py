@@ -11,8 +11,6 @@ Fails: images that are not aligned, for every position has a Gaussian of its own
 Differs: `live` keeps one Gaussian per stride-8 position, from features averaged over 3x3 | a quarter of the memory
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 

@@ -14,8 +14,6 @@ Differs: the coreset is chosen in 64 random dimensions (live), 128 (paper) | the
 Differs: levels are concatenated, not average-pooled to 1,024 channels | the pooling is in its code, not in the paper
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 import torch

@@ -13,8 +13,6 @@ Differs: `live` trains with Adam for 15 epochs | SGD at 0.4 for 100 epochs needs
 Differs: the last epoch is kept | choosing the epoch needs a validation set the user does not have
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import operator

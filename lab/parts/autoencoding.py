@@ -3,8 +3,6 @@
 Layer l = 1..5 has stride 2^(l-1).
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -3,8 +3,6 @@
 What CDO and STFPM share; the first is the second plus synthetic anomalies and hard-pixel weights.
 """
 
-from __future__ import annotations
-
 import torch.nn.functional as F
 from torch import Tensor
 

@@ -4,8 +4,6 @@ Each level gives the leading principal directions of ResNet-18's layer of the sa
 between its patches stand for distances between the teacher's, at a fraction of the teacher's time.
 """
 
-from __future__ import annotations
-
 from typing import Any, cast
 
 import torch

@@ -1,14 +1,12 @@
 """Backbones: images -> feature pyramids. Sole owner of ImageNet's mean and deviation, and of the feature cache."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import os
 from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import safetensors.torch
 import torch
@@ -103,7 +101,7 @@ class Backbone(nn.Module):
         load_weights(self.network, tag, path)
         self.requires_grad_(False).eval()
 
-    def train(self, mode: bool = True) -> Backbone:
+    def train(self, mode: bool = True) -> Self:
         """Stays in eval mode: an expert whose BatchNorm follows the batch silently destroys the target."""
         return super().train(False)
 

@@ -1,7 +1,5 @@
 """Anomaly maps: upsampled, smoothed, reduced to a score; centre crops and their way back."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Memory banks: coresets, k-means++ seeds, nearest neighbours. Rows are patches, columns features."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Synthetic defects of pixel noise: normal images in, the same with noisy rectangles and their mask out."""
 
-from __future__ import annotations
-
 import numpy as np
 import scipy.ndimage
 import torch

@@ -1,7 +1,5 @@
 """Perlin noise, from which the shapes of synthetic defects are cut."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """Weights of frozen networks on the Hub: whether they are cached here, how large they are, how they are downloaded."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Single random numbers drawn from a torch generator."""
 
-from __future__ import annotations
-
 import torch
 
 

@@ -4,8 +4,6 @@ folder      images in the folder that the environment variable LAB_TEXTURES name
 procedural  drawn textures, and shuffled pieces of the image itself
 """
 
-from __future__ import annotations
-
 import functools
 import math
 import os

@@ -1,7 +1,5 @@
 """What every training shares: batches of images, steps, loss curves, progress and checkpoints."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """A vision transformer as a pyramid, so that it serves wherever a convolutional backbone does."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch.nn.functional as F

@@ -1,7 +1,5 @@
 """DGM, the defect generating module of local OCC (Lv et al., 2.3): small regions darkened, lightened or replaced."""
 
-from __future__ import annotations
-
 import functools
 import math
 

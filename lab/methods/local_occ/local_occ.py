@@ -26,8 +26,6 @@ epochs take a GPU
 Differs: `live` trains N_M of width 128 on a grid of S/8 | 300 epochs of width 256 on S/4 take a GPU
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import math

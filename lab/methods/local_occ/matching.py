@@ -10,8 +10,6 @@ I_M        image matched: I_O warped by T                    (B, 3, S, S)
 V          where I_M shows the image, not its padding        bool (B, S, S)
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

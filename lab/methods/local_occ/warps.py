@@ -4,8 +4,6 @@ A matrix (B, 2, 3) maps places of the output to places of the input, in the [-1,
 right, y down, pixel areas aligned): warp(image, m)(p) = image(m p). Images are square, so a rotation stays one.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

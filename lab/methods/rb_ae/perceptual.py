@@ -1,7 +1,5 @@
 """Frozen networks in whose feature maps a perceptual loss compares two images."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -26,8 +26,6 @@ Differs: `live` has 128 pixels, a quarter of the width, higher learning rates, p
 backbone's perceptual loss | 600 epochs with ImageNet and VGG-16 take a GPU
 """
 
-from __future__ import annotations
-
 import dataclasses
 from typing import NamedTuple
 

@@ -2,8 +2,6 @@
 image, F_ref (RBFRM), with K = 2 and 4; F_out mixes F_d, F_rep2 and F_rep4 (FFM).
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """RB-AE's training pairs, after DRAEM: normal images in, the same with a foreign texture in a Perlin mask out."""
 
-from __future__ import annotations
-
 import functools
 
 import torch

@@ -7,8 +7,6 @@ D1, D2    distances of a patch to its two nearest centers        (N,)
 M         memory bank                                            (m, C)
 """
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from ...equations import equation

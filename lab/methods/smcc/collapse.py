@@ -1,7 +1,5 @@
 """Guards against collapse: a loss that only draws features together is least where every patch is the same."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """A Gaussian mixture fitted to a weighted coreset: few points that represent many without bias."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

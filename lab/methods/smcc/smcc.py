@@ -24,8 +24,6 @@ Differs: 10 epochs, gradients clipped at 1, K = 3 | the paper gives none of them
 Differs: `live`: a pool of 20,000 patches, a bank of 2,048 of all images, K = 1 | a page must answer in seconds
 """
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import math
