@@ -21,9 +21,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
 
 class DistillationData:
-    """An endless, seeded source of image batches.
+    """An endless, seeded source of image batches, of drawn images and of those in a folder (in depth) if it is named.
 
-    images  folder searched in depth for images, or None for drawn images only
     Raises LabError where the folder has none.
     """
 
@@ -41,7 +40,6 @@ class DistillationData:
         return len(self.photos)
 
     def chance(self, p: float) -> bool:
-        """True with probability p."""
         return bool(self.rng.random() < p)
 
     def colour(self) -> np.ndarray:
@@ -113,10 +111,9 @@ class DistillationData:
             cx, cy = self.rng.uniform(0, 2 * side, 2)
             tone = palette[self.rng.integers(len(palette))] + 0.04 * self.rng.standard_normal()
             corners = np.stack([cx + radii * np.cos(angles), cy + radii * np.sin(angles)], 1)
-            fill = tuple((255 * np.clip(tone, 0, 1)).astype(int).tolist())
-            brush.polygon([(float(x), float(y)) for x, y in corners], fill=fill)
-        p = halve(image)
-        return np.clip(p + self.rng.uniform(0, 0.08) * self.noise(side, 1), 0, 1).astype(np.float32)
+            brush.polygon(corners.ravel().tolist(), fill=tuple((255 * np.clip(tone, 0, 1)).astype(int).tolist()))
+        grain = self.rng.uniform(0, 0.08) * self.noise(side, 1)
+        return np.clip(halve(image) + grain, 0, 1).astype(np.float32)
 
     def surface(self, side: int) -> np.ndarray:
         """A natural crop or a texture, (side, side, 3)."""
@@ -144,7 +141,7 @@ class DistillationData:
         px, py = radii * np.cos(angles), radii * stretch * np.sin(angles)
         px, py = cx + px * np.cos(turn) - py * np.sin(turn), cy + px * np.sin(turn) + py * np.cos(turn)
         image = Image.new("L", (2 * side, 2 * side))
-        ImageDraw.Draw(image).polygon([(float(x), float(y)) for x, y in zip(px, py, strict=True)], fill=255)
+        ImageDraw.Draw(image).polygon(np.stack([px, py], 1).ravel().tolist(), fill=255)
         return halve(image)
 
     def stroke(self, side: int, width: float, length: float = 1.0) -> np.ndarray:
@@ -154,9 +151,8 @@ class DistillationData:
         turn = self.rng.uniform(0, 2 * np.pi) + np.cumsum(self.rng.normal(0, bend, steps))
         walk = np.cumsum(np.stack([np.cos(turn), np.sin(turn)], 1) * side / 16, 0)
         walk = walk + self.rng.uniform(0.2, 1.8, 2) * side
-        points = [(float(x), float(y)) for x, y in walk]
         image = Image.new("L", (2 * side, 2 * side))
-        ImageDraw.Draw(image).line(points, fill=255, width=max(1, round(width)), joint="curve")
+        ImageDraw.Draw(image).line(walk.ravel().tolist(), fill=255, width=max(1, round(width)), joint="curve")
         return halve(image)
 
     def defect(self, image: np.ndarray) -> np.ndarray:
@@ -188,10 +184,8 @@ class DistillationData:
     def relight(self, p: np.ndarray) -> np.ndarray:
         """The image under another camera and lamp: grey, contrast, gamma, colour, uneven light, blur."""
         side = len(p)
-        if self.chance(0.4):
-            p = np.repeat(p.mean(2, keepdims=True), 3, 2)
-        else:
-            p = p * self.rng.uniform(0.8, 1.2, 3).astype(np.float32)
+        grey = self.chance(0.4)
+        p = np.repeat(p.mean(2, keepdims=True), 3, 2) if grey else p * self.rng.uniform(0.8, 1.2, 3).astype(np.float32)
         if self.chance(0.6):
             contrast = float(np.exp(self.rng.uniform(np.log(0.12), np.log(1.5))))
             p = (p - p.mean()) * contrast + float(np.clip(p.mean() + self.rng.normal(0, 0.15), 0.1, 0.9))

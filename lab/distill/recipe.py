@@ -11,6 +11,7 @@ Teacher and student compute in bfloat16 where the processor supports it (twice a
 """
 
 import contextlib
+import itertools
 import json
 import math
 from collections.abc import Iterator
@@ -80,11 +81,8 @@ class Targets(nn.Module):
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
         """Three maps (B, C, H, W) -> three maps (B, K, H, W)."""
-        out = []
-        for level, f in enumerate(maps):
-            mean, basis = self.get_buffer(f"mean{level}"), self.get_buffer(f"basis{level}")
-            out.append(torch.einsum("bchw,ck->bkhw", f - mean[:, None, None], basis))
-        return out
+        centred = [f - self.get_buffer(f"mean{level}")[:, None, None] for level, f in enumerate(maps)]
+        return [torch.einsum("bchw,ck->bkhw", f, self.get_buffer(f"basis{i}")) for i, f in enumerate(centred)]
 
 
 def distillation_errors(
@@ -143,10 +141,9 @@ def train(
     rng = np.random.default_rng(seed)
     layers = [m for block in student.modules() if isinstance(block, Block) for m in block.children()]
     convolutions = [m.weight for m in layers if isinstance(m, nn.Conv2d)]
-    ids = set(map(id, convolutions))
-    rest = [p for p in student.parameters() if id(p) not in ids]
-    muon = Muon(convolutions, lr=MUON_LEARNING_RATE)
-    optimisers = [muon, torch.optim.AdamW(rest, lr=ADAMW_LEARNING_RATE, weight_decay=1e-4)]
+    rest = [p for p in student.parameters() if not any(p is weight for weight in convolutions)]
+    adamw = torch.optim.AdamW(rest, lr=ADAMW_LEARNING_RATE, weight_decay=1e-4)
+    optimisers = [Muon(convolutions, lr=MUON_LEARNING_RATE), adamw]
     schedules = [torch.optim.lr_scheduler.LambdaLR(o, lambda i: learning_rate_factor(i, steps)) for o in optimisers]
     pool: list[Batch] = []
     for step in range(steps):
@@ -154,14 +151,12 @@ def train(
             batch = pool[int(rng.integers(len(pool)))]
         else:
             batch = next(batches)
-            if len(pool) < POOL_SIZE:
-                pool.append(batch)
-            else:
-                pool[int(rng.integers(POOL_SIZE))] = batch
+            place = len(pool) if len(pool) < POOL_SIZE else int(rng.integers(POOL_SIZE))
+            pool[place : place + 1] = [batch]
         with bfloat16():
             maps = student(batch.images.float())
-        teacher_maps = [f.float() for f in batch.maps]
-        features, changes = distillation_errors([f.float() for f in maps], teacher_maps, targets, batch.pairs)
+        student_maps, teacher_maps = ([f.float() for f in levels] for levels in (maps, batch.maps))
+        features, changes = distillation_errors(student_maps, teacher_maps, targets, batch.pairs)
         student.zero_grad()
         torch.autograd.backward(features + changes)
         nn.utils.clip_grad_norm_(student.parameters(), 1.0)
@@ -189,18 +184,14 @@ def distill(
     and at the end. The same seed gives the same file on the same kind of machine.
     Raises LabError for a missing folder or teacher.
     """
-    sha256 = ""
-    if isinstance(teacher, nn.Module):
-        network = teacher
-    else:
-        path = find_weights(TAG) if str(teacher) == TAG else Path(teacher)
-        network, sha256 = resnet18(path), file_sha256(path)
+    network, source = teacher, dict(teacher="given", sha256="")
+    if not isinstance(network, nn.Module):
+        path = find_weights(TAG) if str(teacher) == TAG else Path(network)
+        network, source = resnet18(path), dict(teacher=TAG, sha256=file_sha256(path))
     network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    data = DistillationData(images, seed)
-    metadata = dict(recipe=RECIPE, teacher=TAG if sha256 else "given", sha256=sha256, seed=seed, crops=crops)
+    data, metadata = DistillationData(images, seed), source | dict(recipe=RECIPE, seed=seed, crops=crops)
     steps = math.ceil(crops / BATCH_SIZE) * REPEATS
-    history: list[tuple[float, float]] = []
-    recent: list[tuple[float, float]] = []
+    history, recent = list[tuple[float, float]](), list[tuple[float, float]]()
     # one core for the teacher's thread, one for the student's: neither waits for the other inside an operation
     with seeded(seed), threads(1), ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as ahead:
         report(0.0, f"{len(data)} images to learn from")
@@ -214,18 +205,17 @@ def distill(
 
         def batches() -> Iterator[Batch]:
             following = ahead.submit(make_batch, data, network, targets, 0)
-            for i in range(steps // REPEATS):
-                batch = following.result()
-                following = ahead.submit(make_batch, data, network, targets, i + 1)
+            for i in itertools.count(1):
+                batch, following = following.result(), ahead.submit(make_batch, data, network, targets, i)
                 yield batch
 
         for done, features, changes in train(student, batches(), targets, steps, seed + 1):
             recent.append((features, changes))
             if done % 50 == 0 or done == steps:
-                mean_features, mean_changes = np.mean(recent, 0).tolist()
-                history.append((mean_features, mean_changes))
-                recent = []
-                report(done / steps, f"error {history[-1][0]:.4f}, of changes {history[-1][1]:.4f}")
+                features, changes = np.mean(recent, 0).tolist()
+                history.append((features, changes))
+                recent.clear()
+                report(done / steps, f"error {features:.4f}, of changes {changes:.4f}")
             if done % max(1, steps // 10) == 0 or done == steps:
                 write_weights(student, out, metadata)
     return history

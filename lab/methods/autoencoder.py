@@ -66,13 +66,11 @@ class Autoencoder(Method):
         return reconstruction
 
     def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
-        s = self.settings
-        optimiser = torch.optim.Adam(self.parameters(), s.learning_rate, weight_decay=1e-5)
-        training = Training(self, images, optimiser, generator, report, epochs=s.epochs, batch_size=s.batch_size)
+        optimiser = torch.optim.Adam(self.parameters(), self.settings.learning_rate, weight_decay=1e-5)
+        training = Training(self, images, optimiser, generator, report)
         for _ in training:
-            for index in training.batches():
-                x = images[index]
-                training.step(residual(x, self.reconstruct(x), s.loss).mean())
+            for x in map(images.__getitem__, training.batches()):
+                training.step(residual(x, self.reconstruct(x), self.settings.loss).mean())
 
     @torch.no_grad()
     def score(self, images: Tensor) -> Scores:

@@ -129,9 +129,8 @@ class FastFlow(Method):
         return [flow(F.layer_norm(x, x.shape[1:])) for flow, x in zip(self.flows, pyramid, strict=True)]
 
     def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
-        s = self.settings
-        optimiser = torch.optim.Adam(self.flows.parameters(), s.learning_rate, weight_decay=1e-5)
-        training = Training(self, images, optimiser, generator, report, epochs=s.epochs, batch_size=s.batch_size)
+        optimiser = torch.optim.Adam(self.flows.parameters(), self.settings.learning_rate, weight_decay=1e-5)
+        training = Training(self, images, optimiser, generator, report)
         for _ in training:
             for index in training.batches():
                 levels = self.latents(features.pyramids(self.backbone, images, index))

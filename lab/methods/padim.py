@@ -15,7 +15,6 @@ import dataclasses
 import itertools
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..equations import equation
@@ -36,9 +35,8 @@ def mahalanobis_squared(v: Tensor, inverse: Tensor) -> Tensor:
 def left_out(q: Tensor, n: int) -> Tensor:
     """The squared Mahalanobis distance of one of n training images to the Gaussian of the other n - 1.
 
-    q is its squared distance to the Gaussian of all n. With v = x - mu and C the covariance of all n,
-    x - mu' = n/(n-1) v and C' = (n-1)/(n-2) (C - n/(n-1)^2 v v^T), so that Sherman and Morrison give
-    q' = (n/(n-1))^2 (n-2)/(n-1) q / (1 - n/(n-1)^2 q). epsilon is taken to shrink with C.
+    q is that to the Gaussian of all n. With v = x - mu and C the covariance of all n, x - mu' = n/(n-1) v and
+    C' = (n-1)/(n-2) (C - n/(n-1)^2 v v^T); epsilon is taken to shrink with C. The rest is Sherman and Morrison's.
     """
     a = n / (n - 1) ** 2
     return (n / (n - 1)) ** 2 * (n - 2) / (n - 1) * q / (1 - a * q).clamp_min(1e-6)
@@ -86,12 +84,8 @@ class PaDiM(Method):
             kept = self.kept.tolist()
             for low, high in itertools.pairwise(edges):
                 self.kept_of_levels.append(self.kept.new_tensor([k - low for k in kept if low <= k < high]))
-        levels = []
-        for level, channels in zip(pyramid, self.kept_of_levels, strict=True):
-            thin = level.index_select(1, channels)
-            if thin.shape[-1] > shape[1]:
-                thin = F.adaptive_avg_pool2d(thin, shape)
-            levels.append(thin if thin.shape[-1] == shape[1] else F.interpolate(thin, shape, mode="nearest"))
+        kept_levels = (level.index_select(1, k) for level, k in zip(pyramid, self.kept_of_levels, strict=True))
+        levels = [maps.regrid(level, shape, "nearest") for level in kept_levels]
         return torch.cat(levels, 1).flatten(2).transpose(1, 2)
 
     def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:

@@ -28,10 +28,7 @@ from ..progress import Report, part_of
 
 @equation("patchcore", 7, formula="s = (1 - exp|m_test - m*| / sum_{m in N_b(m*)} exp|m_test - m|) s*, for one image")
 def reweighted(s_star: Tensor, m_star: Tensor, m_test: Tensor, neighbours: Tensor) -> Tensor:
-    """The score of one image: less than s* where the bank is sparse around m* too.
-
-    s_star (), m_star (C,), m_test (C,), neighbours (b, C) with m* among them -> ().
-    """
+    """The score () of one image, below s* () where the bank is sparse around m* (C,) too; neighbours (b, C) has m*."""
     distances = torch.linalg.vector_norm(neighbours - m_test, dim=1)
     nearest = torch.linalg.vector_norm(m_star - m_test)
     return (1 - torch.exp(nearest - torch.logsumexp(distances, 0))) * s_star
@@ -74,16 +71,13 @@ class PatchCore(Method):
         total = len(crops) * per_image
         candidates = torch.randperm(total, generator=generator)[: s.candidates or total].sort().values
 
-        def rows(index: Tensor) -> Tensor:
-            return features.rows_of(features.fuse(features.pyramids(self.backbone, crops, index)))
-
+        rows = lambda index: features.rows_of(features.fuse(features.pyramids(self.backbone, crops, index)))
         P = features.rows_at(candidates, crops, rows, part_of(report, 0, 0.4))
         thin = memory_bank.random_projection(P, s.projection, generator)
         count = max(1, round(s.ratio * len(candidates)))
         chosen = memory_bank.k_center(thin, count, generator, part_of(report, 0.4, 1))
-        self.bank = P[chosen]
-        self.owner = (candidates[chosen] // per_image).int().to(P.device)
-        self.place = (candidates[chosen] % per_image).int().to(P.device)
+        self.bank, candidates = P[chosen], candidates[chosen].to(P.device)
+        self.owner, self.place = (candidates // per_image).int(), (candidates % per_image).int()
 
     @torch.no_grad()
     def score(self, images: Tensor) -> Scores:

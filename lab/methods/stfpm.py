@@ -61,15 +61,12 @@ class STFPM(Method):
         self.student = features.architecture(self.settings.backbone)
 
     def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
-        s = self.settings
-        parameters = self.student.parameters()
-        optimiser: torch.optim.Optimizer
-        if s.optimiser == "sgd":
-            optimiser = torch.optim.SGD(parameters, s.learning_rate, momentum=0.9, weight_decay=1e-4)
-        else:
-            optimiser = torch.optim.Adam(parameters, s.learning_rate)
+        parameters, rate = list(self.student.parameters()), self.settings.learning_rate
+        optimiser: torch.optim.Optimizer = torch.optim.Adam(parameters, rate)
+        if self.settings.optimiser == "sgd":
+            optimiser = torch.optim.SGD(parameters, rate, momentum=0.9, weight_decay=1e-4)
         self.student.train()
-        training = Training(self, images, optimiser, generator, report, epochs=s.epochs, batch_size=s.batch_size)
+        training = Training(self, images, optimiser, generator, report)
         for _ in training:
             for index in training.batches():
                 teacher = features.pyramids(self.backbone, images, index)
@@ -79,7 +76,6 @@ class STFPM(Method):
     @torch.no_grad()
     def score(self, images: Tensor) -> Scores:
         teacher, student = self.backbone(images), self.student(features.imagenet_norm(images))
-        levels = [discrepancy(t, s) for t, s in zip(teacher, student, strict=True)]
-        ups = [maps.upsample(d, images.shape[-1]) for d in levels]
+        ups = [maps.upsample(discrepancy(t, s), images.shape[-1]) for t, s in zip(teacher, student, strict=True)]
         pixel = functools.reduce(operator.mul, ups)
         return Scores(pixel, maps.maximum(pixel), {f"level {i + 1}": u for i, u in enumerate(ups)})

@@ -61,8 +61,7 @@ class Decoder(nn.Module):
 def ssim(a: Tensor, b: Tensor, side: int = 11, sigma: float = 1.5) -> Tensor:
     """Structural similarity (Wang et al. 2004) of images in [0, 1], (B, C, H, W) each -> (B, H, W) in [-1, 1].
 
-    SSIM = (2 mu_a mu_b + c1)(2 cov + c2) / ((mu_a^2 + mu_b^2 + c1)(var_a + var_b + c2)), c1 = 0.01^2, c2 = 0.03^2, in
-    Gaussian windows, borders reflected; mean over channels.
+    In Gaussian windows, borders reflected; mean over channels.
     """
     x = torch.arange(side, dtype=a.dtype, device=a.device) - side // 2
     line = torch.exp(-0.5 * (x / sigma) ** 2)

@@ -30,9 +30,7 @@ class Embedded(nn.Module):
     has mean zero, and the mean squared distance of two random patches is 2 at every level, whatever its channel count.
     """
 
-    widths: tuple[int, int, int] = (32, 80, 160)
-    channels: tuple[int, int, int] = (32, 64, 128)
-    strides: tuple[int, int, int] = (4, 8, 16)
+    widths, channels, strides = (32, 80, 160), (32, 64, 128), (4, 8, 16)
 
     def __init__(self) -> None:
         super().__init__()

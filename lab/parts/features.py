@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import safetensors.torch
 import torch
@@ -21,23 +21,45 @@ from ..method import BaseSettings, setting
 from ..progress import Report, no_report
 from . import pretrained_weights
 from .embedded import Embedded
-from .transformer_tokens import Tokens
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-BACKBONES = (
-    "embedded",  # this project's own
-    "resnet18.tv_in1k",
-    "wide_resnet50_2.tv_in1k",
-    "hrnet_w32.ms_in1k",
-    "vit_small_patch14_dinov2.lvd142m",
-)
+BACKBONES: tuple[str, ...] = ("embedded", "resnet18.tv_in1k", "wide_resnet50_2.tv_in1k")
+BACKBONES += ("hrnet_w32.ms_in1k", "vit_small_patch14_dinov2.lvd142m")
 
 
 def backbone_setting(default: str = "embedded") -> Any:
     """The setting `backbone` of every method that has one."""
     help = "network whose features are used, by full timm tag; `embedded` is this project's own"
     return setting(default, help, choices=BACKBONES)
+
+
+class Tokens(nn.Module):
+    """A vision transformer as a pyramid: level l, (B, C, H / 2^(l+1), W / 2^(l+1)), has the tokens of block 3 l of 12.
+
+    All blocks see the same grid, one token a patch (14 pixels for DINOv2), resized bilinearly to the level's size. The
+    image is first resized to whole patches: with padding or cropping, tokens would shift against the image.
+    """
+
+    prefix = "network.model."  # of the names of its tensors, before those of timm's file
+
+    def __init__(self, tag: str, levels: tuple[int, ...]):
+        import timm
+
+        super().__init__()
+        self.levels = levels
+        options: dict[str, Any] = dict(
+            features_only=True, out_indices=[3 * level - 1 for level in levels], dynamic_img_size=True
+        )
+        self.network = timm.create_model(tag, pretrained=False, **options)
+        self.feature_info: Any = self.network.feature_info
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        patch, sides = self.feature_info.reduction()[0], images.shape[-2:]
+        whole = [max(1, round(side / patch)) * patch for side in sides]
+        tokens = self.network(F.interpolate(images, whole, mode="bilinear"))
+        sizes = ([-(-side // 2 ** (level + 1)) for side in sides] for level in self.levels)
+        return [F.interpolate(grid, size, mode="bilinear") for grid, size in zip(tokens, sizes, strict=True)]
 
 
 def weights_folders() -> list[Path]:
@@ -53,10 +75,7 @@ def imagenet_norm(images: Tensor) -> Tensor:
 
 
 def architecture(tag: str, levels: tuple[int, ...] = (1, 2, 3)) -> nn.Module:
-    """The network of that tag at a random start, BatchNorm live: normalised images -> one map per level.
-
-    Level l has stride 2^(l+1): 1, 2, 3, 4 -> 4, 8, 16, 32.
-    """
+    """The network of that tag at a random start, BatchNorm live: normalised images -> a map of stride 2^(l+1) each."""
     if tag == "embedded":
         return with_batchnorm(Embedded())
     if tag.startswith("vit_"):
@@ -111,10 +130,7 @@ class Backbone(nn.Module):
 
 
 def load_weights(network: nn.Module, tag: str, path: Path, assign: bool = False) -> None:
-    """Copies the tensors of a safetensors file into a network. Raises LabError where one is missing.
-
-    assign  the network takes the file's own tensors, as one on the device `meta` must
-    """
+    """Copies (on device `meta`: assigns) a safetensors file's tensors to a network. Raises LabError where one lacks."""
     prefix = getattr(network, "prefix", "")
     stored = {prefix + name: tensor for name, tensor in safetensors.torch.load_file(path).items()}
     names = network.state_dict().keys()
@@ -149,10 +165,7 @@ def local_weights(tag: str) -> Path | None:
 
 
 def find_weights(tag: str) -> Path:
-    """The safetensors file of a tag: the local one, else the Hub's. Never another network's.
-
-    Raises LabError saying what was tried and what to do.
-    """
+    """The safetensors file of a tag: the local one, else the Hub's, never another network's. Raises LabError."""
     if path := local_weights(tag):
         return path
     tried = ", ".join(map(str, search_folders()))
@@ -161,10 +174,9 @@ def find_weights(tag: str) -> Path:
     try:
         return pretrained_weights.fetch(tag)
     except LabError as error:
-        raise LabError(
-            f"backbone {tag} is not at hand: looked in {tried} for {tag}.safetensors, then on the Hub ({error}); "
-            "put the file into a folder and set LAB_WEIGHTS to it, or choose `embedded`"
-        ) from None
+        places = f"looked in {tried} for {tag}.safetensors, then on the Hub ({error})"
+        todo = "put the file into a folder and set LAB_WEIGHTS to it, or choose `embedded`"
+        raise LabError(f"backbone {tag} is not at hand: {places}; {todo}") from None
 
 
 @functools.lru_cache(maxsize=16)
@@ -186,25 +198,18 @@ OWNER: ContextVar[str] = ContextVar("owner", default="")
 """Whose images the thread works on, "" for public sets: their cached features are dropped with the owner's images."""
 
 
-class FeatureKey(NamedTuple):
-    """Whose image, seen by which network where."""
+class FeatureCache(LRUCache[tuple[Any, ...], list[Tensor]]):
+    """Features of frozen backbones by (owner, SHA-256 of the weights, levels, device, digest of the image).
 
-    owner: str
-    weights: str  # SHA-256 of their file
-    levels: tuple[int, ...]
-    device: str
-    image: str  # its digest
-
-
-class FeatureCache(LRUCache[FeatureKey, list[Tensor]]):
-    """Features of frozen backbones by image and owner; the least recently used are dropped past `limit` bytes."""
+    The least recently used are dropped past `limit` bytes.
+    """
 
     def __init__(self, limit: int):
         super().__init__(limit, lambda pyramid: sum(level.nbytes for level in pyramid))
 
     def drop(self, owner: str) -> None:
         """Forgets the features of this owner's images."""
-        self.pop_where(lambda key: key.owner == owner)
+        self.pop_where(lambda key: key[0] == owner)
 
 
 CACHE = FeatureCache(limit=int(os.environ.get("LAB_CACHE_MB", "768")) * 2**20)
@@ -219,7 +224,7 @@ def pyramids(network: Backbone, images: ImageStack, index: Tensor) -> list[Tenso
     """
     pyramid_of_each = []
     for i in index.tolist():
-        key = FeatureKey(OWNER.get(), network.sha256, network.levels, device().type, images.digest(i))
+        key = (OWNER.get(), network.sha256, network.levels, device().type, images.digest(i))
         pyramid_of_each.append(CACHE.get(key) or CACHE.put(key, network(images[i])))
     return [torch.cat(level) for level in zip(*pyramid_of_each, strict=True)]
 
@@ -229,17 +234,12 @@ def fuse(features: list[Tensor], pool: bool = True) -> Tensor:
 
     pool  average every level over 3x3 first: the locally aware patch features of PatchCore
     """
-    if pool:
-        features = [F.avg_pool2d(f, 3, 1, 1) for f in features]
-    shape = features[0].shape[-2:]
-    return torch.cat([features[0]] + [F.interpolate(f, shape, mode="bilinear") for f in features[1:]], 1)
+    first, *coarser = [F.avg_pool2d(f, 3, 1, 1) for f in features] if pool else features
+    return torch.cat([first] + [F.interpolate(f, first.shape[-2:], mode="bilinear") for f in coarser], 1)
 
 
 def rows_at(places: Tensor, images: ImageStack, rows: Callable[[Tensor], Tensor], report: Report = no_report) -> Tensor:
-    """The patches at `places` (m,), ascending numbers over all patches of the images -> (m, C).
-
-    rows  index (B,) -> the patches of these images, (B patches_per_image, C)
-    """
+    """The patches (m, C) at `places` (m,), ascending numbers over all patches; `rows` gives those of images (B,)."""
     n, chosen = len(images), torch.empty(0)
     for index in batches(n, 8):
         patches, done = rows(index), int(index[-1]) + 1

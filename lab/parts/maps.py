@@ -11,6 +11,13 @@ def upsample(maps: Tensor, size: int | tuple[int, int]) -> Tensor:
     return F.interpolate(maps[:, None], shape, mode="bilinear", align_corners=False)[:, 0]
 
 
+def regrid(features: Tensor, shape: tuple[int, int], mode: str = "bilinear") -> Tensor:
+    """(B, C, h, w) -> (B, C, *shape): finer features averaged over areas, coarser ones upsampled by `mode`."""
+    if features.shape[-1] > shape[1]:
+        return F.adaptive_avg_pool2d(features, shape)
+    return F.interpolate(features, shape, mode=mode) if features.shape[-1] < shape[1] else features
+
+
 def smooth(maps: Tensor, sigma: float) -> Tensor:
     """Gaussian filter of (B, H, W), sigma in pixels, cut at 4 sigma, borders reflected (as scipy's gaussian_filter)."""
     if sigma <= 0:

@@ -41,16 +41,12 @@ def random_projection(rows: Tensor, width: int, generator: torch.Generator) -> T
     """(N, C) -> (N, width) by a Gaussian matrix; distances survive up to a small distortion (Johnson-Lindenstrauss)."""
     if rows.shape[1] <= width:
         return rows
-    scale: float = width**0.5
-    matrix = torch.randn(rows.shape[1], width, generator=generator) / scale
+    matrix = torch.randn(rows.shape[1], width, generator=generator) / float(width**0.5)
     return rows @ matrix.to(rows.device)
 
 
 def k_center(rows: Tensor, count: int, generator: torch.Generator, report: Report = no_report) -> Tensor:
-    """Indices (count,) of a greedy k-centre coreset: each next row is the one farthest from all chosen so far.
-
-    Minimises, within a factor two, the largest distance of any row to its nearest chosen one (PatchCore, Eq. 5).
-    """
+    """Indices (count,) of a greedy k-centre coreset (PatchCore, Eq. 5): each next row is farthest from all chosen."""
     norms = rows.square().sum(1)
     chosen = [int(torch.randint(len(rows), (1,), generator=generator))]
     squared = torch.full_like(norms, torch.inf)  # to the nearest chosen row

@@ -34,8 +34,7 @@ def squares(
         for _ in range(integer(0, 4, generator)):
             for _ in range(200):
                 high, wide = (integer(size // 40, size // 10 - 1, generator) for _ in range(2))
-                row = integer(high, size - high - 1, generator)
-                column = integer(wide, size - wide - 1, generator)
+                row, column = (integer(half, size - half - 1, generator) for half in (high, wide))
                 if skip is None or not skip[b, row, column]:
                     mask[b, row - high : row + high, column - wide : column + wide] = True
                     break

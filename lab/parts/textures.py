@@ -30,14 +30,9 @@ def source(name: str) -> tuple[Draw, str]:
     folder = os.environ.get("LAB_TEXTURES", "")
     files = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in image_files.SUFFIXES) if folder else []
     if not files:
-        raise LabError(
-            f"setting source='folder': LAB_TEXTURES={folder!r} names no folder with images; set it to one, or choose "
-            "source='procedural'"
-        )
-
-    def draw(image: Tensor, generator: torch.Generator) -> Tensor:
-        return _read(files[integer(0, len(files) - 1, generator)], image.shape[-1])
-
+        problem = f"setting source='folder': LAB_TEXTURES={folder!r} names no folder with images"
+        raise LabError(f"{problem}; set it to one, or choose source='procedural'")
+    draw = lambda image, generator: _read(files[integer(0, len(files) - 1, generator)], image.shape[-1])
     return draw, f"{len(files)} images of the folder {Path(folder).name}"
 
 

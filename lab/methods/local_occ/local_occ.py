@@ -52,17 +52,12 @@ def half_distance(a: Tensor, b: Tensor) -> Tensor:
     return 0.5 * (1 - F.cosine_similarity(a, b, dim=1, eps=1e-8))
 
 
-@equation(
-    "local_occ",
-    5,
-    formula="mean over places of (1 - M_s) d + M_s max(0, delta - d), d = 0.5 dist(N_M(F_mixed), F_C)",
-    covers=(3,),
-)
-def occ_loss(d: Tensor, M_s: Tensor, delta: float) -> Tensor:
-    """Draws normal places to their centres and keeps synthetic defects delta away.
+OCC = "mean over places of (1 - M_s) d + M_s max(0, delta - d), d = 0.5 dist(N_M(F_mixed), F_C)"
 
-    d (B, h, w), M_s bool (B, h, w) -> (). An empty M_s gives Eq. (3).
-    """
+
+@equation("local_occ", 5, formula=OCC, covers=(3,))
+def occ_loss(d: Tensor, M_s: Tensor, delta: float) -> Tensor:
+    """Draws normal places to their centres, keeps synthetic defects delta away; d and bool M_s (B, h, w) -> ()."""
     return torch.where(M_s, (delta - d).clamp_min(0), d).mean()
 
 
@@ -92,13 +87,11 @@ class LocalOCC(Method):
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Settings(BaseSettings):
         backbone: str = features.backbone_setting()
-        imm: bool = setting(
-            True, "IMM: align every image with a template first (objects; off for textures)", component=True, eq="1-2"
-        )
+        imm: bool = setting(True, "IMM: align images with a template (off for textures)", component=True, eq="1-2")
         dgm: bool = setting(True, "DGM: learn to keep synthetic defects away from the centres", component=True, eq="5")
         augment: bool = setting(False, "turn and shift the training images at random", component=True)
         center: str = setting(
-            "map", "a centre for every place, or one vector for all", choices=("map", "vector"), component=True, eq="3"
+            "map", "a centre per place, or for all", choices=("map", "vector"), component=True, eq="3"
         )
         rotation: float = setting(10.0, "how far the set's images are turned, ± degrees", low=0, high=180)
         matching_size: int = setting(64, "side at which the IMM sees images, pixels", low=32, high=1024, step=32)
@@ -110,9 +103,7 @@ class LocalOCC(Method):
         multi_start: bool = setting(False, "match from four quarter turns and keep the best")
         padding: str = setting("border", "what fills the rim of a matched image", choices=warps.PADDINGS)
         stride: int = setting(8, "pixels a cell of the map of centres", choices=(4, 8, 16))
-        reduction: str = setting(
-            "svd", "how F_mixed is reduced to the centres' dimensions", choices=("svd", "pca", "random")
-        )
+        reduction: str = setting("svd", "how F_mixed is reduced to d dimensions", choices=("svd", "pca", "random"))
         dimensions: int = setting(128, "dimensions of a centre, d", low=2, high=1024)
         width: int = setting(128, "channels inside N_M", low=8, high=1024)
         delta: float = setting(0.1, "margin of synthetic defects, δ", low=0, high=1, eq="5")
@@ -132,17 +123,11 @@ class LocalOCC(Method):
     @classmethod
     def presets(cls) -> dict[str, BaseSettings]:
         live = cls.Settings()
-        paper = live.replace(
-            backbone="resnet18.tv_in1k", matching_size=256, matching_epochs=500, matching_batch_size=32
-        )
-        paper = paper.replace(matching_learning_rate=2e-4, guided=False, anneal=False)
-        paper = paper.replace(stride=4, width=256, epochs=300, batch_size=32)
-        return {
-            "live": live,
-            "paper": paper,
-            "rto45": live.replace(rotation=45.0, matching_epochs=150),
-            "rto180": live.replace(rotation=180.0, matching_epochs=300, multi_start=True),
-        }
+        paper = live.replace(backbone="resnet18.tv_in1k", stride=4, width=256, epochs=300, batch_size=32, anneal=False)
+        paper = paper.replace(matching_size=256, matching_epochs=500, matching_batch_size=32, guided=False)
+        rto45 = live.replace(rotation=45.0, matching_epochs=150)
+        rto180 = live.replace(rotation=180.0, matching_epochs=300, multi_start=True)
+        return {"live": live, "paper": paper.replace(matching_learning_rate=2e-4), "rto45": rto45, "rto180": rto180}
 
     def build(self) -> None:
         s = self.settings
@@ -240,7 +225,7 @@ class LocalOCC(Method):
 
     def mixed(self, levels: list[Tensor]) -> Tensor:
         """F_mixed: three levels, resized to S/stride, one beside the other."""
-        return torch.cat([_to_grid(f, self.grid) for f in levels], 1)
+        return torch.cat([maps.regrid(f, (self.grid, self.grid)) for f in levels], 1)
 
     @torch.no_grad()
     def find_centres(self, aligned: ImageStack) -> None:
@@ -283,10 +268,3 @@ class LocalOCC(Method):
         pixel = anomaly_map if s.aligned else warps.unwarp(anomaly_map, M)
         views = {"template": self.template.expand_as(images), "aligned image": I_M, "aligned anomaly map": anomaly_map}
         return Scores(pixel, maps.maximum(pixel), views)
-
-
-def _to_grid(level: Tensor, grid: int) -> Tensor:
-    """(B, C, h, w) -> (B, C, grid, grid): finer levels averaged over areas, coarser ones upsampled bilinearly."""
-    if level.shape[-1] > grid:
-        return F.adaptive_avg_pool2d(level, grid)
-    return F.interpolate(level, (grid, grid), mode="bilinear") if level.shape[-1] < grid else level

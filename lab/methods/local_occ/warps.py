@@ -41,10 +41,7 @@ def warp(images: Tensor, matrices: Tensor, padding: str = "border") -> Tensor:
 
 
 def cover(matrices: Tensor, size: int) -> Tensor:
-    """(B, size, size) in [0, 1]: how much of each pixel of a warped image lies inside the image.
-
-    It falls from 1 to 0 within a pixel across the rim: a warped field of ones.
-    """
+    """(B, size, size) in [0, 1]: how much of each pixel of a warped image lies inside the image (warped ones)."""
     ones = torch.ones(len(matrices), 1, size, size, dtype=matrices.dtype, device=matrices.device)
     return warp(ones, matrices, "zeros")[:, 0]
 

@@ -27,7 +27,6 @@ backbone's perceptual loss | 600 epochs with ImageNet and VGG-16 take a GPU
 """
 
 import dataclasses
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -50,10 +49,9 @@ SEGMENTERS = ("msfdm", "pixel_gap", "msfr", "ssim")
     "rb_ae", 2, formula="L_pixel_dis = mean over layers of |N(R_l) - M_l|^2, R_l = mean_c (Phi_l(I_o) - Phi_l(I_ad))^2"
 )
 def pixel_discrepancy(normal: list[Tensor], defective: list[Tensor], M: Tensor) -> Tensor:
-    """Teaches the encoder to see a defect: its residuals are to equal the mask.
+    """Teaches the encoder to see a defect: features (B, C_l, h, w) a layer, twice, M bool (B, S, S) -> ().
 
-    normal, defective (B, C_l, h, w) a layer, M bool (B, S, S) -> (). N takes each R to 0..1 by its least and largest
-    value, M_l is M averaged over areas; images with an empty mask do not count.
+    N takes each R to 0..1 by its range, M_l is M averaged over areas; images with an empty mask do not count.
     """
     masked = M.flatten(1).any(1)
     if not masked.any():
@@ -79,10 +77,9 @@ def feature_repair(F_out: list[Tensor], F_o: list[Tensor]) -> Tensor:
     formula="L_seg = mean over scales and pixels of -(1 - p)^2 log p, p the probability of the pixel's true class",
 )
 def segmentation(logits: list[Tensor], M: Tensor) -> Tensor:
-    """The focal loss of the FDMs.
+    """The focal loss () of the FDMs: logits (B, 2, h, w) a scale, M bool (B, S, S).
 
-    logits (B, 2, h, w) a scale, M bool (B, S, S), max-pooled to (h, w) so that thin defects survive; labels are
-    smoothed by 1e-5, as in DRAEM's focal loss.
+    M is max-pooled, so that thin defects survive; labels are smoothed by 1e-5, as in DRAEM's focal loss.
     """
     losses = []
     for scale in logits:
@@ -96,9 +93,8 @@ def segmentation(logits: list[Tensor], M: Tensor) -> Tensor:
 @equation("rb_ae", 11, formula="AM = 0.2 AM_1 + 0.2 up(AM_2) + 0.6 up(AM_3)")
 def fusion(AM: list[Tensor]) -> Tensor:
     """AM_1 (B, S, S), AM_2 (B, S/2, S/2), AM_3 (B, S/4, S/4) -> (B, S, S)."""
-    AM_1, AM_2, AM_3 = AM
-    size = (AM_1.shape[-2], AM_1.shape[-1])
-    return 0.2 * AM_1 + 0.2 * maps.upsample(AM_2, size) + 0.6 * maps.upsample(AM_3, size)
+    size = (AM[0].shape[-2], AM[0].shape[-1])
+    return 0.2 * AM[0] + 0.2 * maps.upsample(AM[1], size) + 0.6 * maps.upsample(AM[2], size)
 
 
 @equation("rb_ae", 14, formula="L = 100 L_rec + L_per + L_pixel_dis, where L_rec = mean |I_o - I_rec|^2", covers=(12,))
@@ -129,16 +125,6 @@ class FDM(nn.Module):
         return logits
 
 
-class Reconstruction(NamedTuple):
-    """What `RBAE.reconstruct` computes on the way from images to the logits of the FDMs."""
-
-    Phi: list[Tensor]  # layers 1 to 3 of the images
-    Phi_rec: list[Tensor]  # and of their reconstructions
-    F_out: list[Tensor]  # layers 3 to 5
-    I_rec: Tensor  # (B, 3, S, S) in (0, 1)
-    logits: list[Tensor]  # (B, 2, S/s, S/s) a layer
-
-
 class RBAE(Method):
     title = "RB-AE"
     paper = "W. Luo, H. Yao, W. Yu, X. Wang. Reference-Based Autoencoder for Surface Defect Detection. Manuscript"
@@ -150,9 +136,7 @@ class RBAE(Method):
         size: int = setting(128, "side of the square every image is resized to, pixels", low=64, high=1024, step=32)
         rbam: bool = setting(True, "RBAM: repair the features by the reference", component=True, off=False, eq="3-8")
         pixel_dis: bool = setting(True, "L_pixel_dis: the encoder sees defects", component=True, off=False, eq="2")
-        segmenter: str = setting(
-            "msfdm", "what finds the defect", choices=SEGMENTERS, component=True, eq="11", scoring=True
-        )
+        segmenter: str = setting("msfdm", "defect finder", choices=SEGMENTERS, component=True, eq="11", scoring=True)
         attn_scale: float = setting(10.0, "sharpness of the attention, t; 1 as printed", low=0.1, high=100, eq="4")
         width: float = setting(0.25, "channels as a share of 32 to 256", low=0.125, high=2)
         reference: str = setting("first", "which normal image repairs the others", choices=("first", "medoid"))
@@ -196,8 +180,7 @@ class RBAE(Method):
         self.notes["perceptual loss"] = s.perceptual if network is None else f"{s.perceptual}, sha256 {network.sha256}"
         optimiser = torch.optim.Adam(self.parameters(), s.learning_rate, weight_decay=1e-5)
         # one training for both phases: what a phase does not train has no gradient, and Adam leaves it as it is
-        epochs = s.epochs_1 + s.epochs_2
-        training = Training(self, images, optimiser, generator, report, epochs=epochs, batch_size=s.batch_size)
+        training = Training(self, images, optimiser, generator, report, epochs=s.epochs_1 + s.epochs_2)
         for epoch in training:
             phase, loss = (1, self.loss_1) if epoch < s.epochs_1 else (2, self.loss_2)
             training.phase, training.curve = f"phase {phase}", f"phase {phase} loss"
@@ -220,10 +203,8 @@ class RBAE(Method):
     @torch.no_grad()
     def medoid(self, images: ImageStack) -> int:
         """The image whose features (channel means of layers 3 to 5) are on average nearest to the others'."""
-        rows = []
-        for index in batches(len(images), 8):
-            rows.append(torch.cat([f.mean((2, 3)) for f in self.encoder(images[index])[2:]], 1))
-        vectors = torch.cat(rows)
+        levels = (self.encoder(images[index])[2:] for index in batches(len(images), 8))
+        vectors = torch.cat([torch.cat([f.mean((2, 3)) for f in features], 1) for features in levels])
         return int(torch.cdist(vectors, vectors).mean(1).argmin())
 
     @torch.no_grad()
@@ -247,15 +228,15 @@ class RBAE(Method):
         per, seg = perceptual.loss(network, I_o, I_adb), segmentation(logits, M)
         return phase_2(F.mse_loss(I_adb, I_o), per, feature_repair(F_out, F_o), seg)
 
-    def reconstruct(self, images: Tensor) -> Reconstruction:
-        """The pass of phase 2 and of the test."""
+    def reconstruct(self, images: Tensor) -> tuple[list[Tensor], list[Tensor], list[Tensor], Tensor, list[Tensor]]:
+        """Phi and Phi_rec (layers 1 to 3), F_out (3 to 5), I_rec, the FDMs' logits: the pass of phase 2 and of test."""
         with torch.no_grad():
             Phi = self.encoder(images)
         F_out = self.repair(Phi[2:])
         I_rec = self.decoder(*F_out[::-1])
         Phi_rec = self.encoder(I_rec.detach() if self.settings.detach_recon else I_rec, depth=3)
         logits = [fdm(a, b) for fdm, a, b in zip(self.fdm, Phi, Phi_rec, strict=False)]
-        return Reconstruction(Phi[:3], Phi_rec, F_out, I_rec, logits)
+        return Phi[:3], Phi_rec, F_out, I_rec, logits
 
     def repair(self, F_d: list[Tensor]) -> list[Tensor]:
         """RBAM on layers 3 to 5; without it the features themselves."""

@@ -41,8 +41,5 @@ def smcc_loss(P: Tensor, S: Tensor, l_c: bool = True, l_o: bool = True) -> Tenso
 
 @equation("smcc", 7, 8, formula="D_im = √Σ_c (P_ic - M_mc)², S_c(i) = mean of the K smallest D_im")
 def patch_scores(P: Tensor, M: Tensor, K: int) -> Tensor:
-    """Scores of patches by a memory bank: (N, C), (m, C) -> (N,).
-
-    Eq. (7) prints "√2" and sums over i and m as well, which would leave one number for the image.
-    """
+    """Scores of patches by a memory bank: (N, C), (m, C) -> (N,). As printed, Eq. (7) sums over i and m as well."""
     return memory_bank.nearest(P, M, K).mean(1)

@@ -32,8 +32,7 @@ def health(P: Tensor, S: Tensor, most: int = 1000) -> Health:
         return Health(math.nan, math.nan, math.nan)
     thin = P[:: max(1, len(P) // most)]
     sigma = torch.linalg.svdvals(thin - thin.mean(0)).double()
-    p = sigma / sigma.sum().clamp_min(1e-30)
-    rank = float(torch.special.entr(p).sum().exp())
+    rank = float(torch.special.entr(sigma / sigma.sum().clamp_min(1e-30)).sum().exp())
     share = float(memory_bank.nearest_index(P, S)[:, 0].bincount().max()) / len(P)
     return Health(float(torch.pdist(thin).mean()), rank, share)
 
