@@ -21,10 +21,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
 
 class DistillationData:
-    """An endless, seeded source of image batches, of drawn images and of those in a folder (in depth) if it is named.
-
-    Raises LabError where the folder has none.
-    """
+    """An endless, seeded source of batches of drawn images and, if named, a folder's. LabError where it has none."""
 
     def __init__(self, images: str | Path | None, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
@@ -208,11 +205,7 @@ class DistillationData:
         return strength * self.rng.standard_normal((side, side, 1), dtype=np.float32)
 
     def batch(self, count: int, side: int, pairs: int) -> Tensor:
-        """`count` images, float32 (count, 3, side, side), ImageNet-normalised; the last `pairs` are the first ones with
-        a defect.
-
-        A pair has the same light and the same sensor noise: only the defect differs.
-        """
+        """ImageNet-normalised images, float32 (count, 3, side, side); the last `pairs` are the first with a defect."""
         normal = [self.relight(self.image(side)) for _ in range(count - pairs)]
         grain = [self.grain(side) for _ in normal]
         defective = [self.defect(p) for p in normal[:pairs]]

@@ -21,10 +21,7 @@ def orthogonal(g: Tensor, iterations: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """For convolutions' weights (out, in, k, k), taken as matrices (out, in k k).
-
-    lr is relative: a step is `lr` times as long (Frobenius) as the weight, so that all layers change alike.
-    """
+    """For convolutions' weights as matrices (out, in k k); a step is `lr` times as long (Frobenius) as the weight."""
 
     def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.95) -> None:
         super().__init__(params, dict(lr=lr, momentum=momentum))

@@ -180,9 +180,8 @@ def distill(
     teacher  a network of normalised images -> maps at strides 4, 8, 16; or the file or tag of ResNet-18 (`resnet18`)
     images   folder of images, searched in depth; None: procedural images only
     crops    SIDE x SIDE images that the teacher sees (a large one counts as four); the student sees each REPEATS times
-    The history has one entry per fifty steps: (features, changes). `out` is replaced in one step, each tenth of the way
-    and at the end. The same seed gives the same file on the same kind of machine.
-    Raises LabError for a missing folder or teacher.
+    The history has one entry per fifty steps: (features, changes). `out` is replaced each tenth of the way. The same
+    seed gives the same file on the same kind of machine. Raises LabError for a missing folder or teacher.
     """
     network, source = teacher, dict(teacher="given", sha256="")
     if not isinstance(network, nn.Module):

@@ -51,10 +51,7 @@ class Autoencoder(Method):
 
     settings: Settings
 
-    @classmethod
-    def presets(cls) -> dict[str, BaseSettings]:
-        paper = cls.Settings(size=256, width=1.0, epochs=200, batch_size=8, learning_rate=2e-4)
-        return {"live": cls.Settings(), "paper": paper}
+    changes = {"paper": dict(size=256, width=1.0, epochs=200, batch_size=8, learning_rate=2e-4)}
 
     def build(self) -> None:
         channels = ae.widths(self.settings.width)

@@ -81,19 +81,14 @@ class CDO(Method):
         lr_drop_at: float = setting(1.0, "share of epochs before the learning rate falls to a tenth", low=0.1, high=1)
         grad_clip: float = setting(0.0, "largest norm of a gradient; 0: any", low=0, high=1000)
         resize: bool = setting(True, "compare features at the first level's resolution, not their own", scoring=True)
-        image_score: str = setting(
-            "max", "worst pixel, or mean of the worst 1 %", choices=("max", "top1"), scoring=True
-        )
+        image_score: str = setting("max", "worst pixel, or mean of worst 1 %", choices=("max", "top1"), scoring=True)
 
     settings: Settings
 
-    @classmethod
-    def presets(cls) -> dict[str, BaseSettings]:
-        paper = cls.Settings(backbone="hrnet_w32.ms_in1k", epochs=50, learning_rate=2e-4)
-        # the authors' code of 2025; it sums the loss over its batch of 32 and clips at 5
-        repo2025 = paper.replace(epochs=100, batch_size=32, optimiser="adam", learning_rate=1e-3, lr_decay=1.0)
-        repo2025 = repo2025.replace(lr_drop_at=0.8, grad_clip=5 / 32, resize=False, image_score="top1")
-        return {"live": cls.Settings(), "paper": paper, "repo2025": repo2025}
+    changes = {"paper": dict(backbone="hrnet_w32.ms_in1k", epochs=50, learning_rate=2e-4)}
+    # the authors' code of 2025; it sums the loss over its batch of 32 and clips at 5
+    changes["repo2025"] = dict(backbone="hrnet_w32.ms_in1k", epochs=100, batch_size=32, optimiser="adam", lr_decay=1.0)
+    changes["repo2025"] |= dict(lr_drop_at=0.8, grad_clip=5 / 32, resize=False, image_score="top1")
 
     def build(self) -> None:
         self.backbone = features.backbone(self.settings.backbone)

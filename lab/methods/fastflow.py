@@ -114,10 +114,7 @@ class FastFlow(Method):
 
     settings: Settings
 
-    @classmethod
-    def presets(cls) -> dict[str, BaseSettings]:
-        paper = cls.Settings(backbone="wide_resnet50_2.tv_in1k", epochs=500, batch_size=32)
-        return {"live": cls.Settings(), "paper": paper}
+    changes = {"paper": dict(backbone="wide_resnet50_2.tv_in1k", epochs=500, batch_size=32)}
 
     def build(self) -> None:
         s = self.settings

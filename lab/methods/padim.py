@@ -60,10 +60,7 @@ class PaDiM(Method):
     inverse: Tensor
     count: Tensor
 
-    @classmethod
-    def presets(cls) -> dict[str, BaseSettings]:
-        paper = cls.Settings(backbone="wide_resnet50_2.tv_in1k", size=224, channels=550, stride=4)
-        return {"live": cls.Settings(), "paper": paper}
+    changes = {"paper": dict(backbone="wide_resnet50_2.tv_in1k", size=224, channels=550, stride=4)}
 
     def build(self) -> None:
         self.backbone = features.backbone(self.settings.backbone)
@@ -71,8 +68,8 @@ class PaDiM(Method):
         kept = torch.randperm(width)[: self.settings.channels].sort().values
         self.register_buffer("kept", kept)  # (d,)
         self.kept_of_levels: list[Tensor] = []  # the same, as channels of each level; computed when first needed
-        self.register_buffer("mean", torch.empty(0))  # (P, d)
-        self.register_buffer("inverse", torch.empty(0))  # (P, d, d)
+        for name in ("mean", "inverse"):  # (P, d), (P, d, d)
+            self.register_buffer(name, torch.empty(0))
         self.register_buffer("count", torch.tensor(0))
 
     def features(self, pyramid: list[Tensor]) -> Tensor:

@@ -53,10 +53,7 @@ class PatchCore(Method):
     owner: Tensor
     place: Tensor
 
-    @classmethod
-    def presets(cls) -> dict[str, BaseSettings]:
-        paper = cls.Settings(backbone="wide_resnet50_2.tv_in1k", crop=224, ratio=0.1, candidates=0, projection=128)
-        return {"live": cls.Settings(), "paper": paper}
+    changes = {"paper": dict(backbone="wide_resnet50_2.tv_in1k", crop=224, ratio=0.1, candidates=0, projection=128)}
 
     def build(self) -> None:
         self.backbone = features.backbone(self.settings.backbone, (2, 3))
@@ -90,8 +87,7 @@ class PatchCore(Method):
 
     def _score(self, pyramid: list[Tensor], size: int, index: Tensor | None = None) -> Scores:
         fused = features.fuse(pyramid)
-        shape = (len(fused), *fused.shape[-2:])
-        rows = features.rows_of(fused)
+        shape, rows = (len(fused), *fused.shape[-2:]), features.rows_of(fused)
         owners = None if index is None else (index.to(rows.device).repeat_interleave(shape[1] * shape[2]), self.owner)
         distances = memory_bank.nearest(rows, self.bank, owners=owners).view(shape)
         banks = (self.bank if index is None else self.bank[self.owner != index[i]] for i in range(len(fused)))

@@ -51,10 +51,9 @@ class STFPM(Method):
 
     settings: Settings
 
-    @classmethod
-    def presets(cls) -> dict[str, BaseSettings]:
-        paper = cls.Settings(backbone="resnet18.tv_in1k", epochs=100, batch_size=32, optimiser="sgd", learning_rate=0.4)
-        return {"live": cls.Settings(), "paper": paper}
+    changes = {
+        "paper": dict(backbone="resnet18.tv_in1k", epochs=100, batch_size=32, optimiser="sgd", learning_rate=0.4)
+    }
 
     def build(self) -> None:
         self.backbone = features.backbone(self.settings.backbone)

@@ -48,10 +48,8 @@ class Tokens(nn.Module):
 
         super().__init__()
         self.levels = levels
-        options: dict[str, Any] = dict(
-            features_only=True, out_indices=[3 * level - 1 for level in levels], dynamic_img_size=True
-        )
-        self.network = timm.create_model(tag, pretrained=False, **options)
+        options: dict[str, Any] = dict(pretrained=False, features_only=True, dynamic_img_size=True)
+        self.network = timm.create_model(tag, out_indices=[3 * level - 1 for level in levels], **options)
         self.feature_info: Any = self.network.feature_info
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -88,10 +86,7 @@ def architecture(tag: str, levels: tuple[int, ...] = (1, 2, 3)) -> nn.Module:
 
 
 def with_batchnorm(network: nn.Module) -> nn.Module:
-    """Puts live BatchNorm behind every convolution but the 1x1 heads, whose outputs are the features.
-
-    The embedded network is stored with its BatchNorm folded into the convolutions; it needs it back to be trained.
-    """
+    """Puts live BatchNorm, folded in the stored file, behind every convolution but the heads that give the features."""
     for path, conv in list(network.named_modules()):
         if isinstance(conv, nn.Conv2d) and not path.startswith("heads"):
             parent, _, leaf = path.rpartition(".")
@@ -101,11 +96,7 @@ def with_batchnorm(network: nn.Module) -> nn.Module:
 
 
 class Backbone(nn.Module):
-    """A frozen pretrained network: images (B, 3, H, W) in [0, 1] -> a tensor (B, C_l, H/s_l, W/s_l) per level.
-
-    tag, sha256   which weights, exactly: the file's hash
-    channels      C_l per level
-    """
+    """A frozen pretrained network: images (B, 3, H, W) in [0, 1] -> a map (B, channels[l], H/s_l, W/s_l) per level."""
 
     def __init__(self, tag: str, levels: tuple[int, ...] = (1, 2, 3)):
         super().__init__()
@@ -199,10 +190,7 @@ OWNER: ContextVar[str] = ContextVar("owner", default="")
 
 
 class FeatureCache(LRUCache[tuple[Any, ...], list[Tensor]]):
-    """Features of frozen backbones by (owner, SHA-256 of the weights, levels, device, digest of the image).
-
-    The least recently used are dropped past `limit` bytes.
-    """
+    """Features by (owner, SHA-256 of the weights, levels, device, digest of the image), at most `limit` bytes."""
 
     def __init__(self, limit: int):
         super().__init__(limit, lambda pyramid: sum(level.nbytes for level in pyramid))
@@ -217,11 +205,7 @@ CACHE = FeatureCache(limit=int(os.environ.get("LAB_CACHE_MB", "768")) * 2**20)
 
 @torch.no_grad()
 def pyramids(network: Backbone, images: ImageStack, index: Tensor) -> list[Tensor]:
-    """Features of images[index], a tensor (B, C_l, h_l, w_l) a level, through the cache.
-
-    Images pass one at a time: the bits then do not depend on how a method batches, and a cached answer equals a
-    fresh one.
-    """
+    """Features of images[index], (B, C_l, h_l, w_l) a level, through the cache; one at a time: bits ignore batches."""
     pyramid_of_each = []
     for i in index.tolist():
         key = (OWNER.get(), network.sha256, network.levels, device().type, images.digest(i))
@@ -230,10 +214,7 @@ def pyramids(network: Backbone, images: ImageStack, index: Tensor) -> list[Tenso
 
 
 def fuse(features: list[Tensor], pool: bool = True) -> Tensor:
-    """Pyramid -> (B, sum C_l, h, w) at the first level's resolution; coarser levels are upsampled bilinearly.
-
-    pool  average every level over 3x3 first: the locally aware patch features of PatchCore
-    """
+    """Pyramid -> (B, sum C_l, h, w) at the first level's resolution; `pool`: levels averaged over 3x3 first."""
     first, *coarser = [F.avg_pool2d(f, 3, 1, 1) for f in features] if pool else features
     return torch.cat([first] + [F.interpolate(f, first.shape[-2:], mode="bilinear") for f in coarser], 1)
 

@@ -15,10 +15,7 @@ def squared_distances(queries: Tensor, bank: Tensor, bank_norms: Tensor | None =
 
 
 def nearest(queries: Tensor, bank: Tensor, k: int = 1, owners: tuple[Tensor, Tensor] | None = None) -> Tensor:
-    """Distances (Q, k), Euclidean, ascending, of each query to its k nearest bank rows.
-
-    owners  of the queries (Q,) and of the bank's rows (M,): rows of the query's owner are left out.
-    """
+    """Euclidean distances (Q, k), ascending, to the k nearest rows of other owners: queries' (Q,) and bank's (M,)."""
     norms, blocks = bank.square().sum(1), []
     for start in range(0, len(queries), BLOCK):
         block = queries[start : start + BLOCK]

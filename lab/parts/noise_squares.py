@@ -24,9 +24,8 @@ def squares(
 ) -> tuple[Tensor, Tensor]:
     """CDO's anomalies: up to four rectangles of pixel noise an image, (B, 3, S, S) -> the same and bool (B, S, S).
 
-    n ~ U{0..4}; half sides ~ U{S//40 .. S//10 - 1}; noise "uniform" U{0..254}/255 (code) or "gaussian" (the text):
-    N(0, 1) in the ImageNet-normalised space. `skip` (B, S, S): a rectangle whose centre lies there is redrawn, at
-    most 200 times, then left out.
+    Half sides ~ U{S//40 .. S//10 - 1}; noise "uniform" U{0..254}/255 (code) or "gaussian" (the text): N(0, 1) in the
+    ImageNet-normalised space. A rectangle centred in `skip` (B, S, S) is redrawn, at most 200 times, then left out.
     """
     size = images.shape[-1]
     mask = torch.zeros(len(images), size, size, dtype=torch.bool)

@@ -20,10 +20,7 @@ from ..progress import Progress, Report
 class Training:
     """The frame of a training loop: epochs, batches, the loss curve, progress, and the checkpoint between epochs.
 
-    training = Training(method, images, optimiser, generator, report)
-    for epoch in training:
-        for index in training.batches():
-            training.step(loss_of(images[index]))
+    for epoch in training: for index in training.batches(): training.step(loss_of(images[index]))
     `epochs` and `batch_size` are those of the method's settings where they are not named.
     """
 
@@ -83,10 +80,7 @@ class Training:
 
 
 class Checkpoint:
-    """A training that can be interrupted: networks, optimiser, curves and random states, in one safetensors file.
-
-    The file is `method.checkpoint`; where that is None, nothing is read or written.
-    """
+    """Networks, optimiser, curves and random states in the safetensors file `method.checkpoint`; None: nothing."""
 
     def __init__(self, method: Method, optimiser: torch.optim.Optimizer, generator: torch.Generator, key: str):
         self.path, self.key = method.checkpoint, key

@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from ...parts.perlin import perlin
-from ...parts.random_numbers import integer, uniform
+from ...parts.random_numbers import integer, perlin, uniform
 from ...parts.textures import Draw
 
 SHAPES = ("rectangle", "ellipse", "polygon", "blob")
@@ -61,10 +60,9 @@ def to_grid(mask: Tensor, grid: int) -> Tensor:
 
 
 def defects(images: Tensor, draw: Draw, generator: Generator, *, grid: int, p: float = 0.75) -> tuple[Tensor, Tensor]:
-    """(B, 3, S, S) -> images of the same shape, M_s bool (B, grid, grid).
+    """(B, 3, S, S) -> the same with one to three regions in a share `p` of the images, M_s bool (B, grid, grid).
 
-    With probability `p` an image gets one to three regions, each of an equally likely shape and change. What the
-    change leaves as it was (within 1/50, such as black that is darkened) is no defect and not in the mask.
+    What a change leaves as it was (within 1/50, such as black that is darkened) is not in the mask.
     """
     defective, masks = images.clone(), torch.zeros(len(images), grid, grid, dtype=torch.bool, device=images.device)
     for image, mask in zip(defective, masks, strict=True):

@@ -120,14 +120,11 @@ class LocalOCC(Method):
     offset: Tensor
     F_C: Tensor
 
-    @classmethod
-    def presets(cls) -> dict[str, BaseSettings]:
-        live = cls.Settings()
-        paper = live.replace(backbone="resnet18.tv_in1k", stride=4, width=256, epochs=300, batch_size=32, anneal=False)
-        paper = paper.replace(matching_size=256, matching_epochs=500, matching_batch_size=32, guided=False)
-        rto45 = live.replace(rotation=45.0, matching_epochs=150)
-        rto180 = live.replace(rotation=180.0, matching_epochs=300, multi_start=True)
-        return {"live": live, "paper": paper.replace(matching_learning_rate=2e-4), "rto45": rto45, "rto180": rto180}
+    changes = {"paper": dict(backbone="resnet18.tv_in1k", stride=4, width=256, epochs=300, batch_size=32, anneal=False)}
+    changes["paper"] |= dict(matching_size=256, matching_epochs=500, matching_batch_size=32, guided=False)
+    changes["paper"] |= dict(matching_learning_rate=2e-4)
+    changes["rto45"] = dict(rotation=45.0, matching_epochs=150)
+    changes["rto180"] = dict(rotation=180.0, matching_epochs=300, multi_start=True)
 
     def build(self) -> None:
         s = self.settings

@@ -77,13 +77,10 @@ def feature_repair(F_out: list[Tensor], F_o: list[Tensor]) -> Tensor:
     formula="L_seg = mean over scales and pixels of -(1 - p)^2 log p, p the probability of the pixel's true class",
 )
 def segmentation(logits: list[Tensor], M: Tensor) -> Tensor:
-    """The focal loss () of the FDMs: logits (B, 2, h, w) a scale, M bool (B, S, S).
-
-    M is max-pooled, so that thin defects survive; labels are smoothed by 1e-5, as in DRAEM's focal loss.
-    """
+    """The focal loss () of the FDMs: logits (B, 2, h, w) a scale, M bool (B, S, S); labels smoothed as DRAEM's."""
     losses = []
     for scale in logits:
-        M_i = F.adaptive_max_pool2d(M[:, None].float(), scale.shape[-2:])[:, 0]
+        M_i = F.adaptive_max_pool2d(M[:, None].float(), scale.shape[-2:])[:, 0]  # thin defects survive
         defect = torch.softmax(scale, 1)[:, 1]
         p = torch.lerp(1 - defect, defect, M_i) * (1 - 2e-5) + 1e-5
         losses.append((-((1 - p) ** 2) * p.log()).mean())
@@ -156,11 +153,8 @@ class RBAE(Method):
 
     settings: Settings
 
-    @classmethod
-    def presets(cls) -> dict[str, BaseSettings]:
-        paper = cls.Settings(size=256, width=1.0, source="folder", perceptual=perceptual.VGG)
-        paper = paper.replace(epochs_1=400, epochs_2=200, batch_size=8, learning_rate=1e-4)
-        return {"live": cls.Settings(), "paper": paper}
+    changes = {"paper": dict(size=256, width=1.0, source="folder", perceptual=perceptual.VGG)}
+    changes["paper"] |= dict(epochs_1=400, epochs_2=200, batch_size=8, learning_rate=1e-4)
 
     def build(self) -> None:
         s = self.settings

@@ -6,8 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from ...equations import equation
-from ...parts.perlin import perlin
-from ...parts.random_numbers import integer, uniform
+from ...parts.random_numbers import integer, perlin, uniform
 from ...parts.textures import Draw
 
 

@@ -13,17 +13,11 @@ MOST = 0.9  # of all patches at one center
 
 
 class Health(NamedTuple):
-    """How far patches (N, C) still differ.
+    """How far patches (N, C) still differ."""
 
-    spread  mean distance of two patches
-    rank    effective rank, exp of the entropy of σ/Σσ over the singular values of the centred patches (Roy and
-            Vetterli 2007): the number of directions in use, 1 to C
-    share   of the patches at the center that most are nearest to
-    """
-
-    spread: float
-    rank: float
-    share: float
+    spread: float  # mean distance of two patches
+    rank: float  # effective: exp of the entropy of σ/Σσ, the singular values' shares (Roy and Vetterli 2007), 1 to C
+    share: float  # of the patches at the center that most are nearest to
 
 
 def health(P: Tensor, S: Tensor, most: int = 1000) -> Health:

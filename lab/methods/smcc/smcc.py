@@ -28,6 +28,7 @@ import copy
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -113,12 +114,10 @@ class SMCC(Method):
     S: Tensor
     projection: Tensor
 
-    @classmethod
-    def presets(cls) -> dict[str, BaseSettings]:
-        paper = cls.Settings(backbone="wide_resnet50_2.tv_in1k", crop=224, learning_rate_backbone=1e-3, batch_size=16)
-        paper = paper.replace(pool=100_000, bank="random", bank_patches=0, neighbours=3)
-        safe, text = paper.replace(learning_rate_backbone=1e-5), paper.replace(layers=(1, 2, 3, 4))
-        return {"live": cls.Settings(), "paper": paper, "safe": safe, "paper_text": text}
+    safe = dict[str, Any](backbone="wide_resnet50_2.tv_in1k", crop=224, batch_size=16, pool=100_000, neighbours=3)
+    safe |= dict(bank="random", bank_patches=0)
+    changes = {"paper": safe | dict(learning_rate_backbone=1e-3), "safe": safe}
+    changes["paper_text"] = changes["paper"] | dict(layers=(1, 2, 3, 4))
 
     def build(self) -> None:
         s = self.settings
@@ -140,12 +139,8 @@ class SMCC(Method):
         return {f"embedding.network.{name}": x.cpu() for name, x in frozen.items()}
 
     def rows(self, pyramid: list[Tensor]) -> Tensor:
-        """P before the adapter: fusion, then the projection if there is one; (B h w, C).
-
-        Copied into rows: of one image it is a view whose columns are dense, and a product with the few centers costs
-        fifteen times as much.
-        """
-        rows = features.rows_of(features.fuse(pyramid)).contiguous()
+        """P before the adapter: fusion, then the projection if there is one; (B h w, C)."""
+        rows = features.rows_of(features.fuse(pyramid)).contiguous()  # else products with few centers cost 15 times it
         return rows @ self.projection if len(self.projection) else rows
 
     def patches(self, images: ImageStack, index: Tensor) -> Tensor:
