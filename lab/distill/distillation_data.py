@@ -33,7 +33,6 @@ class DistillationData:
             self.photos = [image_files.read(p) for p in files]
 
     def __len__(self) -> int:
-        """The number of natural images."""
         return len(self.photos)
 
     def chance(self, p: float) -> bool:
@@ -119,11 +118,10 @@ class DistillationData:
     def image(self, side: int) -> np.ndarray:
         """A surface; one in four times a scene of objects of one surface on another."""
         base = self.surface(side)
-        if self.chance(0.25):
-            for _ in range(self.rng.integers(1, 5)):
-                m = self.shape(side, 0.1, 0.5)[..., None]
-                top = self.surface(side) if self.chance(0.5) else self.colour().astype(np.float32)
-                base = base * (1 - m) + top * m
+        for _ in range(self.rng.integers(1, 5) if self.chance(0.25) else 0):
+            m = self.shape(side, 0.1, 0.5)[..., None]
+            top = self.surface(side) if self.chance(0.5) else self.colour()
+            base = base * (1 - m) + top * m
         return base
 
     def shape(self, side: int, low: float, high: float) -> np.ndarray:
@@ -207,9 +205,8 @@ class DistillationData:
     def batch(self, count: int, side: int, pairs: int) -> Tensor:
         """ImageNet-normalised images, float32 (count, 3, side, side); the last `pairs` are the first with a defect."""
         normal = [self.relight(self.image(side)) for _ in range(count - pairs)]
-        grain = [self.grain(side) for _ in normal]
-        defective = [self.defect(p) for p in normal[:pairs]]
-        noisy = zip(normal + defective, grain + grain[:pairs], strict=True)
+        grain = [self.grain(side) for _ in normal]  # a pair has the same light and grain: only the defect differs
+        noisy = zip(normal + [self.defect(p) for p in normal[:pairs]], grain + grain[:pairs], strict=True)
         stack = np.stack([np.clip(p + g, 0, 1) for p, g in noisy])
         stack = (stack.astype(np.float32) - np.asarray(MEAN, np.float32)) / np.asarray(STD, np.float32)
         return torch.from_numpy(stack).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)

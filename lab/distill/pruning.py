@@ -19,7 +19,7 @@ def patch_vectors(maps: Tensor, limit: int = 40_000) -> Tensor:
 
 
 def prune_teacher(teacher: nn.Module, student: Embedded, images: Tensor) -> None:
-    """Starts the student as the teacher without its most redundant channels; both are ResNets of the same plan.
+    """Starts the student as the teacher, a ResNet of the same plan, without its most redundant channels.
 
     Of every activation X the channels S kept are the first of a pivoted QR; a convolution W over X becomes one over X_S
     through the least squares X ≈ X_S R: W'[o, s] = Σ_c W[o, c] R[s, c]. Convolutions and their BatchNorm are folded.

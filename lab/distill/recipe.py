@@ -1,9 +1,7 @@
 """How the embedded backbone is made: a small network learns a teacher's feature spaces from unlabelled images.
 
-1. Targets: each teacher level is centred, projected on its leading principal directions and divided by one number, so
-   that distances between patches are kept and levels are comparable (`Targets`).
-2. Start: where the teacher is a ResNet-18, the student begins as the teacher without its most redundant channels
-   (`prune_teacher`); any other teacher is learned from random weights.
+1. Targets: each teacher level, projected on its leading principal directions and brought to one scale (`Targets`).
+2. Start: the teacher without its most redundant channels if it is a ResNet-18 (`prune_teacher`), else random weights.
 3. Training: Muon and AdamW on two errors (`distillation_errors`): the features, relative to how much they vary inside
    their own image, and their change when it gets a defect. Nearest-neighbour detection compares patches of similar
    images, so the differences between images must not outweigh those between neighbouring patches.
@@ -232,7 +230,6 @@ def threads(count: int) -> Iterator[None]:
 
 
 def write_weights(student: Embedded, out: str | Path, metadata: dict[str, object]) -> None:
-    """Writes the student in float16 with its metadata, replacing `out` in one step."""
     state = {k: v.detach().half().contiguous() for k, v in student.state_dict().items()}
     with atomic_write(out) as part:
         save_file(state, part, metadata={"lab": json.dumps(metadata, sort_keys=True)})

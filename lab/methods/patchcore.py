@@ -64,11 +64,10 @@ class PatchCore(Method):
     def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
         s = self.settings
         crops = ImageStack(maps.centre_crop(images.tensor, s.crop))
-        per_image = features.fuse(features.pyramids(self.backbone, crops, torch.tensor([0])))[0, 0].numel()
+        per_image = features.pyramids(self.backbone, crops, torch.tensor([0]))[0][0, 0].numel()
         total = len(crops) * per_image
         candidates = torch.randperm(total, generator=generator)[: s.candidates or total].sort().values
-
-        rows = lambda index: features.rows_of(features.fuse(features.pyramids(self.backbone, crops, index)))
+        rows = lambda images, index: features.rows_of(features.fuse(features.pyramids(self.backbone, images, index)))
         P = features.rows_at(candidates, crops, rows, part_of(report, 0, 0.4))
         thin = memory_bank.random_projection(P, s.projection, generator)
         count = max(1, round(s.ratio * len(candidates)))

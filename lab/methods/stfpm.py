@@ -51,9 +51,8 @@ class STFPM(Method):
 
     settings: Settings
 
-    changes = {
-        "paper": dict(backbone="resnet18.tv_in1k", epochs=100, batch_size=32, optimiser="sgd", learning_rate=0.4)
-    }
+    changes = {"paper": dict(backbone="resnet18.tv_in1k", epochs=100, batch_size=32, optimiser="sgd")}
+    changes["paper"] |= dict(learning_rate=0.4)
 
     def build(self) -> None:
         self.backbone = features.backbone(self.settings.backbone)

@@ -59,10 +59,7 @@ class Decoder(nn.Module):
 
 
 def ssim(a: Tensor, b: Tensor, side: int = 11, sigma: float = 1.5) -> Tensor:
-    """Structural similarity (Wang et al. 2004) of images in [0, 1], (B, C, H, W) each -> (B, H, W) in [-1, 1].
-
-    In Gaussian windows, borders reflected; mean over channels.
-    """
+    """Structural similarity (Wang et al. 2004) of images in [0, 1], (B, C, H, W) -> channels' mean (B, H, W), <= 1."""
     x = torch.arange(side, dtype=a.dtype, device=a.device) - side // 2
     line = torch.exp(-0.5 * (x / sigma) ** 2)
     line = line / line.sum()

@@ -1,7 +1,6 @@
 """The embedded backbone: a narrow residual network whose three outputs are a teacher's feature spaces (lab/distill).
 
-Each level gives the leading principal directions of ResNet-18's layer of the same stride, so that Euclidean distances
-between its patches stand for distances between the teacher's, at a fraction of the teacher's time.
+Distances between its patches stand for those between the teacher's, ResNet-18's, at a fraction of the time.
 """
 
 from typing import Any, cast

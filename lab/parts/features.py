@@ -219,11 +219,16 @@ def fuse(features: list[Tensor], pool: bool = True) -> Tensor:
     return torch.cat([first] + [F.interpolate(f, first.shape[-2:], mode="bilinear") for f in coarser], 1)
 
 
-def rows_at(places: Tensor, images: ImageStack, rows: Callable[[Tensor], Tensor], report: Report = no_report) -> Tensor:
-    """The patches (m, C) at `places` (m,), ascending numbers over all patches; `rows` gives those of images (B,)."""
+Patcher = Callable[[ImageStack, Tensor], Tensor]
+"""patcher(images, index (B,)) -> patches (B h w, C)."""
+
+
+@torch.no_grad()
+def rows_at(places: Tensor, images: ImageStack, patcher: Patcher, report: Report = no_report) -> Tensor:
+    """The patches (m, C) at `places` (m,), ascending numbers over all patches of the images."""
     n, chosen = len(images), torch.empty(0)
     for index in batches(n, 8):
-        patches, done = rows(index), int(index[-1]) + 1
+        patches, done = patcher(images, index), int(index[-1]) + 1
         start = int(index[0]) * len(patches) // len(index)
         low, high = torch.searchsorted(places, torch.tensor([start, start + len(patches)])).tolist()
         if not len(chosen):  # allocated once and whole: pieces kept between temporary ones would scatter memory

@@ -10,10 +10,7 @@ from .random_numbers import integer
 
 
 def background(images: Tensor) -> Tensor:
-    """(B, 3, H, W) -> bool (B, H, W): nearly black or white surroundings, where a defect would teach nothing.
-
-    Mean of RGB below 30 or above 220 (of 255), median filter of 7, dilated by 19 (CDO, official code).
-    """
+    """(B, 3, H, W) -> bool (B, H, W): black or white surroundings, where a defect teaches nothing (CDO's code)."""
     grey = images.mean(1).mul(255).cpu().numpy()
     flat = scipy.ndimage.median_filter((grey < 30) | (grey > 220), size=(1, 7, 7))
     return torch.from_numpy(scipy.ndimage.binary_dilation(flat, np.ones((1, 19, 19), bool)))

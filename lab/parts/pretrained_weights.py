@@ -56,10 +56,7 @@ def offer(tag: str) -> Offer:
 
 
 def fetch(tag: str, announce: Callable[[Offer], None] = lambda offer: None, report: Report = no_report) -> Path:
-    """Downloads the file of a tag, resuming an interrupted download, and returns its path.
-
-    `announce` is called with the offer first and may raise Cancelled. Raises LabError where the download fails.
-    """
+    """The path of a tag's downloaded file; `announce` is called first and may raise Cancelled. LabError on failure."""
     with downloads.download_lock(report):
         offered, target = offer(tag), download_folder() / file_name(tag)
         announce(offered)

@@ -58,8 +58,7 @@ def shuffled_pieces(image: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def drawn_texture(size: int, generator: torch.Generator) -> Tensor:
-    """A texture (3, size, size) in [0, 1]: coloured clouds, or two colours mixed by clouds, blobs, a grating, a checker
-    or a gradient."""
+    """A texture (3, size, size) in [0, 1]: clouds, or two colours mixed by clouds, blobs, grating, checker or slope."""
     pattern, turn = integer(0, 5, generator), uniform(0, math.pi, generator)
     if pattern == 0:
         return clouds(size, 3, generator)

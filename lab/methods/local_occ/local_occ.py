@@ -90,9 +90,7 @@ class LocalOCC(Method):
         imm: bool = setting(True, "IMM: align images with a template (off for textures)", component=True, eq="1-2")
         dgm: bool = setting(True, "DGM: learn to keep synthetic defects away from the centres", component=True, eq="5")
         augment: bool = setting(False, "turn and shift the training images at random", component=True)
-        center: str = setting(
-            "map", "a centre per place, or for all", choices=("map", "vector"), component=True, eq="3"
-        )
+        center: str = setting("map", "centre per place, or one", choices=("map", "vector"), component=True, eq="3")
         rotation: float = setting(10.0, "how far the set's images are turned, ± degrees", low=0, high=180)
         matching_size: int = setting(64, "side at which the IMM sees images, pixels", low=32, high=1024, step=32)
         matching_epochs: int = setting(100, "passes of the IMM over the training images", low=1, high=5000)
@@ -147,11 +145,10 @@ class LocalOCC(Method):
         s = self.settings
         share, matched = 0.4 if s.imm else 0.0, False
         optimiser = torch.optim.Adam(self.N_M.parameters(), s.learning_rate)
-        rest, loop = part_of(report, share, 1), dict(epochs=s.epochs, batch_size=s.batch_size)
-        training = Training(self, images, optimiser, generator, rest, phase="one-class", **loop)
+        training = Training(self, images, optimiser, generator, part_of(report, share, 1), phase="one-class")
         draw, description = textures.source(s.source)
-        if s.dgm:
-            self.notes["source"] = f"replaced regions show {description}"
+        self.notes |= {"source": f"replaced regions show {description}"} if s.dgm else {}
+        aligned = images
         if s.imm:
             self.template = images[int(torch.randint(len(images), (), generator=generator))][0]
             with contextlib.suppress(LabError):  # a checkpoint of the matching; of another training: it will say so
@@ -161,8 +158,6 @@ class LocalOCC(Method):
             self.matcher.eval()
             parts = [self.align(images[index])[0] for index in batches(len(images), 8)]
             aligned = ImageStack(torch.cat([part.mul(255).round().byte().cpu() for part in parts]))
-        else:
-            aligned = images
         self.find_centres(aligned)
         self.N_M.train()
         for epoch in training:
@@ -257,8 +252,7 @@ class LocalOCC(Method):
         s, size = self.settings, images.shape[-1]
         I_M, M = self.align(images)
         cells = self.distances(I_M)
-        anomaly_map = maps.upsample(cells, size)
-        anomaly_map = maps.smooth(anomaly_map, maps.sigma_for(size)) if s.smooth else anomaly_map
+        anomaly_map = maps.smooth(maps.upsample(cells, size), maps.sigma_for(size) if s.smooth else 0)
         if not s.imm:
             return Scores(anomaly_map, maps.maximum(anomaly_map), {"distance to the centres": cells})
         anomaly_map = anomaly_map * warps.cover(M, size)

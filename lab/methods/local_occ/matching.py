@@ -1,13 +1,10 @@
 """IMM, the image matching module of local OCC (Lv et al., 2.1): how an image must be turned and shifted to match a
 template, regressed by one pass of a small network.
 
-symbol     name                                              shape
 I_O, I_T   image before matching, template                   (B, 3, S, S)
 N_P        feature network, shared                           (B, 3, S, S) -> (B, 128, S/16, S/16)
 N_R        regression network, on both features              (B, 256, S/16, S/16) -> (B, 3)
 T          parameters (T_x, T_y, theta)                      (B, 3), theta in radians
-I_M        image matched: I_O warped by T                    (B, 3, S, S)
-V          where I_M shows the image, not its padding        bool (B, S, S)
 """
 
 import math

@@ -52,10 +52,7 @@ def seen(matrices: Tensor, size: int) -> Tensor:
 
 
 def unwarp(maps: Tensor, matrices: Tensor) -> Tensor:
-    """Maps (B, S, S) of warped images in the frame of the original images; what the warp left out gets the minimum.
-
-    They fade there with `cover`: with a hard threshold, the values of a rim would jump with the last bit of a matrix.
-    """
+    """Maps (B, S, S) of warped images in the originals' frame; they fade with `cover` to the minimum outside."""
     back = inverse(matrices)
     unwarped = warp(maps[:, None], back)[:, 0]
     return torch.lerp(maps.amin((1, 2), keepdim=True), unwarped, cover(back, maps.shape[-1]))

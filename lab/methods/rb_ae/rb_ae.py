@@ -43,11 +43,11 @@ from . import perceptual, rbam
 from .synthetic_defects import defective
 
 SEGMENTERS = ("msfdm", "pixel_gap", "msfr", "ssim")
+PIXEL_DIS = "L_pixel_dis = mean over layers of |N(R_l) - M_l|^2, R_l = mean_c (Phi_l(I_o) - Phi_l(I_ad))^2"
+SEG = "L_seg = mean over scales and pixels of -(1 - p)^2 log p, p the probability of the pixel's true class"
 
 
-@equation(
-    "rb_ae", 2, formula="L_pixel_dis = mean over layers of |N(R_l) - M_l|^2, R_l = mean_c (Phi_l(I_o) - Phi_l(I_ad))^2"
-)
+@equation("rb_ae", 2, formula=PIXEL_DIS)
 def pixel_discrepancy(normal: list[Tensor], defective: list[Tensor], M: Tensor) -> Tensor:
     """Teaches the encoder to see a defect: features (B, C_l, h, w) a layer, twice, M bool (B, S, S) -> ().
 
@@ -71,11 +71,7 @@ def feature_repair(F_out: list[Tensor], F_o: list[Tensor]) -> Tensor:
     return torch.stack([F.mse_loss(a, b) for a, b in zip(F_out, F_o, strict=True)]).mean()
 
 
-@equation(
-    "rb_ae",
-    10,
-    formula="L_seg = mean over scales and pixels of -(1 - p)^2 log p, p the probability of the pixel's true class",
-)
+@equation("rb_ae", 10, formula=SEG)
 def segmentation(logits: list[Tensor], M: Tensor) -> Tensor:
     """The focal loss () of the FDMs: logits (B, 2, h, w) a scale, M bool (B, S, S); labels smoothed as DRAEM's."""
     losses = []
@@ -247,16 +243,14 @@ class RBAE(Method):
     def score(self, images: Tensor) -> Scores:
         Phi, Phi_rec, F_out, I_rec, logits = self.reconstruct(images)
         AM = [torch.softmax(scale, 1)[:, 1] for scale in logits]
-        size, segmenter = images.shape[-1], self.settings.segmenter
-        if segmenter == "msfdm":
+        if self.settings.segmenter == "msfdm":
             pixel = fusion(AM)
-        elif segmenter == "pixel_gap":
-            pixel = (images - I_rec).abs().mean(1)
-        elif segmenter == "msfr":
+        elif self.settings.segmenter == "msfr":
             residuals = [(a - b).square().mean(1) for a, b in zip(Phi, Phi_rec, strict=True)]
-            pixel = torch.stack([maps.upsample(r, size) for r in residuals]).sum(0)
+            pixel = torch.stack([maps.upsample(r, images.shape[-1]) for r in residuals]).sum(0)
         else:
-            pixel = 1 - ae.ssim(images, I_rec)
+            ssim = self.settings.segmenter == "ssim"
+            pixel = 1 - ae.ssim(images, I_rec) if ssim else (images - I_rec).abs().mean(1)
         pixel = maps.smooth(pixel, self.settings.sigma)
         scores = {"max_avg21": ae.peak_of_averages, "std": lambda m: m.std((1, 2)), "max": maps.maximum}
         views = {"reference": self.reference.expand_as(images), "reconstruction": I_rec}

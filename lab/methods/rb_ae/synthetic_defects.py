@@ -63,8 +63,7 @@ def defective(
 ) -> tuple[Tensor, Tensor]:
     """(B, 3, S, S) in [0, 1] -> (I_ad, M bool (B, S, S)): each image with an augmented foreign texture in its mask.
 
-    beta_max  the texture is see-through by U(0, beta_max)
-    p_clean   probability that an image stays as it is, with an empty mask
+    The texture is see-through by U(0, beta_max); with probability p_clean an image stays as it is.
     """
     composites, masks = [], []
     for I_o in images.cpu():

@@ -1,11 +1,4 @@
-"""SMCC's equations (Liu et al.): how patches are drawn to fixed centers, and what makes one anomalous.
-
-symbol    name                                                   shape
-P         patches                                                (N, C)
-S         centers                                                (k, C), constant
-D1, D2    distances of a patch to its two nearest centers        (N,)
-M         memory bank                                            (m, C)
-"""
+"""SMCC's equations (Liu et al.) on patches P (N, C), constant centers S (k, C) and the memory bank M (m, C)."""
 
 from torch import Tensor
 

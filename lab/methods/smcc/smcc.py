@@ -45,8 +45,6 @@ from . import collapse
 from .centers import patch_scores, smcc_loss
 from .gmm import mixture_of_coreset
 
-Patcher = Callable[[ImageStack, Tensor], Tensor]
-"""patcher(images, index (B,)) -> patches (B h w, C)."""
 Criterion = Callable[[], float]  # how good the epoch is
 LEAST_DEFECTIVE = 8  # images with a synthetic anomaly by which an epoch is judged, at least
 NOISE_STRENGTH = 0.1  # of the anomaly: at 1 every epoch finds it all
@@ -97,9 +95,7 @@ class SMCC(Method):
         sampling: float = setting(0.1, "share of the pool in the coreset, r", low=0.001, high=1)
         centers: str = setting("gmm", "S: the Gaussians' means, or the coreset itself", choices=("gmm", "coreset"))
         projection: int = setting(0, "dimensions after a random orthogonal projection; 0: none", low=0, high=4096)
-        bank: str = setting(
-            "all", "images of the bank: random, most diverse, all", choices=("random", "kcenter", "all")
-        )
+        bank: str = setting("all", "images of the bank: random, diverse or all", choices=("random", "kcenter", "all"))
         bank_images: int = setting(16, "images of the bank, B", low=1, high=1000)
         bank_patches: int = setting(2048, "patches of the bank; 0: as many as B images have", low=0, high=10**7)
         neighbours: int = setting(1, "nearest patches that are averaged, K", choices=(1, 3, 5, 9), eq="8", scoring=True)
@@ -154,19 +150,14 @@ class SMCC(Method):
         """P of images[index] through the pretrained network, from the cache."""
         return self.rows(features.pyramids(self.backbone, images, index))
 
-    @torch.no_grad()
-    def patches_at(self, images: ImageStack, places: Tensor, patches: Patcher) -> Tensor:
-        """The patches at `places` (m,), ascending numbers over all patches of the images; (m, C)."""
-        return features.rows_at(places, images, lambda index: patches(images, index))
-
-    def fill_bank(self, images: ImageStack, generator: Generator, patches: Patcher) -> Tensor:
+    def fill_bank(self, images: ImageStack, generator: Generator, patches: features.Patcher) -> Tensor:
         """M: patches of `images`, drawn without repetition while they last; (bank_patches, C)."""
         s = self.settings
         if s.bank == "random":
             images = images.subset(torch.randperm(len(images), generator=generator)[: s.bank_images])
         size, total = s.bank_patches or s.bank_images * self.patches_per_image, len(images) * self.patches_per_image
         places = torch.randperm(total, generator=generator)[torch.arange(size) % total].sort().values
-        return self.patches_at(images, places, patches)
+        return features.rows_at(places, images, patches)
 
     def most_diverse(self, images: ImageStack, generator: Generator) -> ImageStack:
         """The B images whose mean patches are a k-centre coreset of all."""
@@ -189,7 +180,7 @@ class SMCC(Method):
         if not (s.l_c or s.l_o):
             return
         places = torch.randperm(len(train) * self.patches_per_image, generator=generator)[: s.pool].sort().values
-        pool = self.patches_at(train, places, self.first_patches)  # X_0
+        pool = features.rows_at(places, train, self.first_patches)  # X_0
         mixture, coreset = mixture_of_coreset(pool, s.k, s.sampling, generator, part_of(report, 0, 0.1))
         self.S = mixture.means.to(pool) if s.centers == "gmm" else coreset
         criterion = self.criterion(crops.subset(held_out), generator) if count else lambda: 0.0
@@ -253,7 +244,7 @@ class SMCC(Method):
         clean, others = index[places // per_image] * per_image + places % per_image, ImageStack(defective.cpu())
 
         def auroc() -> float:
-            good, bad = (self.patches_at(*where, self.patches) for where in ((held_out, clean), (others, places)))
+            good, bad = (features.rows_at(*at, self.patches) for at in ((clean, held_out), (places, others)))
             scores = patch_scores(torch.cat([good, bad]), self.embedding.bank, 1).cpu()
             return float(roc_auc_score(torch.arange(len(scores)) >= len(places), scores))
 
