@@ -12,7 +12,7 @@ import contextlib
 import itertools
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +29,6 @@ from ..parts.embedded import Block, Embedded
 from ..parts.features import file_sha256, find_weights
 from ..progress import Report, no_report
 from .distillation_data import DistillationData
-from .muon import Muon
 from .pruning import fit_heads, patch_vectors, prune_teacher
 
 TAG = "resnet18.tv_in1k"
@@ -40,6 +39,7 @@ POOL_SIZE = 500  # batches kept for the other steps
 START_BATCHES = 24  # from which the targets and the start are made
 MUON_LEARNING_RATE = 0.0025  # the share of a convolution's weights that a step changes
 ADAMW_LEARNING_RATE = 6e-4  # of stem, biases, heads
+MUON_COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of X, XXᵀX, (XXᵀ)²X: steep at 0, so that five iterations are enough
 WARMUP_STEPS = 50
 VARIANCE_FLOOR = 0.1  # added to an image's own variance (1 is the mean over images): an empty image must not dominate
 CHANGE_FLOOR = 3e-4  # the same for the change by a defect
@@ -127,6 +127,40 @@ def make_batch(data: DistillationData, teacher: nn.Module, targets: Targets, i: 
         return Batch(images.half(), pairs, [f.half() for f in targets([f.float() for f in maps])])
 
 
+def orthogonal(g: Tensor, iterations: int = 5) -> Tensor:
+    """U Vᵀ of g = U S Vᵀ (m, n), by Newton-Schulz iterations; the singular values come out between 0.7 and 1.2."""
+    a, b, c = MUON_COEFFICIENTS
+    x: Tensor = g.T if g.shape[0] > g.shape[1] else g
+    x = x / torch.linalg.matrix_norm(x).add(1e-12)
+    for _ in range(iterations):
+        square = x @ x.T
+        x = a * x + (b * square + c * square @ square) @ x
+    return x.T if g.shape[0] > g.shape[1] else x
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon (Jordan 2024): momentum whose step on a weight matrix is orthogonalised, all its directions equally long.
+
+    For convolutions' weights as matrices (out, in k k); a step is `lr` times as long (Frobenius) as the weight.
+    """
+
+    def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.95) -> None:
+        super().__init__(params, dict(lr=lr, momentum=momentum))
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                mean = self.state[p].setdefault("mean", torch.zeros_like(p))
+                mean.lerp_(p.grad, 1 - group["momentum"])
+                ahead = p.grad.lerp(mean, group["momentum"])  # Nesterov's
+                direction = orthogonal(ahead.flatten(1)).view(p.shape)
+                length = torch.linalg.vector_norm(p) / min(len(p), p[0].numel()) ** 0.5
+                p.add_(direction * (-group["lr"] * length))
+
+
 def learning_rate_factor(step: int, steps: int) -> float:
     """What the learning rates are multiplied by: a short rise, then a straight fall to 0. A plateau teaches no more."""
     return min((step + 1) / WARMUP_STEPS, max(0.0, 1 - step / steps))
@@ -190,7 +224,10 @@ def distill(
     steps = math.ceil(crops / BATCH_SIZE) * REPEATS
     history, recent = list[tuple[float, float]](), list[tuple[float, float]]()
     # one core for the teacher's thread, one for the student's: neither waits for the other inside an operation
-    with seeded(seed), threads(1), ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as ahead:
+    with seeded(seed), contextlib.ExitStack() as at_end:
+        at_end.callback(torch.set_num_threads, torch.get_num_threads())
+        torch.set_num_threads(1)
+        ahead = at_end.enter_context(ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)))
         report(0.0, f"{len(data)} images to learn from")
         first = torch.cat([data.batch(BATCH_SIZE, SIDE, 1) for _ in range(START_BATCHES)])
         with torch.inference_mode():
@@ -216,17 +253,6 @@ def distill(
             if done % max(1, steps // 10) == 0 or done == steps:
                 write_weights(student, out, metadata)
     return history
-
-
-@contextlib.contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Computes with that many threads inside an operation within the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def write_weights(student: Embedded, out: str | Path, metadata: dict[str, object]) -> None:

@@ -50,7 +50,6 @@ class Autoencoder(Method):
         learning_rate: float = setting(2e-3, "learning rate of Adam", low=1e-6, high=1)
 
     settings: Settings
-
     changes = {"paper": dict(size=256, width=1.0, epochs=200, batch_size=8, learning_rate=2e-4)}
 
     def build(self) -> None:

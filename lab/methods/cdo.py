@@ -84,7 +84,6 @@ class CDO(Method):
         image_score: str = setting("max", "worst pixel, or mean of worst 1 %", choices=("max", "top1"), scoring=True)
 
     settings: Settings
-
     changes = {"paper": dict(backbone="hrnet_w32.ms_in1k", epochs=50, learning_rate=2e-4)}
     # the authors' code of 2025; it sums the loss over its batch of 32 and clips at 5
     changes["repo2025"] = dict(backbone="hrnet_w32.ms_in1k", epochs=100, batch_size=32, optimiser="adam", lr_decay=1.0)

@@ -113,7 +113,6 @@ class FastFlow(Method):
         learning_rate: float = setting(1e-3, "learning rate of Adam", low=1e-6, high=1)
 
     settings: Settings
-
     changes = {"paper": dict(backbone="wide_resnet50_2.tv_in1k", epochs=500, batch_size=32)}
 
     def build(self) -> None:

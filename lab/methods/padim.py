@@ -59,7 +59,6 @@ class PaDiM(Method):
     mean: Tensor
     inverse: Tensor
     count: Tensor
-
     changes = {"paper": dict(backbone="wide_resnet50_2.tv_in1k", size=224, channels=550, stride=4)}
 
     def build(self) -> None:

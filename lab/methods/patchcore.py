@@ -52,7 +52,6 @@ class PatchCore(Method):
     bank: Tensor
     owner: Tensor
     place: Tensor
-
     changes = {"paper": dict(backbone="wide_resnet50_2.tv_in1k", crop=224, ratio=0.1, candidates=0, projection=128)}
 
     def build(self) -> None:

@@ -50,7 +50,6 @@ class STFPM(Method):
         learning_rate: float = setting(2e-3, "learning rate", low=1e-6, high=10)
 
     settings: Settings
-
     changes = {"paper": dict(backbone="resnet18.tv_in1k", epochs=100, batch_size=32, optimiser="sgd")}
     changes["paper"] |= dict(learning_rate=0.4)
 

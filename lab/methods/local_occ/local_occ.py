@@ -45,14 +45,12 @@ from . import matching, warps
 from .dgm import defects
 
 PARALLEL = 0.98  # mean cosine between centres above which a constant output would do everywhere
+OCC = "mean over places of (1 - M_s) d + M_s max(0, delta - d), d = 0.5 dist(N_M(F_mixed), F_C)"
 
 
 def half_distance(a: Tensor, b: Tensor) -> Tensor:
     """0.5 dist(a, b), dist = 1 - cos: (B, d, h, w) x 2 -> (B, h, w) in [0, 1]."""
     return 0.5 * (1 - F.cosine_similarity(a, b, dim=1, eps=1e-8))
-
-
-OCC = "mean over places of (1 - M_s) d + M_s max(0, delta - d), d = 0.5 dist(N_M(F_mixed), F_C)"
 
 
 @equation("local_occ", 5, formula=OCC, covers=(3,))
@@ -117,7 +115,6 @@ class LocalOCC(Method):
     W: Tensor
     offset: Tensor
     F_C: Tensor
-
     changes = {"paper": dict(backbone="resnet18.tv_in1k", stride=4, width=256, epochs=300, batch_size=32, anneal=False)}
     changes["paper"] |= dict(matching_size=256, matching_epochs=500, matching_batch_size=32, guided=False)
     changes["paper"] |= dict(matching_learning_rate=2e-4)

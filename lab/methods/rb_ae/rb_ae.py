@@ -148,7 +148,6 @@ class RBAE(Method):
         learning_rate: float = setting(2e-3, "learning rate of Adam", low=1e-6, high=1)
 
     settings: Settings
-
     changes = {"paper": dict(size=256, width=1.0, source="folder", perceptual=perceptual.VGG)}
     changes["paper"] |= dict(epochs_1=400, epochs_2=200, batch_size=8, learning_rate=1e-4)
 

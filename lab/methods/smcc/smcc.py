@@ -109,7 +109,6 @@ class SMCC(Method):
     settings: Settings
     S: Tensor
     projection: Tensor
-
     safe = dict[str, Any](backbone="wide_resnet50_2.tv_in1k", crop=224, batch_size=16, pool=100_000, neighbours=3)
     safe |= dict(bank="random", bank_patches=0)
     changes = {"paper": safe | dict(learning_rate_backbone=1e-3), "safe": safe}
