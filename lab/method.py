@@ -102,6 +102,7 @@ class Method(nn.Module):
     paper: ClassVar[str] = ""
     family: ClassVar[str] = ""  # of the survey: reconstruction, normalizing flow, representation, data augmentation
     Settings: ClassVar[type[BaseSettings]] = BaseSettings
+    changes: ClassVar[dict[str, dict[str, Any]]] = {"paper": {}}  # preset -> the settings that differ from `live`
     # Raised when equal settings, images and seed give other scores: see `ready_detectors.request_key`.
     algorithm_version: ClassVar[int] = 1
     trains: ClassVar[bool] = False  # True: gradient descent, slow, and calibrated on images held out of it
@@ -204,7 +205,7 @@ class Method(nn.Module):
     @classmethod
     def presets(cls) -> dict[str, BaseSettings]:
         """Named settings, ordered; at least `live` (seconds on two cores) and `paper` (the paper's numbers)."""
-        return {"live": cls.Settings(), "paper": cls.Settings()}
+        return {"live": cls.Settings()} | {name: cls.Settings(**changes) for name, changes in cls.changes.items()}
 
     @classmethod
     def ablations(cls, base: BaseSettings) -> dict[str, BaseSettings]:

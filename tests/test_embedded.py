@@ -16,9 +16,16 @@ import torch
 from torch import Tensor, nn
 
 from lab.distill.distillation_data import DistillationData
-from lab.distill.muon import Muon, orthogonal
 from lab.distill.pruning import fit_heads, prune_teacher
-from lab.distill.recipe import VARIANCE_FLOOR, Targets, distill, distillation_errors, learning_rate_factor
+from lab.distill.recipe import (
+    VARIANCE_FLOOR,
+    Muon,
+    Targets,
+    distill,
+    distillation_errors,
+    learning_rate_factor,
+    orthogonal,
+)
 from lab.errors import LabError
 from lab.parts.embedded import Embedded
 from lab.parts.features import architecture, imagenet_norm

@@ -19,7 +19,7 @@ from lab.methods.autoencoder import Autoencoder, residual
 from lab.methods.rb_ae import RBAE, perceptual, rb_ae, rbam, synthetic_defects
 from lab.parts import autoencoding as ae
 from lab.parts import features, textures
-from lab.parts.perlin import perlin
+from lab.parts.random_numbers import perlin
 
 TINY = dict(size=64, width=0.125, perceptual="none", epochs_1=1, epochs_2=1, batch_size=4)
 

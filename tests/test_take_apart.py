@@ -89,7 +89,7 @@ def test_an_address_restores_the_question() -> None:
     assert START.with_query({}) == START and START.with_query({"method": "cdo"}).view.variants == (CDO_PLAIN,)
     query = {"tab": "take-apart", "method": "rb_ae", "rbam": "0", "segmenter": "ssim", "image": "blot-061"}
     restored = START.with_query(query)
-    assert [v.text for v in restored.view.variants] == ["rb_ae", "rb_ae?rbam=0&segmenter=ssim"]
+    assert [to_text(v) for v in restored.view.variants] == ["rb_ae", "rb_ae?rbam=0&segmenter=ssim"]
     assert restored.image == "blot-061"
     for wrong in ({"method": "patchcore"}, {"method": "magic"}, {"method": "cdo", "oom": "x"}, {"category": "spoon"}):
         with pytest.raises(LabError):

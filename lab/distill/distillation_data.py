@@ -3,8 +3,6 @@
 They vary widely: colour and grey, high and low contrast, textures, objects, uneven light, blur and noise.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -23,11 +21,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
 
 class DistillationData:
-    """An endless, seeded source of image batches.
-
-    images  folder searched in depth for images, or None for drawn images only
-    Raises LabError where the folder has none.
-    """
+    """An endless, seeded source of batches of drawn images and, if named, a folder's. LabError where it has none."""
 
     def __init__(self, images: str | Path | None, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
@@ -39,11 +33,9 @@ class DistillationData:
             self.photos = [image_files.read(p) for p in files]
 
     def __len__(self) -> int:
-        """The number of natural images."""
         return len(self.photos)
 
     def chance(self, p: float) -> bool:
-        """True with probability p."""
         return bool(self.rng.random() < p)
 
     def colour(self) -> np.ndarray:
@@ -115,10 +107,9 @@ class DistillationData:
             cx, cy = self.rng.uniform(0, 2 * side, 2)
             tone = palette[self.rng.integers(len(palette))] + 0.04 * self.rng.standard_normal()
             corners = np.stack([cx + radii * np.cos(angles), cy + radii * np.sin(angles)], 1)
-            fill = tuple((255 * np.clip(tone, 0, 1)).astype(int).tolist())
-            brush.polygon([(float(x), float(y)) for x, y in corners], fill=fill)
-        p = halve(image)
-        return np.clip(p + self.rng.uniform(0, 0.08) * self.noise(side, 1), 0, 1).astype(np.float32)
+            brush.polygon(corners.ravel().tolist(), fill=tuple((255 * np.clip(tone, 0, 1)).astype(int).tolist()))
+        grain = self.rng.uniform(0, 0.08) * self.noise(side, 1)
+        return np.clip(halve(image) + grain, 0, 1).astype(np.float32)
 
     def surface(self, side: int) -> np.ndarray:
         """A natural crop or a texture, (side, side, 3)."""
@@ -127,11 +118,10 @@ class DistillationData:
     def image(self, side: int) -> np.ndarray:
         """A surface; one in four times a scene of objects of one surface on another."""
         base = self.surface(side)
-        if self.chance(0.25):
-            for _ in range(self.rng.integers(1, 5)):
-                m = self.shape(side, 0.1, 0.5)[..., None]
-                top = self.surface(side) if self.chance(0.5) else self.colour().astype(np.float32)
-                base = base * (1 - m) + top * m
+        for _ in range(self.rng.integers(1, 5) if self.chance(0.25) else 0):
+            m = self.shape(side, 0.1, 0.5)[..., None]
+            top = self.surface(side) if self.chance(0.5) else self.colour()
+            base = base * (1 - m) + top * m
         return base
 
     def shape(self, side: int, low: float, high: float) -> np.ndarray:
@@ -146,7 +136,7 @@ class DistillationData:
         px, py = radii * np.cos(angles), radii * stretch * np.sin(angles)
         px, py = cx + px * np.cos(turn) - py * np.sin(turn), cy + px * np.sin(turn) + py * np.cos(turn)
         image = Image.new("L", (2 * side, 2 * side))
-        ImageDraw.Draw(image).polygon([(float(x), float(y)) for x, y in zip(px, py, strict=True)], fill=255)
+        ImageDraw.Draw(image).polygon(np.stack([px, py], 1).ravel().tolist(), fill=255)
         return halve(image)
 
     def stroke(self, side: int, width: float, length: float = 1.0) -> np.ndarray:
@@ -156,9 +146,8 @@ class DistillationData:
         turn = self.rng.uniform(0, 2 * np.pi) + np.cumsum(self.rng.normal(0, bend, steps))
         walk = np.cumsum(np.stack([np.cos(turn), np.sin(turn)], 1) * side / 16, 0)
         walk = walk + self.rng.uniform(0.2, 1.8, 2) * side
-        points = [(float(x), float(y)) for x, y in walk]
         image = Image.new("L", (2 * side, 2 * side))
-        ImageDraw.Draw(image).line(points, fill=255, width=max(1, round(width)), joint="curve")
+        ImageDraw.Draw(image).line(walk.ravel().tolist(), fill=255, width=max(1, round(width)), joint="curve")
         return halve(image)
 
     def defect(self, image: np.ndarray) -> np.ndarray:
@@ -190,10 +179,8 @@ class DistillationData:
     def relight(self, p: np.ndarray) -> np.ndarray:
         """The image under another camera and lamp: grey, contrast, gamma, colour, uneven light, blur."""
         side = len(p)
-        if self.chance(0.4):
-            p = np.repeat(p.mean(2, keepdims=True), 3, 2)
-        else:
-            p = p * self.rng.uniform(0.8, 1.2, 3).astype(np.float32)
+        grey = self.chance(0.4)
+        p = np.repeat(p.mean(2, keepdims=True), 3, 2) if grey else p * self.rng.uniform(0.8, 1.2, 3).astype(np.float32)
         if self.chance(0.6):
             contrast = float(np.exp(self.rng.uniform(np.log(0.12), np.log(1.5))))
             p = (p - p.mean()) * contrast + float(np.clip(p.mean() + self.rng.normal(0, 0.15), 0.1, 0.9))
@@ -216,15 +203,10 @@ class DistillationData:
         return strength * self.rng.standard_normal((side, side, 1), dtype=np.float32)
 
     def batch(self, count: int, side: int, pairs: int) -> Tensor:
-        """`count` images, float32 (count, 3, side, side), ImageNet-normalised; the last `pairs` are the first ones with
-        a defect.
-
-        A pair has the same light and the same sensor noise: only the defect differs.
-        """
+        """ImageNet-normalised images, float32 (count, 3, side, side); the last `pairs` are the first with a defect."""
         normal = [self.relight(self.image(side)) for _ in range(count - pairs)]
-        grain = [self.grain(side) for _ in normal]
-        defective = [self.defect(p) for p in normal[:pairs]]
-        noisy = zip(normal + defective, grain + grain[:pairs], strict=True)
+        grain = [self.grain(side) for _ in normal]  # a pair has the same light and grain: only the defect differs
+        noisy = zip(normal + [self.defect(p) for p in normal[:pairs]], grain + grain[:pairs], strict=True)
         stack = np.stack([np.clip(p + g, 0, 1) for p, g in noisy])
         stack = (stack.astype(np.float32) - np.asarray(MEAN, np.float32)) / np.asarray(STD, np.float32)
         return torch.from_numpy(stack).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)

@@ -1,7 +1,5 @@
 """The student's start: the teacher without its most redundant channels, and heads fitted by least squares."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import cast
 
@@ -9,6 +7,7 @@ import numpy as np
 import scipy.linalg
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from ..parts.embedded import Block, Embedded
 
@@ -20,7 +19,7 @@ def patch_vectors(maps: Tensor, limit: int = 40_000) -> Tensor:
 
 
 def prune_teacher(teacher: nn.Module, student: Embedded, images: Tensor) -> None:
-    """Starts the student as the teacher without its most redundant channels; both are ResNets of the same plan.
+    """Starts the student as the teacher, a ResNet of the same plan, without its most redundant channels.
 
     Of every activation X the channels S kept are the first of a pivoted QR; a convolution W over X becomes one over X_S
     through the least squares X ≈ X_S R: W'[o, s] = Σ_c W[o, c] R[s, c]. Convolutions and their BatchNorm are folded.
@@ -60,17 +59,21 @@ def prune_teacher(teacher: nn.Module, student: Embedded, images: Tensor) -> None
 
 def _record_activations(teacher: nn.Module, images: Tensor) -> Mapping[str, Tensor]:
     """Name -> patches (N, C) of the first pooling and of every activation in a block."""
-    activations: dict[str, Tensor] = {}
-    hooks = []
+    activations, hooks = dict[str, Tensor](), []
     for name, module in teacher.named_modules():
         if name == "maxpool" or name.endswith((".act1", ".act2")):
             record = lambda m, i, o, name=name: activations.__setitem__(name, patch_vectors(o, 8000))
             hooks.append(module.register_forward_hook(record))
+    _run(teacher, images, hooks)
+    return activations
+
+
+def _run(network: nn.Module, images: Tensor, hooks: list[RemovableHandle]) -> None:
+    """Passes images through the network once and removes its hooks."""
     with torch.inference_mode():
-        teacher(images)
+        network(images)
     for hook in hooks:
         hook.remove()
-    return activations
 
 
 def _folded(network: nn.Module, path: str, norm: str) -> tuple[Tensor, Tensor]:
@@ -85,10 +88,7 @@ def fit_heads(student: Embedded, images: Tensor, targets: list[Tensor]) -> None:
     """Sets the heads by least squares: the best linear map from the student's present features to the targets."""
     inputs: list[Tensor] = []
     hooks = [h.register_forward_pre_hook(lambda m, i: inputs.append(patch_vectors(i[0]))) for h in student.heads]
-    with torch.inference_mode():
-        student(images)
-    for hook in hooks:
-        hook.remove()
+    _run(student, images, hooks)
     with torch.no_grad():
         for head, x, t in zip(student.heads, inputs, map(patch_vectors, targets), strict=True):
             x = torch.cat([x, torch.ones(len(x), 1)], 1).double()

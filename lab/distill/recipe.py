@@ -1,21 +1,18 @@
 """How the embedded backbone is made: a small network learns a teacher's feature spaces from unlabelled images.
 
-1. Targets: each teacher level is centred, projected on its leading principal directions and divided by one number, so
-   that distances between patches are kept and levels are comparable (`Targets`).
-2. Start: where the teacher is a ResNet-18, the student begins as the teacher without its most redundant channels
-   (`prune_teacher`); any other teacher is learned from random weights.
+1. Targets: each teacher level, projected on its leading principal directions and brought to one scale (`Targets`).
+2. Start: the teacher without its most redundant channels if it is a ResNet-18 (`prune_teacher`), else random weights.
 3. Training: Muon and AdamW on two errors (`distillation_errors`): the features, relative to how much they vary inside
    their own image, and their change when it gets a defect. Nearest-neighbour detection compares patches of similar
    images, so the differences between images must not outweigh those between neighbouring patches.
 Teacher and student compute in bfloat16 where the processor supports it (twice as fast), weights and errors in float32.
 """
 
-from __future__ import annotations
-
 import contextlib
+import itertools
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,7 +29,6 @@ from ..parts.embedded import Block, Embedded
 from ..parts.features import file_sha256, find_weights
 from ..progress import Report, no_report
 from .distillation_data import DistillationData
-from .muon import Muon
 from .pruning import fit_heads, patch_vectors, prune_teacher
 
 TAG = "resnet18.tv_in1k"
@@ -43,6 +39,7 @@ POOL_SIZE = 500  # batches kept for the other steps
 START_BATCHES = 24  # from which the targets and the start are made
 MUON_LEARNING_RATE = 0.0025  # the share of a convolution's weights that a step changes
 ADAMW_LEARNING_RATE = 6e-4  # of stem, biases, heads
+MUON_COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of X, XXᵀX, (XXᵀ)²X: steep at 0, so that five iterations are enough
 WARMUP_STEPS = 50
 VARIANCE_FLOOR = 0.1  # added to an image's own variance (1 is the mean over images): an empty image must not dominate
 CHANGE_FLOOR = 3e-4  # the same for the change by a defect
@@ -82,11 +79,8 @@ class Targets(nn.Module):
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
         """Three maps (B, C, H, W) -> three maps (B, K, H, W)."""
-        out = []
-        for level, f in enumerate(maps):
-            mean, basis = self.get_buffer(f"mean{level}"), self.get_buffer(f"basis{level}")
-            out.append(torch.einsum("bchw,ck->bkhw", f - mean[:, None, None], basis))
-        return out
+        centred = [f - self.get_buffer(f"mean{level}")[:, None, None] for level, f in enumerate(maps)]
+        return [torch.einsum("bchw,ck->bkhw", f, self.get_buffer(f"basis{i}")) for i, f in enumerate(centred)]
 
 
 def distillation_errors(
@@ -133,6 +127,40 @@ def make_batch(data: DistillationData, teacher: nn.Module, targets: Targets, i: 
         return Batch(images.half(), pairs, [f.half() for f in targets([f.float() for f in maps])])
 
 
+def orthogonal(g: Tensor, iterations: int = 5) -> Tensor:
+    """U Vᵀ of g = U S Vᵀ (m, n), by Newton-Schulz iterations; the singular values come out between 0.7 and 1.2."""
+    a, b, c = MUON_COEFFICIENTS
+    x: Tensor = g.T if g.shape[0] > g.shape[1] else g
+    x = x / torch.linalg.matrix_norm(x).add(1e-12)
+    for _ in range(iterations):
+        square = x @ x.T
+        x = a * x + (b * square + c * square @ square) @ x
+    return x.T if g.shape[0] > g.shape[1] else x
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon (Jordan 2024): momentum whose step on a weight matrix is orthogonalised, all its directions equally long.
+
+    For convolutions' weights as matrices (out, in k k); a step is `lr` times as long (Frobenius) as the weight.
+    """
+
+    def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.95) -> None:
+        super().__init__(params, dict(lr=lr, momentum=momentum))
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                mean = self.state[p].setdefault("mean", torch.zeros_like(p))
+                mean.lerp_(p.grad, 1 - group["momentum"])
+                ahead = p.grad.lerp(mean, group["momentum"])  # Nesterov's
+                direction = orthogonal(ahead.flatten(1)).view(p.shape)
+                length = torch.linalg.vector_norm(p) / min(len(p), p[0].numel()) ** 0.5
+                p.add_(direction * (-group["lr"] * length))
+
+
 def learning_rate_factor(step: int, steps: int) -> float:
     """What the learning rates are multiplied by: a short rise, then a straight fall to 0. A plateau teaches no more."""
     return min((step + 1) / WARMUP_STEPS, max(0.0, 1 - step / steps))
@@ -145,10 +173,9 @@ def train(
     rng = np.random.default_rng(seed)
     layers = [m for block in student.modules() if isinstance(block, Block) for m in block.children()]
     convolutions = [m.weight for m in layers if isinstance(m, nn.Conv2d)]
-    ids = set(map(id, convolutions))
-    rest = [p for p in student.parameters() if id(p) not in ids]
-    muon = Muon(convolutions, lr=MUON_LEARNING_RATE)
-    optimisers = [muon, torch.optim.AdamW(rest, lr=ADAMW_LEARNING_RATE, weight_decay=1e-4)]
+    rest = [p for p in student.parameters() if not any(p is weight for weight in convolutions)]
+    adamw = torch.optim.AdamW(rest, lr=ADAMW_LEARNING_RATE, weight_decay=1e-4)
+    optimisers = [Muon(convolutions, lr=MUON_LEARNING_RATE), adamw]
     schedules = [torch.optim.lr_scheduler.LambdaLR(o, lambda i: learning_rate_factor(i, steps)) for o in optimisers]
     pool: list[Batch] = []
     for step in range(steps):
@@ -156,14 +183,12 @@ def train(
             batch = pool[int(rng.integers(len(pool)))]
         else:
             batch = next(batches)
-            if len(pool) < POOL_SIZE:
-                pool.append(batch)
-            else:
-                pool[int(rng.integers(POOL_SIZE))] = batch
+            place = len(pool) if len(pool) < POOL_SIZE else int(rng.integers(POOL_SIZE))
+            pool[place : place + 1] = [batch]
         with bfloat16():
             maps = student(batch.images.float())
-        teacher_maps = [f.float() for f in batch.maps]
-        features, changes = distillation_errors([f.float() for f in maps], teacher_maps, targets, batch.pairs)
+        student_maps, teacher_maps = ([f.float() for f in levels] for levels in (maps, batch.maps))
+        features, changes = distillation_errors(student_maps, teacher_maps, targets, batch.pairs)
         student.zero_grad()
         torch.autograd.backward(features + changes)
         nn.utils.clip_grad_norm_(student.parameters(), 1.0)
@@ -187,24 +212,22 @@ def distill(
     teacher  a network of normalised images -> maps at strides 4, 8, 16; or the file or tag of ResNet-18 (`resnet18`)
     images   folder of images, searched in depth; None: procedural images only
     crops    SIDE x SIDE images that the teacher sees (a large one counts as four); the student sees each REPEATS times
-    The history has one entry per fifty steps: (features, changes). `out` is replaced in one step, each tenth of the way
-    and at the end. The same seed gives the same file on the same kind of machine.
-    Raises LabError for a missing folder or teacher.
+    The history has one entry per fifty steps: (features, changes). `out` is replaced each tenth of the way. The same
+    seed gives the same file on the same kind of machine. Raises LabError for a missing folder or teacher.
     """
-    sha256 = ""
-    if isinstance(teacher, nn.Module):
-        network = teacher
-    else:
-        path = find_weights(TAG) if str(teacher) == TAG else Path(teacher)
-        network, sha256 = resnet18(path), file_sha256(path)
+    network, source = teacher, dict(teacher="given", sha256="")
+    if not isinstance(network, nn.Module):
+        path = find_weights(TAG) if str(teacher) == TAG else Path(network)
+        network, source = resnet18(path), dict(teacher=TAG, sha256=file_sha256(path))
     network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    data = DistillationData(images, seed)
-    metadata = dict(recipe=RECIPE, teacher=TAG if sha256 else "given", sha256=sha256, seed=seed, crops=crops)
+    data, metadata = DistillationData(images, seed), source | dict(recipe=RECIPE, seed=seed, crops=crops)
     steps = math.ceil(crops / BATCH_SIZE) * REPEATS
-    history: list[tuple[float, float]] = []
-    recent: list[tuple[float, float]] = []
+    history, recent = list[tuple[float, float]](), list[tuple[float, float]]()
     # one core for the teacher's thread, one for the student's: neither waits for the other inside an operation
-    with seeded(seed), threads(1), ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as ahead:
+    with seeded(seed), contextlib.ExitStack() as at_end:
+        at_end.callback(torch.set_num_threads, torch.get_num_threads())
+        torch.set_num_threads(1)
+        ahead = at_end.enter_context(ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)))
         report(0.0, f"{len(data)} images to learn from")
         first = torch.cat([data.batch(BATCH_SIZE, SIDE, 1) for _ in range(START_BATCHES)])
         with torch.inference_mode():
@@ -216,36 +239,23 @@ def distill(
 
         def batches() -> Iterator[Batch]:
             following = ahead.submit(make_batch, data, network, targets, 0)
-            for i in range(steps // REPEATS):
-                batch = following.result()
-                following = ahead.submit(make_batch, data, network, targets, i + 1)
+            for i in itertools.count(1):
+                batch, following = following.result(), ahead.submit(make_batch, data, network, targets, i)
                 yield batch
 
         for done, features, changes in train(student, batches(), targets, steps, seed + 1):
             recent.append((features, changes))
             if done % 50 == 0 or done == steps:
-                mean_features, mean_changes = np.mean(recent, 0).tolist()
-                history.append((mean_features, mean_changes))
-                recent = []
-                report(done / steps, f"error {history[-1][0]:.4f}, of changes {history[-1][1]:.4f}")
+                features, changes = np.mean(recent, 0).tolist()
+                history.append((features, changes))
+                recent.clear()
+                report(done / steps, f"error {features:.4f}, of changes {changes:.4f}")
             if done % max(1, steps // 10) == 0 or done == steps:
                 write_weights(student, out, metadata)
     return history
 
 
-@contextlib.contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Computes with that many threads inside an operation within the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def write_weights(student: Embedded, out: str | Path, metadata: dict[str, object]) -> None:
-    """Writes the student in float16 with its metadata, replacing `out` in one step."""
     state = {k: v.detach().half().contiguous() for k, v in student.state_dict().items()}
     with atomic_write(out) as part:
         save_file(state, part, metadata={"lab": json.dumps(metadata, sort_keys=True)})

@@ -1,7 +1,5 @@
 """All methods by their ids, in the order of the page. A new method is one file or package, and one line here."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..errors import LabError

@@ -14,8 +14,6 @@ Differs: SSIM is the mean over three colours | the paper's textures are grey
 Differs: `live` has 128 pixels, a quarter of the width and a higher learning rate | 200 epochs take a GPU
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 import torch
@@ -52,11 +50,7 @@ class Autoencoder(Method):
         learning_rate: float = setting(2e-3, "learning rate of Adam", low=1e-6, high=1)
 
     settings: Settings
-
-    @classmethod
-    def presets(cls) -> dict[str, BaseSettings]:
-        paper = cls.Settings(size=256, width=1.0, epochs=200, batch_size=8, learning_rate=2e-4)
-        return {"live": cls.Settings(), "paper": paper}
+    changes = {"paper": dict(size=256, width=1.0, epochs=200, batch_size=8, learning_rate=2e-4)}
 
     def build(self) -> None:
         channels = ae.widths(self.settings.width)
@@ -68,13 +62,11 @@ class Autoencoder(Method):
         return reconstruction
 
     def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
-        s = self.settings
-        optimiser = torch.optim.Adam(self.parameters(), s.learning_rate, weight_decay=1e-5)
-        training = Training(self, images, optimiser, generator, report, epochs=s.epochs, batch_size=s.batch_size)
+        optimiser = torch.optim.Adam(self.parameters(), self.settings.learning_rate, weight_decay=1e-5)
+        training = Training(self, images, optimiser, generator, report)
         for _ in training:
-            for index in training.batches():
-                x = images[index]
-                training.step(residual(x, self.reconstruct(x), s.loss).mean())
+            for x in map(images.__getitem__, training.batches()):
+                training.step(residual(x, self.reconstruct(x), self.settings.loss).mean())
 
     @torch.no_grad()
     def score(self, images: Tensor) -> Scores:

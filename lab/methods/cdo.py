@@ -20,8 +20,6 @@ Differs: d is at least 1e-6 in the weights | (mu/d)^gamma d is 0 * inf at d = 0
 Differs: `live` trains 15 epochs at 1e-3 on the embedded backbone | 50 epochs of HRNet-W32 take a GPU
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 import torch
@@ -40,10 +38,7 @@ from ..progress import Report
 
 @equation("cdo", 6, 7, formula="w_n = (d/mu_n)^gamma, w_s = (d/mu_s)^-gamma")
 def oom_weights(d_n: Tensor, d_s: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
-    """Weights of normal and of synthetic pixels; detached, so no gradient flows through them or mu.
-
-    d_n (pixels,), d_s (pixels,), either may be empty -> weights of the same shapes.
-    """
+    """Weights of normal and synthetic pixels, (pixels,) each, either may be empty; no gradient flows through them."""
     d_n, d_s = d_n.detach().clamp_min(1e-6), d_s.detach().clamp_min(1e-6)
     w_n = (d_n / d_n.mean()) ** gamma if len(d_n) else d_n
     w_s = (d_s / d_s.mean()) ** -gamma if len(d_s) else d_s
@@ -52,10 +47,9 @@ def oom_weights(d_n: Tensor, d_s: Tensor, gamma: float) -> tuple[Tensor, Tensor]
 
 @equation("cdo", 8, formula="L = (sum w_n d_n - sum w_s d_s) / (sum w_n + sum w_s)", covers=(4, 5))
 def cdo_loss(d: Tensor, mask: Tensor, gamma: float) -> Tensor:
-    """The loss of one hierarchy.
+    """The loss () of one hierarchy, over all pixels of all images together: d (B, h, w), mask bool (B, h, w).
 
-    d (B, h, w), mask bool (B, h, w), over all pixels of all images together -> (). gamma = 0 gives Eq. (5); an
-    empty mask the plain mean, Eq. (4).
+    gamma = 0 gives Eq. (5); an empty mask the plain mean, Eq. (4).
     """
     d_n, d_s = d[~mask], d[mask]
     w_n, w_s = oom_weights(d_n, d_s, gamma)
@@ -81,34 +75,19 @@ class CDO(Method):
         skip_background: bool = setting(False, "no synthetic anomaly centred on black or white surroundings")
         epochs: int = setting(15, "passes over the training images", low=1, high=2000)
         batch_size: int = setting(8, "batch size", low=1, high=256)
-        optimiser: str = setting(
-            "adamw", "AdamW with weight decay 1e-4, or Adam with β₁ = 0.5 and without", choices=("adamw", "adam")
-        )
+        optimiser: str = setting("adamw", "AdamW with weight decay 1e-4, Adam with β₁ = 0.5", choices=("adamw", "adam"))
         learning_rate: float = setting(1e-3, "learning rate", low=1e-6, high=1)
         lr_decay: float = setting(0.95, "factor of the learning rate after each epoch", low=0.1, high=1)
-        lr_drop_at: float = setting(
-            1.0, "share of the epochs before the learning rate falls to a tenth", low=0.1, high=1
-        )
+        lr_drop_at: float = setting(1.0, "share of epochs before the learning rate falls to a tenth", low=0.1, high=1)
         grad_clip: float = setting(0.0, "largest norm of a gradient; 0: any", low=0, high=1000)
-        resize: bool = setting(
-            True, "scoring compares features at the first level's resolution, not each at its own", scoring=True
-        )
-        image_score: str = setting(
-            "max",
-            "an image's score: its worst pixel, or the mean of the worst 1 %",
-            choices=("max", "top1"),
-            scoring=True,
-        )
+        resize: bool = setting(True, "compare features at the first level's resolution, not their own", scoring=True)
+        image_score: str = setting("max", "worst pixel, or mean of worst 1 %", choices=("max", "top1"), scoring=True)
 
     settings: Settings
-
-    @classmethod
-    def presets(cls) -> dict[str, BaseSettings]:
-        paper = cls.Settings(backbone="hrnet_w32.ms_in1k", epochs=50, learning_rate=2e-4)
-        # the authors' code of 2025; it sums the loss over its batch of 32 and clips at 5
-        repo2025 = paper.replace(epochs=100, batch_size=32, optimiser="adam", learning_rate=1e-3, lr_decay=1.0)
-        repo2025 = repo2025.replace(lr_drop_at=0.8, grad_clip=5 / 32, resize=False, image_score="top1")
-        return {"live": cls.Settings(), "paper": paper, "repo2025": repo2025}
+    changes = {"paper": dict(backbone="hrnet_w32.ms_in1k", epochs=50, learning_rate=2e-4)}
+    # the authors' code of 2025; it sums the loss over its batch of 32 and clips at 5
+    changes["repo2025"] = dict(backbone="hrnet_w32.ms_in1k", epochs=100, batch_size=32, optimiser="adam", lr_decay=1.0)
+    changes["repo2025"] |= dict(lr_drop_at=0.8, grad_clip=5 / 32, resize=False, image_score="top1")
 
     def build(self) -> None:
         self.backbone = features.backbone(self.settings.backbone)
@@ -124,17 +103,12 @@ class CDO(Method):
         return [discrepancy(e, a) for e, a in zip(expert, apprentice, strict=True)]
 
     def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
-        s = self.settings
-        parameters = self.apprentice.parameters()
-        optimiser: torch.optim.Optimizer
+        s, parameters = self.settings, list(self.apprentice.parameters())
+        optimiser: torch.optim.Optimizer = torch.optim.AdamW(parameters, s.learning_rate, weight_decay=1e-4)
         if s.optimiser == "adam":
             optimiser = torch.optim.Adam(parameters, s.learning_rate, betas=(0.5, 0.999))
-        else:
-            optimiser = torch.optim.AdamW(parameters, s.learning_rate, weight_decay=1e-4)
         self.apprentice.train()
-        training = Training(
-            self, images, optimiser, generator, report, epochs=s.epochs, batch_size=s.batch_size, grad_clip=s.grad_clip
-        )
+        training = Training(self, images, optimiser, generator, report, grad_clip=s.grad_clip)
         for epoch in training:
             sums = torch.zeros(2, 2)  # sum and count of d over normal and over synthetic pixels: the paper's Fig. 5b
             for index in training.batches():

@@ -15,8 +15,6 @@ Differs: three levels of the embedded backbone, 15 epochs in `live` | 500 epochs
 Differs: log det J is taken per dimension | levels of different size then weigh the same at one learning rate
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from typing import cast
@@ -115,11 +113,7 @@ class FastFlow(Method):
         learning_rate: float = setting(1e-3, "learning rate of Adam", low=1e-6, high=1)
 
     settings: Settings
-
-    @classmethod
-    def presets(cls) -> dict[str, BaseSettings]:
-        paper = cls.Settings(backbone="wide_resnet50_2.tv_in1k", epochs=500, batch_size=32)
-        return {"live": cls.Settings(), "paper": paper}
+    changes = {"paper": dict(backbone="wide_resnet50_2.tv_in1k", epochs=500, batch_size=32)}
 
     def build(self) -> None:
         s = self.settings
@@ -131,9 +125,8 @@ class FastFlow(Method):
         return [flow(F.layer_norm(x, x.shape[1:])) for flow, x in zip(self.flows, pyramid, strict=True)]
 
     def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
-        s = self.settings
-        optimiser = torch.optim.Adam(self.flows.parameters(), s.learning_rate, weight_decay=1e-5)
-        training = Training(self, images, optimiser, generator, report, epochs=s.epochs, batch_size=s.batch_size)
+        optimiser = torch.optim.Adam(self.flows.parameters(), self.settings.learning_rate, weight_decay=1e-5)
+        training = Training(self, images, optimiser, generator, report)
         for _ in training:
             for index in training.batches():
                 levels = self.latents(features.pyramids(self.backbone, images, index))

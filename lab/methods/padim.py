@@ -11,13 +11,10 @@ Fails: images that are not aligned, for every position has a Gaussian of its own
 Differs: `live` keeps one Gaussian per stride-8 position, from features averaged over 3x3 | a quarter of the memory
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..equations import equation
@@ -38,9 +35,8 @@ def mahalanobis_squared(v: Tensor, inverse: Tensor) -> Tensor:
 def left_out(q: Tensor, n: int) -> Tensor:
     """The squared Mahalanobis distance of one of n training images to the Gaussian of the other n - 1.
 
-    q is its squared distance to the Gaussian of all n. With v = x - mu and C the covariance of all n,
-    x - mu' = n/(n-1) v and C' = (n-1)/(n-2) (C - n/(n-1)^2 v v^T), so that Sherman and Morrison give
-    q' = (n/(n-1))^2 (n-2)/(n-1) q / (1 - n/(n-1)^2 q). epsilon is taken to shrink with C.
+    q is that to the Gaussian of all n. With v = x - mu and C the covariance of all n, x - mu' = n/(n-1) v and
+    C' = (n-1)/(n-2) (C - n/(n-1)^2 v v^T); epsilon is taken to shrink with C. The rest is Sherman and Morrison's.
     """
     a = n / (n - 1) ** 2
     return (n / (n - 1)) ** 2 * (n - 2) / (n - 1) * q / (1 - a * q).clamp_min(1e-6)
@@ -63,11 +59,7 @@ class PaDiM(Method):
     mean: Tensor
     inverse: Tensor
     count: Tensor
-
-    @classmethod
-    def presets(cls) -> dict[str, BaseSettings]:
-        paper = cls.Settings(backbone="wide_resnet50_2.tv_in1k", size=224, channels=550, stride=4)
-        return {"live": cls.Settings(), "paper": paper}
+    changes = {"paper": dict(backbone="wide_resnet50_2.tv_in1k", size=224, channels=550, stride=4)}
 
     def build(self) -> None:
         self.backbone = features.backbone(self.settings.backbone)
@@ -75,8 +67,8 @@ class PaDiM(Method):
         kept = torch.randperm(width)[: self.settings.channels].sort().values
         self.register_buffer("kept", kept)  # (d,)
         self.kept_of_levels: list[Tensor] = []  # the same, as channels of each level; computed when first needed
-        self.register_buffer("mean", torch.empty(0))  # (P, d)
-        self.register_buffer("inverse", torch.empty(0))  # (P, d, d)
+        for name in ("mean", "inverse"):  # (P, d), (P, d, d)
+            self.register_buffer(name, torch.empty(0))
         self.register_buffer("count", torch.tensor(0))
 
     def features(self, pyramid: list[Tensor]) -> Tensor:
@@ -88,12 +80,8 @@ class PaDiM(Method):
             kept = self.kept.tolist()
             for low, high in itertools.pairwise(edges):
                 self.kept_of_levels.append(self.kept.new_tensor([k - low for k in kept if low <= k < high]))
-        levels = []
-        for level, channels in zip(pyramid, self.kept_of_levels, strict=True):
-            thin = level.index_select(1, channels)
-            if thin.shape[-1] > shape[1]:
-                thin = F.adaptive_avg_pool2d(thin, shape)
-            levels.append(thin if thin.shape[-1] == shape[1] else F.interpolate(thin, shape, mode="nearest"))
+        kept_levels = (level.index_select(1, k) for level, k in zip(pyramid, self.kept_of_levels, strict=True))
+        levels = [maps.regrid(level, shape, "nearest") for level in kept_levels]
         return torch.cat(levels, 1).flatten(2).transpose(1, 2)
 
     def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:

@@ -14,8 +14,6 @@ Differs: the coreset is chosen in 64 random dimensions (live), 128 (paper) | the
 Differs: levels are concatenated, not average-pooled to 1,024 channels | the pooling is in its code, not in the paper
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 import torch
@@ -30,10 +28,7 @@ from ..progress import Report, part_of
 
 @equation("patchcore", 7, formula="s = (1 - exp|m_test - m*| / sum_{m in N_b(m*)} exp|m_test - m|) s*, for one image")
 def reweighted(s_star: Tensor, m_star: Tensor, m_test: Tensor, neighbours: Tensor) -> Tensor:
-    """The score of one image: less than s* where the bank is sparse around m* too.
-
-    s_star (), m_star (C,), m_test (C,), neighbours (b, C) with m* among them -> ().
-    """
+    """The score () of one image, below s* () where the bank is sparse around m* (C,) too; neighbours (b, C) has m*."""
     distances = torch.linalg.vector_norm(neighbours - m_test, dim=1)
     nearest = torch.linalg.vector_norm(m_star - m_test)
     return (1 - torch.exp(nearest - torch.logsumexp(distances, 0))) * s_star
@@ -57,11 +52,7 @@ class PatchCore(Method):
     bank: Tensor
     owner: Tensor
     place: Tensor
-
-    @classmethod
-    def presets(cls) -> dict[str, BaseSettings]:
-        paper = cls.Settings(backbone="wide_resnet50_2.tv_in1k", crop=224, ratio=0.1, candidates=0, projection=128)
-        return {"live": cls.Settings(), "paper": paper}
+    changes = {"paper": dict(backbone="wide_resnet50_2.tv_in1k", crop=224, ratio=0.1, candidates=0, projection=128)}
 
     def build(self) -> None:
         self.backbone = features.backbone(self.settings.backbone, (2, 3))
@@ -72,20 +63,16 @@ class PatchCore(Method):
     def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
         s = self.settings
         crops = ImageStack(maps.centre_crop(images.tensor, s.crop))
-        per_image = features.fuse(features.pyramids(self.backbone, crops, torch.tensor([0])))[0, 0].numel()
+        per_image = features.pyramids(self.backbone, crops, torch.tensor([0]))[0][0, 0].numel()
         total = len(crops) * per_image
         candidates = torch.randperm(total, generator=generator)[: s.candidates or total].sort().values
-
-        def rows(index: Tensor) -> Tensor:
-            return features.rows_of(features.fuse(features.pyramids(self.backbone, crops, index)))
-
+        rows = lambda images, index: features.rows_of(features.fuse(features.pyramids(self.backbone, images, index)))
         P = features.rows_at(candidates, crops, rows, part_of(report, 0, 0.4))
         thin = memory_bank.random_projection(P, s.projection, generator)
         count = max(1, round(s.ratio * len(candidates)))
         chosen = memory_bank.k_center(thin, count, generator, part_of(report, 0.4, 1))
-        self.bank = P[chosen]
-        self.owner = (candidates[chosen] // per_image).int().to(P.device)
-        self.place = (candidates[chosen] % per_image).int().to(P.device)
+        self.bank, candidates = P[chosen], candidates[chosen].to(P.device)
+        self.owner, self.place = (candidates // per_image).int(), (candidates % per_image).int()
 
     @torch.no_grad()
     def score(self, images: Tensor) -> Scores:
@@ -98,8 +85,7 @@ class PatchCore(Method):
 
     def _score(self, pyramid: list[Tensor], size: int, index: Tensor | None = None) -> Scores:
         fused = features.fuse(pyramid)
-        shape = (len(fused), *fused.shape[-2:])
-        rows = features.rows_of(fused)
+        shape, rows = (len(fused), *fused.shape[-2:]), features.rows_of(fused)
         owners = None if index is None else (index.to(rows.device).repeat_interleave(shape[1] * shape[2]), self.owner)
         distances = memory_bank.nearest(rows, self.bank, owners=owners).view(shape)
         banks = (self.bank if index is None else self.bank[self.owner != index[i]] for i in range(len(fused)))

@@ -13,8 +13,6 @@ Differs: `live` trains with Adam for 15 epochs | SGD at 0.4 for 100 epochs needs
 Differs: the last epoch is kept | choosing the epoch needs a validation set the user does not have
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import operator
@@ -52,26 +50,20 @@ class STFPM(Method):
         learning_rate: float = setting(2e-3, "learning rate", low=1e-6, high=10)
 
     settings: Settings
-
-    @classmethod
-    def presets(cls) -> dict[str, BaseSettings]:
-        paper = cls.Settings(backbone="resnet18.tv_in1k", epochs=100, batch_size=32, optimiser="sgd", learning_rate=0.4)
-        return {"live": cls.Settings(), "paper": paper}
+    changes = {"paper": dict(backbone="resnet18.tv_in1k", epochs=100, batch_size=32, optimiser="sgd")}
+    changes["paper"] |= dict(learning_rate=0.4)
 
     def build(self) -> None:
         self.backbone = features.backbone(self.settings.backbone)
         self.student = features.architecture(self.settings.backbone)
 
     def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
-        s = self.settings
-        parameters = self.student.parameters()
-        optimiser: torch.optim.Optimizer
-        if s.optimiser == "sgd":
-            optimiser = torch.optim.SGD(parameters, s.learning_rate, momentum=0.9, weight_decay=1e-4)
-        else:
-            optimiser = torch.optim.Adam(parameters, s.learning_rate)
+        parameters, rate = list(self.student.parameters()), self.settings.learning_rate
+        optimiser: torch.optim.Optimizer = torch.optim.Adam(parameters, rate)
+        if self.settings.optimiser == "sgd":
+            optimiser = torch.optim.SGD(parameters, rate, momentum=0.9, weight_decay=1e-4)
         self.student.train()
-        training = Training(self, images, optimiser, generator, report, epochs=s.epochs, batch_size=s.batch_size)
+        training = Training(self, images, optimiser, generator, report)
         for _ in training:
             for index in training.batches():
                 teacher = features.pyramids(self.backbone, images, index)
@@ -81,7 +73,6 @@ class STFPM(Method):
     @torch.no_grad()
     def score(self, images: Tensor) -> Scores:
         teacher, student = self.backbone(images), self.student(features.imagenet_norm(images))
-        levels = [discrepancy(t, s) for t, s in zip(teacher, student, strict=True)]
-        ups = [maps.upsample(d, images.shape[-1]) for d in levels]
+        ups = [maps.upsample(discrepancy(t, s), images.shape[-1]) for t, s in zip(teacher, student, strict=True)]
         pixel = functools.reduce(operator.mul, ups)
         return Scores(pixel, maps.maximum(pixel), {f"level {i + 1}": u for i, u in enumerate(ups)})

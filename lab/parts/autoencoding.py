@@ -3,8 +3,6 @@
 Layer l = 1..5 has stride 2^(l-1).
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -61,11 +59,7 @@ class Decoder(nn.Module):
 
 
 def ssim(a: Tensor, b: Tensor, side: int = 11, sigma: float = 1.5) -> Tensor:
-    """Structural similarity (Wang et al. 2004) of images in [0, 1], (B, C, H, W) each -> (B, H, W) in [-1, 1].
-
-    SSIM = (2 mu_a mu_b + c1)(2 cov + c2) / ((mu_a^2 + mu_b^2 + c1)(var_a + var_b + c2)), c1 = 0.01^2, c2 = 0.03^2, in
-    Gaussian windows, borders reflected; mean over channels.
-    """
+    """Structural similarity (Wang et al. 2004) of images in [0, 1], (B, C, H, W) -> channels' mean (B, H, W), <= 1."""
     x = torch.arange(side, dtype=a.dtype, device=a.device) - side // 2
     line = torch.exp(-0.5 * (x / sigma) ** 2)
     line = line / line.sum()

@@ -1,9 +1,4 @@
-"""Expert and apprentice: a frozen network, a student of the same build, and the distance between their features.
-
-What CDO and STFPM share; the first is the second plus synthetic anomalies and hard-pixel weights.
-"""
-
-from __future__ import annotations
+"""What CDO and STFPM share: the distance between a frozen network's features and those of a student of its build."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,8 +11,7 @@ from ..equations import equation
 def discrepancy(expert: Tensor, apprentice: Tensor) -> Tensor:
     """Squared distance of the unit features: (B, C, h, w) twice -> (B, h, w) in [0, 4].
 
-    Both print the norm without its square or with a half; code and text square it. Computed as 2 - 2 cos, which
-    needs one pass over the features instead of three.
+    Both print the norm without its square or with a half; code and text square it. 2 - 2 cos needs only one pass.
     """
     dot = (expert * apprentice).sum(1)
     lengths = expert.square().sum(1).mul(apprentice.square().sum(1)).clamp_min(1e-24).sqrt()
@@ -27,5 +21,4 @@ def discrepancy(expert: Tensor, apprentice: Tensor) -> Tensor:
 def resized(features: list[Tensor]) -> list[Tensor]:
     """Every hierarchy at the first one's resolution, bilinear with aligned corners (CDO, official code)."""
     shape = features[0].shape[-2:]
-    coarse = [F.interpolate(f, shape, mode="bilinear", align_corners=True) for f in features[1:]]
-    return [features[0], *coarse]
+    return features[:1] + [F.interpolate(f, shape, mode="bilinear", align_corners=True) for f in features[1:]]

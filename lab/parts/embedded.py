@@ -1,10 +1,7 @@
 """The embedded backbone: a narrow residual network whose three outputs are a teacher's feature spaces (lab/distill).
 
-Each level gives the leading principal directions of ResNet-18's layer of the same stride, so that Euclidean distances
-between its patches stand for distances between the teacher's, at a fraction of the teacher's time.
+Distances between its patches stand for those between the teacher's, ResNet-18's, at a fraction of the time.
 """
-
-from __future__ import annotations
 
 from typing import Any, cast
 
@@ -32,9 +29,7 @@ class Embedded(nn.Module):
     has mean zero, and the mean squared distance of two random patches is 2 at every level, whatever its channel count.
     """
 
-    widths: tuple[int, int, int] = (32, 80, 160)
-    channels: tuple[int, int, int] = (32, 64, 128)
-    strides: tuple[int, int, int] = (4, 8, 16)
+    widths, channels, strides = (32, 80, 160), (32, 64, 128), (4, 8, 16)
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,14 +1,12 @@
 """Backbones: images -> feature pyramids. Sole owner of ImageNet's mean and deviation, and of the feature cache."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import os
 from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Self
 
 import safetensors.torch
 import torch
@@ -23,23 +21,43 @@ from ..method import BaseSettings, setting
 from ..progress import Report, no_report
 from . import pretrained_weights
 from .embedded import Embedded
-from .transformer_tokens import Tokens
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-BACKBONES = (
-    "embedded",  # this project's own
-    "resnet18.tv_in1k",
-    "wide_resnet50_2.tv_in1k",
-    "hrnet_w32.ms_in1k",
-    "vit_small_patch14_dinov2.lvd142m",
-)
+BACKBONES: tuple[str, ...] = ("embedded", "resnet18.tv_in1k", "wide_resnet50_2.tv_in1k")
+BACKBONES += ("hrnet_w32.ms_in1k", "vit_small_patch14_dinov2.lvd142m")
 
 
 def backbone_setting(default: str = "embedded") -> Any:
     """The setting `backbone` of every method that has one."""
     help = "network whose features are used, by full timm tag; `embedded` is this project's own"
     return setting(default, help, choices=BACKBONES)
+
+
+class Tokens(nn.Module):
+    """A vision transformer as a pyramid: level l, (B, C, H / 2^(l+1), W / 2^(l+1)), has the tokens of block 3 l of 12.
+
+    All blocks see the same grid, one token a patch (14 pixels for DINOv2), resized bilinearly to the level's size. The
+    image is first resized to whole patches: with padding or cropping, tokens would shift against the image.
+    """
+
+    prefix = "network.model."  # of the names of its tensors, before those of timm's file
+
+    def __init__(self, tag: str, levels: tuple[int, ...]):
+        import timm
+
+        super().__init__()
+        self.levels = levels
+        options: dict[str, Any] = dict(pretrained=False, features_only=True, dynamic_img_size=True)
+        self.network = timm.create_model(tag, out_indices=[3 * level - 1 for level in levels], **options)
+        self.feature_info: Any = self.network.feature_info
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        patch, sides = self.feature_info.reduction()[0], images.shape[-2:]
+        whole = [max(1, round(side / patch)) * patch for side in sides]
+        tokens = self.network(F.interpolate(images, whole, mode="bilinear"))
+        sizes = ([-(-side // 2 ** (level + 1)) for side in sides] for level in self.levels)
+        return [F.interpolate(grid, size, mode="bilinear") for grid, size in zip(tokens, sizes, strict=True)]
 
 
 def weights_folders() -> list[Path]:
@@ -55,10 +73,7 @@ def imagenet_norm(images: Tensor) -> Tensor:
 
 
 def architecture(tag: str, levels: tuple[int, ...] = (1, 2, 3)) -> nn.Module:
-    """The network of that tag at a random start, BatchNorm live: normalised images -> one map per level.
-
-    Level l has stride 2^(l+1): 1, 2, 3, 4 -> 4, 8, 16, 32.
-    """
+    """The network of that tag at a random start, BatchNorm live: normalised images -> a map of stride 2^(l+1) each."""
     if tag == "embedded":
         return with_batchnorm(Embedded())
     if tag.startswith("vit_"):
@@ -71,10 +86,7 @@ def architecture(tag: str, levels: tuple[int, ...] = (1, 2, 3)) -> nn.Module:
 
 
 def with_batchnorm(network: nn.Module) -> nn.Module:
-    """Puts live BatchNorm behind every convolution but the 1x1 heads, whose outputs are the features.
-
-    The embedded network is stored with its BatchNorm folded into the convolutions; it needs it back to be trained.
-    """
+    """Puts live BatchNorm, folded in the stored file, behind every convolution but the heads that give the features."""
     for path, conv in list(network.named_modules()):
         if isinstance(conv, nn.Conv2d) and not path.startswith("heads"):
             parent, _, leaf = path.rpartition(".")
@@ -84,11 +96,7 @@ def with_batchnorm(network: nn.Module) -> nn.Module:
 
 
 class Backbone(nn.Module):
-    """A frozen pretrained network: images (B, 3, H, W) in [0, 1] -> a tensor (B, C_l, H/s_l, W/s_l) per level.
-
-    tag, sha256   which weights, exactly: the file's hash
-    channels      C_l per level
-    """
+    """A frozen pretrained network: images (B, 3, H, W) in [0, 1] -> a map (B, channels[l], H/s_l, W/s_l) per level."""
 
     def __init__(self, tag: str, levels: tuple[int, ...] = (1, 2, 3)):
         super().__init__()
@@ -103,7 +111,7 @@ class Backbone(nn.Module):
         load_weights(self.network, tag, path)
         self.requires_grad_(False).eval()
 
-    def train(self, mode: bool = True) -> Backbone:
+    def train(self, mode: bool = True) -> Self:
         """Stays in eval mode: an expert whose BatchNorm follows the batch silently destroys the target."""
         return super().train(False)
 
@@ -113,10 +121,7 @@ class Backbone(nn.Module):
 
 
 def load_weights(network: nn.Module, tag: str, path: Path, assign: bool = False) -> None:
-    """Copies the tensors of a safetensors file into a network. Raises LabError where one is missing.
-
-    assign  the network takes the file's own tensors, as one on the device `meta` must
-    """
+    """Copies (on device `meta`: assigns) a safetensors file's tensors to a network. Raises LabError where one lacks."""
     prefix = getattr(network, "prefix", "")
     stored = {prefix + name: tensor for name, tensor in safetensors.torch.load_file(path).items()}
     names = network.state_dict().keys()
@@ -151,10 +156,7 @@ def local_weights(tag: str) -> Path | None:
 
 
 def find_weights(tag: str) -> Path:
-    """The safetensors file of a tag: the local one, else the Hub's. Never another network's.
-
-    Raises LabError saying what was tried and what to do.
-    """
+    """The safetensors file of a tag: the local one, else the Hub's, never another network's. Raises LabError."""
     if path := local_weights(tag):
         return path
     tried = ", ".join(map(str, search_folders()))
@@ -163,10 +165,9 @@ def find_weights(tag: str) -> Path:
     try:
         return pretrained_weights.fetch(tag)
     except LabError as error:
-        raise LabError(
-            f"backbone {tag} is not at hand: looked in {tried} for {tag}.safetensors, then on the Hub ({error}); "
-            "put the file into a folder and set LAB_WEIGHTS to it, or choose `embedded`"
-        ) from None
+        places = f"looked in {tried} for {tag}.safetensors, then on the Hub ({error})"
+        todo = "put the file into a folder and set LAB_WEIGHTS to it, or choose `embedded`"
+        raise LabError(f"backbone {tag} is not at hand: {places}; {todo}") from None
 
 
 @functools.lru_cache(maxsize=16)
@@ -188,25 +189,15 @@ OWNER: ContextVar[str] = ContextVar("owner", default="")
 """Whose images the thread works on, "" for public sets: their cached features are dropped with the owner's images."""
 
 
-class FeatureKey(NamedTuple):
-    """Whose image, seen by which network where."""
-
-    owner: str
-    weights: str  # SHA-256 of their file
-    levels: tuple[int, ...]
-    device: str
-    image: str  # its digest
-
-
-class FeatureCache(LRUCache[FeatureKey, list[Tensor]]):
-    """Features of frozen backbones by image and owner; the least recently used are dropped past `limit` bytes."""
+class FeatureCache(LRUCache[tuple[Any, ...], list[Tensor]]):
+    """Features by (owner, SHA-256 of the weights, levels, device, digest of the image), at most `limit` bytes."""
 
     def __init__(self, limit: int):
         super().__init__(limit, lambda pyramid: sum(level.nbytes for level in pyramid))
 
     def drop(self, owner: str) -> None:
         """Forgets the features of this owner's images."""
-        self.pop_where(lambda key: key.owner == owner)
+        self.pop_where(lambda key: key[0] == owner)
 
 
 CACHE = FeatureCache(limit=int(os.environ.get("LAB_CACHE_MB", "768")) * 2**20)
@@ -214,37 +205,30 @@ CACHE = FeatureCache(limit=int(os.environ.get("LAB_CACHE_MB", "768")) * 2**20)
 
 @torch.no_grad()
 def pyramids(network: Backbone, images: ImageStack, index: Tensor) -> list[Tensor]:
-    """Features of images[index], a tensor (B, C_l, h_l, w_l) a level, through the cache.
-
-    Images pass one at a time: the bits then do not depend on how a method batches, and a cached answer equals a
-    fresh one.
-    """
+    """Features of images[index], (B, C_l, h_l, w_l) a level, through the cache; one at a time: bits ignore batches."""
     pyramid_of_each = []
     for i in index.tolist():
-        key = FeatureKey(OWNER.get(), network.sha256, network.levels, device().type, images.digest(i))
+        key = (OWNER.get(), network.sha256, network.levels, device().type, images.digest(i))
         pyramid_of_each.append(CACHE.get(key) or CACHE.put(key, network(images[i])))
     return [torch.cat(level) for level in zip(*pyramid_of_each, strict=True)]
 
 
 def fuse(features: list[Tensor], pool: bool = True) -> Tensor:
-    """Pyramid -> (B, sum C_l, h, w) at the first level's resolution; coarser levels are upsampled bilinearly.
-
-    pool  average every level over 3x3 first: the locally aware patch features of PatchCore
-    """
-    if pool:
-        features = [F.avg_pool2d(f, 3, 1, 1) for f in features]
-    shape = features[0].shape[-2:]
-    return torch.cat([features[0]] + [F.interpolate(f, shape, mode="bilinear") for f in features[1:]], 1)
+    """Pyramid -> (B, sum C_l, h, w) at the first level's resolution; `pool`: levels averaged over 3x3 first."""
+    first, *coarser = [F.avg_pool2d(f, 3, 1, 1) for f in features] if pool else features
+    return torch.cat([first] + [F.interpolate(f, first.shape[-2:], mode="bilinear") for f in coarser], 1)
 
 
-def rows_at(places: Tensor, images: ImageStack, rows: Callable[[Tensor], Tensor], report: Report = no_report) -> Tensor:
-    """The patches at `places` (m,), ascending numbers over all patches of the images -> (m, C).
+Patcher = Callable[[ImageStack, Tensor], Tensor]
+"""patcher(images, index (B,)) -> patches (B h w, C)."""
 
-    rows  index (B,) -> the patches of these images, (B patches_per_image, C)
-    """
+
+@torch.no_grad()
+def rows_at(places: Tensor, images: ImageStack, patcher: Patcher, report: Report = no_report) -> Tensor:
+    """The patches (m, C) at `places` (m,), ascending numbers over all patches of the images."""
     n, chosen = len(images), torch.empty(0)
     for index in batches(n, 8):
-        patches, done = rows(index), int(index[-1]) + 1
+        patches, done = patcher(images, index), int(index[-1]) + 1
         start = int(index[0]) * len(patches) // len(index)
         low, high = torch.searchsorted(places, torch.tensor([start, start + len(patches)])).tolist()
         if not len(chosen):  # allocated once and whole: pieces kept between temporary ones would scatter memory

@@ -1,7 +1,5 @@
 """Anomaly maps: upsampled, smoothed, reduced to a score; centre crops and their way back."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -11,6 +9,13 @@ def upsample(maps: Tensor, size: int | tuple[int, int]) -> Tensor:
     """(B, h, w) -> (B, H, W), bilinear, pixel areas aligned (align_corners=False)."""
     shape = (size, size) if isinstance(size, int) else size
     return F.interpolate(maps[:, None], shape, mode="bilinear", align_corners=False)[:, 0]
+
+
+def regrid(features: Tensor, shape: tuple[int, int], mode: str = "bilinear") -> Tensor:
+    """(B, C, h, w) -> (B, C, *shape): finer features averaged over areas, coarser ones upsampled by `mode`."""
+    if features.shape[-1] > shape[1]:
+        return F.adaptive_avg_pool2d(features, shape)
+    return F.interpolate(features, shape, mode=mode) if features.shape[-1] < shape[1] else features
 
 
 def smooth(maps: Tensor, sigma: float) -> Tensor:

@@ -1,7 +1,5 @@
 """Memory banks: coresets, k-means++ seeds, nearest neighbours. Rows are patches, columns features."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -17,10 +15,7 @@ def squared_distances(queries: Tensor, bank: Tensor, bank_norms: Tensor | None =
 
 
 def nearest(queries: Tensor, bank: Tensor, k: int = 1, owners: tuple[Tensor, Tensor] | None = None) -> Tensor:
-    """Distances (Q, k), Euclidean, ascending, of each query to its k nearest bank rows.
-
-    owners  of the queries (Q,) and of the bank's rows (M,): rows of the query's owner are left out.
-    """
+    """Euclidean distances (Q, k), ascending, to the k nearest rows of other owners: queries' (Q,) and bank's (M,)."""
     norms, blocks = bank.square().sum(1), []
     for start in range(0, len(queries), BLOCK):
         block = queries[start : start + BLOCK]
@@ -43,16 +38,12 @@ def random_projection(rows: Tensor, width: int, generator: torch.Generator) -> T
     """(N, C) -> (N, width) by a Gaussian matrix; distances survive up to a small distortion (Johnson-Lindenstrauss)."""
     if rows.shape[1] <= width:
         return rows
-    scale: float = width**0.5
-    matrix = torch.randn(rows.shape[1], width, generator=generator) / scale
+    matrix = torch.randn(rows.shape[1], width, generator=generator) / float(width**0.5)
     return rows @ matrix.to(rows.device)
 
 
 def k_center(rows: Tensor, count: int, generator: torch.Generator, report: Report = no_report) -> Tensor:
-    """Indices (count,) of a greedy k-centre coreset: each next row is the one farthest from all chosen so far.
-
-    Minimises, within a factor two, the largest distance of any row to its nearest chosen one (PatchCore, Eq. 5).
-    """
+    """Indices (count,) of a greedy k-centre coreset (PatchCore, Eq. 5): each next row is farthest from all chosen."""
     norms = rows.square().sum(1)
     chosen = [int(torch.randint(len(rows), (1,), generator=generator))]
     squared = torch.full_like(norms, torch.inf)  # to the nearest chosen row

@@ -1,7 +1,5 @@
 """Synthetic defects of pixel noise: normal images in, the same with noisy rectangles and their mask out."""
 
-from __future__ import annotations
-
 import numpy as np
 import scipy.ndimage
 import torch
@@ -12,10 +10,7 @@ from .random_numbers import integer
 
 
 def background(images: Tensor) -> Tensor:
-    """(B, 3, H, W) -> bool (B, H, W): nearly black or white surroundings, where a defect would teach nothing.
-
-    Mean of RGB below 30 or above 220 (of 255), median filter of 7, dilated by 19 (CDO, official code).
-    """
+    """(B, 3, H, W) -> bool (B, H, W): black or white surroundings, where a defect teaches nothing (CDO's code)."""
     grey = images.mean(1).mul(255).cpu().numpy()
     flat = scipy.ndimage.median_filter((grey < 30) | (grey > 220), size=(1, 7, 7))
     return torch.from_numpy(scipy.ndimage.binary_dilation(flat, np.ones((1, 19, 19), bool)))
@@ -26,9 +21,8 @@ def squares(
 ) -> tuple[Tensor, Tensor]:
     """CDO's anomalies: up to four rectangles of pixel noise an image, (B, 3, S, S) -> the same and bool (B, S, S).
 
-    n ~ U{0..4}; half sides ~ U{S//40 .. S//10 - 1}; noise "uniform" U{0..254}/255 (code) or "gaussian" (the text):
-    N(0, 1) in the ImageNet-normalised space. `skip` (B, S, S): a rectangle whose centre lies there is redrawn, at
-    most 200 times, then left out.
+    Half sides ~ U{S//40 .. S//10 - 1}; noise "uniform" U{0..254}/255 (code) or "gaussian" (the text): N(0, 1) in the
+    ImageNet-normalised space. A rectangle centred in `skip` (B, S, S) is redrawn, at most 200 times, then left out.
     """
     size = images.shape[-1]
     mask = torch.zeros(len(images), size, size, dtype=torch.bool)
@@ -36,8 +30,7 @@ def squares(
         for _ in range(integer(0, 4, generator)):
             for _ in range(200):
                 high, wide = (integer(size // 40, size // 10 - 1, generator) for _ in range(2))
-                row = integer(high, size - high - 1, generator)
-                column = integer(wide, size - wide - 1, generator)
+                row, column = (integer(half, size - half - 1, generator) for half in (high, wide))
                 if skip is None or not skip[b, row, column]:
                     mask[b, row - high : row + high, column - wide : column + wide] = True
                     break

@@ -1,11 +1,9 @@
 """Weights of frozen networks on the Hub: whether they are cached here, how large they are, how they are downloaded."""
 
-from __future__ import annotations
-
-import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from ..hub import downloads
 from ..hub.hub_errors import NotFound, readable_errors
@@ -37,8 +35,7 @@ def cached(tag: str) -> Path | None:
     return Path(path) if isinstance(path, str) else None
 
 
-@dataclasses.dataclass(frozen=True)
-class Offer:
+class Offer(NamedTuple):
     """What would be downloaded, and the name of its licence."""
 
     file: downloads.File
@@ -53,24 +50,18 @@ def offer(tag: str) -> Offer:
     """What the Hub has of a tag. Raises LabError where it has none."""
     name = repository(tag)
     contents = downloads.repository(name, "model")
-    for file in contents.files:
-        if file.path == FILE:
-            return Offer(file, contents.terms)
+    if file := next((file for file in contents.files if file.path == FILE), None):
+        return Offer(file, contents.terms)
     raise NotFound(f"{name}: holds no {FILE}; name a full timm tag such as resnet18.tv_in1k")
 
 
 def fetch(tag: str, announce: Callable[[Offer], None] = lambda offer: None, report: Report = no_report) -> Path:
-    """Downloads the file of a tag, resuming an interrupted download, and returns its path.
-
-    `announce` is called with the offer first and may raise Cancelled. Raises LabError where the download fails.
-    """
+    """The path of a tag's downloaded file; `announce` is called first and may raise Cancelled. LabError on failure."""
     with downloads.download_lock(report):
-        offered = offer(tag)
+        offered, target = offer(tag), download_folder() / file_name(tag)
         announce(offered)
-        file = offered.file
-        downloads.fetch([file], lambda fraction, message: report(fraction, f"downloading {message}"))
-        target = download_folder() / file_name(tag)
+        downloads.fetch([offered.file], lambda fraction, message: report(fraction, f"downloading {message}"))
         with readable_errors(str(target)):
             target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(file.place, target)
+            os.replace(offered.file.place, target)
     return target

@@ -4,8 +4,6 @@ folder      images in the folder that the environment variable LAB_TEXTURES name
 procedural  drawn textures, and shuffled pieces of the image itself
 """
 
-from __future__ import annotations
-
 import functools
 import math
 import os
@@ -32,14 +30,9 @@ def source(name: str) -> tuple[Draw, str]:
     folder = os.environ.get("LAB_TEXTURES", "")
     files = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in image_files.SUFFIXES) if folder else []
     if not files:
-        raise LabError(
-            f"setting source='folder': LAB_TEXTURES={folder!r} names no folder with images; set it to one, or choose "
-            "source='procedural'"
-        )
-
-    def draw(image: Tensor, generator: torch.Generator) -> Tensor:
-        return _read(files[integer(0, len(files) - 1, generator)], image.shape[-1])
-
+        problem = f"setting source='folder': LAB_TEXTURES={folder!r} names no folder with images"
+        raise LabError(f"{problem}; set it to one, or choose source='procedural'")
+    draw = lambda image, generator: _read(files[integer(0, len(files) - 1, generator)], image.shape[-1])
     return draw, f"{len(files)} images of the folder {Path(folder).name}"
 
 
@@ -65,8 +58,7 @@ def shuffled_pieces(image: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def drawn_texture(size: int, generator: torch.Generator) -> Tensor:
-    """A texture (3, size, size) in [0, 1]: coloured clouds, or two colours mixed by clouds, blobs, a grating, a checker
-    or a gradient."""
+    """A texture (3, size, size) in [0, 1]: clouds, or two colours mixed by clouds, blobs, grating, checker or slope."""
     pattern, turn = integer(0, 5, generator), uniform(0, math.pi, generator)
     if pattern == 0:
         return clouds(size, 3, generator)

@@ -1,10 +1,9 @@
 """What every training shares: batches of images, steps, loss curves, progress and checkpoints."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -21,10 +20,8 @@ from ..progress import Progress, Report
 class Training:
     """The frame of a training loop: epochs, batches, the loss curve, progress, and the checkpoint between epochs.
 
-    training = Training(method, images, optimiser, generator, report, epochs=50, batch_size=8)
-    for epoch in training:
-        for index in training.batches():
-            training.step(loss_of(images[index]))
+    for epoch in training: for index in training.batches(): training.step(loss_of(images[index]))
+    `epochs` and `batch_size` are those of the method's settings where they are not named.
     """
 
     def __init__(
@@ -35,17 +32,18 @@ class Training:
         generator: torch.Generator,
         report: Report,
         *,
-        epochs: int,
-        batch_size: int,
+        epochs: int = 0,
+        batch_size: int = 0,
         phase: str = "",
         grad_clip: float = 0.0,
     ):
+        settings: Any = method.settings
         self.method, self.optimiser, self.generator, self.report = method, optimiser, generator, report
-        self.images, self.epochs, self.batch_size = len(images), epochs, batch_size
-        self.phase, self.grad_clip = phase, grad_clip
+        self.epochs, self.batch_size = epochs or settings.epochs, batch_size or settings.batch_size
+        self.images, self.phase, self.grad_clip = len(images), phase, grad_clip
         self.checkpoint = Checkpoint(method, optimiser, generator, method.fit_key(images) + phase)
         self.curve = f"{phase} loss".strip()
-        self.steps = math.ceil(self.images / batch_size)  # an epoch
+        self.steps = math.ceil(self.images / self.batch_size)  # an epoch
         self.epoch, self.losses = 0, list[float]()
 
     def __iter__(self) -> Iterator[int]:
@@ -82,14 +80,11 @@ class Training:
 
 
 class Checkpoint:
-    """A training that can be interrupted: networks, optimiser, curves and random states, in one safetensors file.
-
-    The file is `method.checkpoint`; where that is None, nothing is read or written.
-    """
+    """Networks, optimiser, curves and random states in the safetensors file `method.checkpoint`; None: nothing."""
 
     def __init__(self, method: Method, optimiser: torch.optim.Optimizer, generator: torch.Generator, key: str):
-        self.path, self.method, self.optimiser = method.checkpoint, method, optimiser
-        self.generator, self.key = generator, key
+        self.path, self.key = method.checkpoint, key
+        self.method, self.optimiser, self.generator = method, optimiser, generator
 
     def load(self) -> int:
         """The number of epochs already done, 0 without a file. Raises LabError where it is another training's."""
@@ -105,19 +100,15 @@ class Checkpoint:
             raise LabError(f"{self.path} is of a training with other settings or images; delete it to start anew")
         networks = {k.removeprefix("net."): v for k, v in tensors.items() if k.startswith("net.")}
         self.method.load_state_dict(networks, strict=False)
-        state = self.optimiser.state_dict()
-        state["state"] = {}
-        for name, value in tensors.items():
-            if name.startswith("opt."):
-                _, slot, leaf = name.split(".")
-                state["state"].setdefault(int(slot), {})[leaf] = value
+        state = self.optimiser.state_dict() | {"state": {}}
+        for _, slot, leaf in (name.split(".") for name in tensors if name.startswith("opt.")):
+            state["state"].setdefault(int(slot), {})[leaf] = tensors[f"opt.{slot}.{leaf}"]
         for group, learning_rate in zip(state["param_groups"], metadata["learning_rates"], strict=True):
             group["lr"] = learning_rate
         self.optimiser.load_state_dict(state)
         self.generator.set_state(tensors["generator"])
         torch.set_rng_state(tensors["global"])
-        self.method.history.clear()
-        self.method.history.update(metadata["history"])
+        self.method.history = metadata["history"]
         return int(metadata["epoch"])
 
     def save(self, epoch: int) -> None:

@@ -1,3 +1,1 @@
-from .local_occ import LocalOCC
-
-__all__ = ["LocalOCC"]
+from .local_occ import LocalOCC as LocalOCC

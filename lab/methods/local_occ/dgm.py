@@ -1,22 +1,19 @@
 """DGM, the defect generating module of local OCC (Lv et al., 2.3): small regions darkened, lightened or replaced."""
 
-from __future__ import annotations
-
 import functools
 import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Generator, Tensor
 
-from ...parts.perlin import perlin
-from ...parts.random_numbers import integer, uniform
+from ...parts.random_numbers import integer, perlin, uniform
 from ...parts.textures import Draw
 
 SHAPES = ("rectangle", "ellipse", "polygon", "blob")
 
 
-def region(shape: str, size: int, generator: torch.Generator) -> Tensor:
+def region(shape: str, size: int, generator: Generator) -> Tensor:
     """bool (size, size): a region of 0.1 to 4 % of the image, of aspect 1/4 to 4, at any place and angle.
 
     A shape is a distance from its centre, and the region the pixels of the smallest distances: its area is exact.
@@ -33,9 +30,8 @@ def region(shape: str, size: int, generator: torch.Generator) -> Tensor:
         sides = integer(4, 7, generator)
         normals = (torch.arange(sides) + 0.8 * torch.rand(sides, generator=generator)) * (2 * math.pi / sides)
         near = 1 / (0.6 + 0.4 * torch.rand(sides, generator=generator))
-        distance = a * (normals.cos() * near)[0] + b * (normals.sin() * near)[0]
-        for i in range(1, sides):
-            distance = torch.maximum(distance, a * (normals.cos() * near)[i] + b * (normals.sin() * near)[i])
+        directions = zip(normals.cos() * near, normals.sin() * near, strict=True)
+        distance = functools.reduce(torch.maximum, (a * cos + b * sin for cos, sin in directions))
     else:
         distance = torch.hypot(a, b)
     if shape == "blob":  # a disc with its distances stretched by Perlin noise, whose cells are as wide as its radius
@@ -44,7 +40,7 @@ def region(shape: str, size: int, generator: torch.Generator) -> Tensor:
     return distance <= distance.flatten().kthvalue(max(1, round(area * size * size))).values
 
 
-def changed(image: Tensor, where: Tensor, change: int, draw: Draw, generator: torch.Generator) -> Tensor:
+def changed(image: Tensor, where: Tensor, change: int, draw: Draw, generator: Generator) -> Tensor:
     """image (3, S, S) with the region darkened (change 0), lightened (1) or replaced by a foreign texture (2)."""
     if change == 2:
         inside = draw((image * 255).to(torch.uint8).cpu(), generator).to(image.device) / 255
@@ -63,13 +59,10 @@ def to_grid(mask: Tensor, grid: int) -> Tensor:
     return cells
 
 
-def defects(
-    images: Tensor, draw: Draw, generator: torch.Generator, *, grid: int, p: float = 0.75
-) -> tuple[Tensor, Tensor]:
-    """(B, 3, S, S) -> images of the same shape, M_s bool (B, grid, grid).
+def defects(images: Tensor, draw: Draw, generator: Generator, *, grid: int, p: float = 0.75) -> tuple[Tensor, Tensor]:
+    """(B, 3, S, S) -> the same with one to three regions in a share `p` of the images, M_s bool (B, grid, grid).
 
-    With probability `p` an image gets one to three regions, each of an equally likely shape and change. What the
-    change leaves as it was (within 1/50, such as black that is darkened) is no defect and not in the mask.
+    What a change leaves as it was (within 1/50, such as black that is darkened) is not in the mask.
     """
     defective, masks = images.clone(), torch.zeros(len(images), grid, grid, dtype=torch.bool, device=images.device)
     for image, mask in zip(defective, masks, strict=True):

@@ -26,8 +26,6 @@ epochs take a GPU
 Differs: `live` trains N_M of width 128 on a grid of S/8 | 300 epochs of width 256 on S/4 take a GPU
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import math
@@ -47,6 +45,7 @@ from . import matching, warps
 from .dgm import defects
 
 PARALLEL = 0.98  # mean cosine between centres above which a constant output would do everywhere
+OCC = "mean over places of (1 - M_s) d + M_s max(0, delta - d), d = 0.5 dist(N_M(F_mixed), F_C)"
 
 
 def half_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -54,17 +53,9 @@ def half_distance(a: Tensor, b: Tensor) -> Tensor:
     return 0.5 * (1 - F.cosine_similarity(a, b, dim=1, eps=1e-8))
 
 
-@equation(
-    "local_occ",
-    5,
-    formula="mean over places of (1 - M_s) d + M_s max(0, delta - d), d = 0.5 dist(N_M(F_mixed), F_C)",
-    covers=(3,),
-)
+@equation("local_occ", 5, formula=OCC, covers=(3,))
 def occ_loss(d: Tensor, M_s: Tensor, delta: float) -> Tensor:
-    """Draws normal places to their centres and keeps synthetic defects delta away.
-
-    d (B, h, w), M_s bool (B, h, w) -> (). An empty M_s gives Eq. (3).
-    """
+    """Draws normal places to their centres, keeps synthetic defects delta away; d and bool M_s (B, h, w) -> ()."""
     return torch.where(M_s, (delta - d).clamp_min(0), d).mean()
 
 
@@ -94,14 +85,10 @@ class LocalOCC(Method):
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Settings(BaseSettings):
         backbone: str = features.backbone_setting()
-        imm: bool = setting(
-            True, "IMM: align every image with a template first (objects; off for textures)", component=True, eq="1-2"
-        )
+        imm: bool = setting(True, "IMM: align images with a template (off for textures)", component=True, eq="1-2")
         dgm: bool = setting(True, "DGM: learn to keep synthetic defects away from the centres", component=True, eq="5")
         augment: bool = setting(False, "turn and shift the training images at random", component=True)
-        center: str = setting(
-            "map", "a centre for every place, or one vector for all", choices=("map", "vector"), component=True, eq="3"
-        )
+        center: str = setting("map", "centre per place, or one", choices=("map", "vector"), component=True, eq="3")
         rotation: float = setting(10.0, "how far the set's images are turned, ± degrees", low=0, high=180)
         matching_size: int = setting(64, "side at which the IMM sees images, pixels", low=32, high=1024, step=32)
         matching_epochs: int = setting(100, "passes of the IMM over the training images", low=1, high=5000)
@@ -112,9 +99,7 @@ class LocalOCC(Method):
         multi_start: bool = setting(False, "match from four quarter turns and keep the best")
         padding: str = setting("border", "what fills the rim of a matched image", choices=warps.PADDINGS)
         stride: int = setting(8, "pixels a cell of the map of centres", choices=(4, 8, 16))
-        reduction: str = setting(
-            "svd", "how F_mixed is reduced to the centres' dimensions", choices=("svd", "pca", "random")
-        )
+        reduction: str = setting("svd", "how F_mixed is reduced to d dimensions", choices=("svd", "pca", "random"))
         dimensions: int = setting(128, "dimensions of a centre, d", low=2, high=1024)
         width: int = setting(128, "channels inside N_M", low=8, high=1024)
         delta: float = setting(0.1, "margin of synthetic defects, δ", low=0, high=1, eq="5")
@@ -130,21 +115,11 @@ class LocalOCC(Method):
     W: Tensor
     offset: Tensor
     F_C: Tensor
-
-    @classmethod
-    def presets(cls) -> dict[str, BaseSettings]:
-        live = cls.Settings()
-        paper = live.replace(
-            backbone="resnet18.tv_in1k", matching_size=256, matching_epochs=500, matching_batch_size=32
-        )
-        paper = paper.replace(matching_learning_rate=2e-4, guided=False, anneal=False)
-        paper = paper.replace(stride=4, width=256, epochs=300, batch_size=32)
-        return {
-            "live": live,
-            "paper": paper,
-            "rto45": live.replace(rotation=45.0, matching_epochs=150),
-            "rto180": live.replace(rotation=180.0, matching_epochs=300, multi_start=True),
-        }
+    changes = {"paper": dict(backbone="resnet18.tv_in1k", stride=4, width=256, epochs=300, batch_size=32, anneal=False)}
+    changes["paper"] |= dict(matching_size=256, matching_epochs=500, matching_batch_size=32, guided=False)
+    changes["paper"] |= dict(matching_learning_rate=2e-4)
+    changes["rto45"] = dict(rotation=45.0, matching_epochs=150)
+    changes["rto180"] = dict(rotation=180.0, matching_epochs=300, multi_start=True)
 
     def build(self) -> None:
         s = self.settings
@@ -167,11 +142,10 @@ class LocalOCC(Method):
         s = self.settings
         share, matched = 0.4 if s.imm else 0.0, False
         optimiser = torch.optim.Adam(self.N_M.parameters(), s.learning_rate)
-        rest, loop = part_of(report, share, 1), dict(epochs=s.epochs, batch_size=s.batch_size)
-        training = Training(self, images, optimiser, generator, rest, phase="one-class", **loop)
+        training = Training(self, images, optimiser, generator, part_of(report, share, 1), phase="one-class")
         draw, description = textures.source(s.source)
-        if s.dgm:
-            self.notes["source"] = f"replaced regions show {description}"
+        self.notes |= {"source": f"replaced regions show {description}"} if s.dgm else {}
+        aligned = images
         if s.imm:
             self.template = images[int(torch.randint(len(images), (), generator=generator))][0]
             with contextlib.suppress(LabError):  # a checkpoint of the matching; of another training: it will say so
@@ -181,8 +155,6 @@ class LocalOCC(Method):
             self.matcher.eval()
             parts = [self.align(images[index])[0] for index in batches(len(images), 8)]
             aligned = ImageStack(torch.cat([part.mul(255).round().byte().cpu() for part in parts]))
-        else:
-            aligned = images
         self.find_centres(aligned)
         self.N_M.train()
         for epoch in training:
@@ -242,7 +214,7 @@ class LocalOCC(Method):
 
     def mixed(self, levels: list[Tensor]) -> Tensor:
         """F_mixed: three levels, resized to S/stride, one beside the other."""
-        return torch.cat([_to_grid(f, self.grid) for f in levels], 1)
+        return torch.cat([maps.regrid(f, (self.grid, self.grid)) for f in levels], 1)
 
     @torch.no_grad()
     def find_centres(self, aligned: ImageStack) -> None:
@@ -277,18 +249,10 @@ class LocalOCC(Method):
         s, size = self.settings, images.shape[-1]
         I_M, M = self.align(images)
         cells = self.distances(I_M)
-        anomaly_map = maps.upsample(cells, size)
-        anomaly_map = maps.smooth(anomaly_map, maps.sigma_for(size)) if s.smooth else anomaly_map
+        anomaly_map = maps.smooth(maps.upsample(cells, size), maps.sigma_for(size) if s.smooth else 0)
         if not s.imm:
             return Scores(anomaly_map, maps.maximum(anomaly_map), {"distance to the centres": cells})
         anomaly_map = anomaly_map * warps.cover(M, size)
         pixel = anomaly_map if s.aligned else warps.unwarp(anomaly_map, M)
         views = {"template": self.template.expand_as(images), "aligned image": I_M, "aligned anomaly map": anomaly_map}
         return Scores(pixel, maps.maximum(pixel), views)
-
-
-def _to_grid(level: Tensor, grid: int) -> Tensor:
-    """(B, C, h, w) -> (B, C, grid, grid): finer levels averaged over areas, coarser ones upsampled bilinearly."""
-    if level.shape[-1] > grid:
-        return F.adaptive_avg_pool2d(level, grid)
-    return F.interpolate(level, (grid, grid), mode="bilinear") if level.shape[-1] < grid else level

@@ -1,16 +1,11 @@
 """IMM, the image matching module of local OCC (Lv et al., 2.1): how an image must be turned and shifted to match a
 template, regressed by one pass of a small network.
 
-symbol     name                                              shape
 I_O, I_T   image before matching, template                   (B, 3, S, S)
 N_P        feature network, shared                           (B, 3, S, S) -> (B, 128, S/16, S/16)
 N_R        regression network, on both features              (B, 256, S/16, S/16) -> (B, 3)
 T          parameters (T_x, T_y, theta)                      (B, 3), theta in radians
-I_M        image matched: I_O warped by T                    (B, 3, S, S)
-V          where I_M shows the image, not its padding        bool (B, S, S)
 """
-
-from __future__ import annotations
 
 import math
 
@@ -29,17 +24,13 @@ SIGMAS = (8.0, 4.0, 2.0)  # of the pyramid, pixels of 256
 
 @equation("local_occ", 1, formula="L_reg = |I_M - I_T|^2, mean over channels and the seen pixels, a value per image")
 def registration_loss(I_M: Tensor, I_T: Tensor, V: Tensor) -> Tensor:
-    """How far each matched image is from the template.
-
-    I_M (B, 3, S, S), I_T (1 or B, 3, S, S), V (B, S, S) -> (B,).
-    """
+    """How far each matched image is from the template: I_M (B, 3, S, S), I_T (1 or B, 3, S, S), V (B, S, S) -> (B,)."""
     return ((I_M - I_T).square().mean(1) * V).sum((1, 2)) / V.sum((1, 2)).clamp_min(1)
 
 
 def blurred(images: Tensor, sigma: float) -> Tensor:
     """Gaussian of `sigma` pixels at 256, scaled with the side: wide slopes for the gradient of Eq. (1) to follow."""
-    side = images.shape[-1]
-    return maps.smooth(images.flatten(0, 1), sigma * side / 256).view_as(images)
+    return maps.smooth(images.flatten(0, 1), sigma * images.shape[-1] / 256).view_as(images)
 
 
 def pyramid(done: float) -> float:
@@ -57,8 +48,8 @@ class Matcher(nn.Module):
         self.N_P = nn.Sequential(*(_block(a, b, 2) for a, b in zip(widths, widths[1:], strict=False)))
         convolutions = (_block(256, 128, 1), _block(128, 64, 2), nn.Flatten())
         hidden, last = nn.Linear(64 * math.ceil(size / 32) ** 2, 256), nn.Linear(256, 3)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
         self.N_R = nn.Sequential(*convolutions, hidden, nn.ReLU(), last)
 
     @equation("local_occ", 2, formula="T = N_R(N_P(I_O), N_P(I_T)), bounded by tanh")

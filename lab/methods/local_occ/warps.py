@@ -4,8 +4,6 @@ A matrix (B, 2, 3) maps places of the output to places of the input, in the [-1,
 right, y down, pixel areas aligned): warp(image, m)(p) = image(m p). Images are square, so a rotation stays one.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -43,10 +41,7 @@ def warp(images: Tensor, matrices: Tensor, padding: str = "border") -> Tensor:
 
 
 def cover(matrices: Tensor, size: int) -> Tensor:
-    """(B, size, size) in [0, 1]: how much of each pixel of a warped image lies inside the image.
-
-    It falls from 1 to 0 within a pixel across the rim: a warped field of ones.
-    """
+    """(B, size, size) in [0, 1]: how much of each pixel of a warped image lies inside the image (warped ones)."""
     ones = torch.ones(len(matrices), 1, size, size, dtype=matrices.dtype, device=matrices.device)
     return warp(ones, matrices, "zeros")[:, 0]
 
@@ -57,10 +52,7 @@ def seen(matrices: Tensor, size: int) -> Tensor:
 
 
 def unwarp(maps: Tensor, matrices: Tensor) -> Tensor:
-    """Maps (B, S, S) of warped images in the frame of the original images; what the warp left out gets the minimum.
-
-    They fade there with `cover`: with a hard threshold, the values of a rim would jump with the last bit of a matrix.
-    """
+    """Maps (B, S, S) of warped images in the originals' frame; they fade with `cover` to the minimum outside."""
     back = inverse(matrices)
     unwarped = warp(maps[:, None], back)[:, 0]
     return torch.lerp(maps.amin((1, 2), keepdim=True), unwarped, cover(back, maps.shape[-1]))

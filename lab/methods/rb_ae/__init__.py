@@ -1,3 +1,1 @@
-from .rb_ae import RBAE
-
-__all__ = ["RBAE"]
+from .rb_ae import RBAE as RBAE

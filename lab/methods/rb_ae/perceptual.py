@@ -1,7 +1,5 @@
 """Frozen networks in whose feature maps a perceptual loss compares two images."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,8 +10,7 @@ from ...parts import features
 
 VGG = "vgg16.tv_in1k"
 NETWORKS = ("embedded", "resnet18.tv_in1k", VGG, "none")
-# indices of five ReLUs in VGG-16: the first five (the paper's words), or the first of each block (the authors' later
-# code)
+# indices of five ReLUs in VGG-16: the first five (the paper's words), or one of each block (the authors' later code)
 RELUS = {"first": (1, 3, 6, 8, 11), "blocks": (1, 6, 11, 18, 25)}
 
 
@@ -41,14 +38,9 @@ class Vgg(nn.Module):
 
 
 def network(tag: str, relus: str = "first") -> features.Backbone | Vgg | None:
-    """The network of that tag, None for `none`. Raises LabError where its weights are not found.
-
-    Maps: VGG-16's five ReLUs; ResNet-18's stem and layers 1 to 3; the embedded backbone's three levels.
-    """
-    if tag == "none":
-        return None
-    if tag == VGG:
-        return Vgg(RELUS[relus]).to(device())
+    """VGG-16's five ReLUs, ResNet-18's stem and layers 1 to 3, the embedded backbone; None for `none`. Or LabError."""
+    if tag in ("none", VGG):
+        return None if tag == "none" else Vgg(RELUS[relus]).to(device())
     return features.backbone(tag, (1, 2, 3) if tag == "embedded" else (0, 1, 2, 3))
 
 

@@ -26,10 +26,7 @@ Differs: `live` has 128 pixels, a quarter of the width, higher learning rates, p
 backbone's perceptual loss | 600 epochs with ImageNet and VGG-16 take a GPU
 """
 
-from __future__ import annotations
-
 import dataclasses
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -46,16 +43,15 @@ from . import perceptual, rbam
 from .synthetic_defects import defective
 
 SEGMENTERS = ("msfdm", "pixel_gap", "msfr", "ssim")
+PIXEL_DIS = "L_pixel_dis = mean over layers of |N(R_l) - M_l|^2, R_l = mean_c (Phi_l(I_o) - Phi_l(I_ad))^2"
+SEG = "L_seg = mean over scales and pixels of -(1 - p)^2 log p, p the probability of the pixel's true class"
 
 
-@equation(
-    "rb_ae", 2, formula="L_pixel_dis = mean over layers of |N(R_l) - M_l|^2, R_l = mean_c (Phi_l(I_o) - Phi_l(I_ad))^2"
-)
+@equation("rb_ae", 2, formula=PIXEL_DIS)
 def pixel_discrepancy(normal: list[Tensor], defective: list[Tensor], M: Tensor) -> Tensor:
-    """Teaches the encoder to see a defect: its residuals are to equal the mask.
+    """Teaches the encoder to see a defect: features (B, C_l, h, w) a layer, twice, M bool (B, S, S) -> ().
 
-    normal, defective (B, C_l, h, w) a layer, M bool (B, S, S) -> (). N takes each R to 0..1 by its least and largest
-    value, M_l is M averaged over areas; images with an empty mask do not count.
+    N takes each R to 0..1 by its range, M_l is M averaged over areas; images with an empty mask do not count.
     """
     masked = M.flatten(1).any(1)
     if not masked.any():
@@ -75,20 +71,12 @@ def feature_repair(F_out: list[Tensor], F_o: list[Tensor]) -> Tensor:
     return torch.stack([F.mse_loss(a, b) for a, b in zip(F_out, F_o, strict=True)]).mean()
 
 
-@equation(
-    "rb_ae",
-    10,
-    formula="L_seg = mean over scales and pixels of -(1 - p)^2 log p, p the probability of the pixel's true class",
-)
+@equation("rb_ae", 10, formula=SEG)
 def segmentation(logits: list[Tensor], M: Tensor) -> Tensor:
-    """The focal loss of the FDMs.
-
-    logits (B, 2, h, w) a scale, M bool (B, S, S), max-pooled to (h, w) so that thin defects survive; labels are
-    smoothed by 1e-5, as in DRAEM's focal loss.
-    """
+    """The focal loss () of the FDMs: logits (B, 2, h, w) a scale, M bool (B, S, S); labels smoothed as DRAEM's."""
     losses = []
     for scale in logits:
-        M_i = F.adaptive_max_pool2d(M[:, None].float(), scale.shape[-2:])[:, 0]
+        M_i = F.adaptive_max_pool2d(M[:, None].float(), scale.shape[-2:])[:, 0]  # thin defects survive
         defect = torch.softmax(scale, 1)[:, 1]
         p = torch.lerp(1 - defect, defect, M_i) * (1 - 2e-5) + 1e-5
         losses.append((-((1 - p) ** 2) * p.log()).mean())
@@ -98,9 +86,8 @@ def segmentation(logits: list[Tensor], M: Tensor) -> Tensor:
 @equation("rb_ae", 11, formula="AM = 0.2 AM_1 + 0.2 up(AM_2) + 0.6 up(AM_3)")
 def fusion(AM: list[Tensor]) -> Tensor:
     """AM_1 (B, S, S), AM_2 (B, S/2, S/2), AM_3 (B, S/4, S/4) -> (B, S, S)."""
-    AM_1, AM_2, AM_3 = AM
-    size = (AM_1.shape[-2], AM_1.shape[-1])
-    return 0.2 * AM_1 + 0.2 * maps.upsample(AM_2, size) + 0.6 * maps.upsample(AM_3, size)
+    size = (AM[0].shape[-2], AM[0].shape[-1])
+    return 0.2 * AM[0] + 0.2 * maps.upsample(AM[1], size) + 0.6 * maps.upsample(AM[2], size)
 
 
 @equation("rb_ae", 14, formula="L = 100 L_rec + L_per + L_pixel_dis, where L_rec = mean |I_o - I_rec|^2", covers=(12,))
@@ -131,16 +118,6 @@ class FDM(nn.Module):
         return logits
 
 
-class Reconstruction(NamedTuple):
-    """What `RBAE.reconstruct` computes on the way from images to the logits of the FDMs."""
-
-    Phi: list[Tensor]  # layers 1 to 3 of the images
-    Phi_rec: list[Tensor]  # and of their reconstructions
-    F_out: list[Tensor]  # layers 3 to 5
-    I_rec: Tensor  # (B, 3, S, S) in (0, 1)
-    logits: list[Tensor]  # (B, 2, S/s, S/s) a layer
-
-
 class RBAE(Method):
     title = "RB-AE"
     paper = "W. Luo, H. Yao, W. Yu, X. Wang. Reference-Based Autoencoder for Surface Defect Detection. Manuscript"
@@ -152,9 +129,7 @@ class RBAE(Method):
         size: int = setting(128, "side of the square every image is resized to, pixels", low=64, high=1024, step=32)
         rbam: bool = setting(True, "RBAM: repair the features by the reference", component=True, off=False, eq="3-8")
         pixel_dis: bool = setting(True, "L_pixel_dis: the encoder sees defects", component=True, off=False, eq="2")
-        segmenter: str = setting(
-            "msfdm", "what finds the defect", choices=SEGMENTERS, component=True, eq="11", scoring=True
-        )
+        segmenter: str = setting("msfdm", "defect finder", choices=SEGMENTERS, component=True, eq="11", scoring=True)
         attn_scale: float = setting(10.0, "sharpness of the attention, t; 1 as printed", low=0.1, high=100, eq="4")
         width: float = setting(0.25, "channels as a share of 32 to 256", low=0.125, high=2)
         reference: str = setting("first", "which normal image repairs the others", choices=("first", "medoid"))
@@ -173,12 +148,8 @@ class RBAE(Method):
         learning_rate: float = setting(2e-3, "learning rate of Adam", low=1e-6, high=1)
 
     settings: Settings
-
-    @classmethod
-    def presets(cls) -> dict[str, BaseSettings]:
-        paper = cls.Settings(size=256, width=1.0, source="folder", perceptual=perceptual.VGG)
-        paper = paper.replace(epochs_1=400, epochs_2=200, batch_size=8, learning_rate=1e-4)
-        return {"live": cls.Settings(), "paper": paper}
+    changes = {"paper": dict(size=256, width=1.0, source="folder", perceptual=perceptual.VGG)}
+    changes["paper"] |= dict(epochs_1=400, epochs_2=200, batch_size=8, learning_rate=1e-4)
 
     def build(self) -> None:
         s = self.settings
@@ -198,8 +169,7 @@ class RBAE(Method):
         self.notes["perceptual loss"] = s.perceptual if network is None else f"{s.perceptual}, sha256 {network.sha256}"
         optimiser = torch.optim.Adam(self.parameters(), s.learning_rate, weight_decay=1e-5)
         # one training for both phases: what a phase does not train has no gradient, and Adam leaves it as it is
-        epochs = s.epochs_1 + s.epochs_2
-        training = Training(self, images, optimiser, generator, report, epochs=epochs, batch_size=s.batch_size)
+        training = Training(self, images, optimiser, generator, report, epochs=s.epochs_1 + s.epochs_2)
         for epoch in training:
             phase, loss = (1, self.loss_1) if epoch < s.epochs_1 else (2, self.loss_2)
             training.phase, training.curve = f"phase {phase}", f"phase {phase} loss"
@@ -222,10 +192,8 @@ class RBAE(Method):
     @torch.no_grad()
     def medoid(self, images: ImageStack) -> int:
         """The image whose features (channel means of layers 3 to 5) are on average nearest to the others'."""
-        rows = []
-        for index in batches(len(images), 8):
-            rows.append(torch.cat([f.mean((2, 3)) for f in self.encoder(images[index])[2:]], 1))
-        vectors = torch.cat(rows)
+        levels = (self.encoder(images[index])[2:] for index in batches(len(images), 8))
+        vectors = torch.cat([torch.cat([f.mean((2, 3)) for f in features], 1) for features in levels])
         return int(torch.cdist(vectors, vectors).mean(1).argmin())
 
     @torch.no_grad()
@@ -249,15 +217,15 @@ class RBAE(Method):
         per, seg = perceptual.loss(network, I_o, I_adb), segmentation(logits, M)
         return phase_2(F.mse_loss(I_adb, I_o), per, feature_repair(F_out, F_o), seg)
 
-    def reconstruct(self, images: Tensor) -> Reconstruction:
-        """The pass of phase 2 and of the test."""
+    def reconstruct(self, images: Tensor) -> tuple[list[Tensor], list[Tensor], list[Tensor], Tensor, list[Tensor]]:
+        """Phi and Phi_rec (layers 1 to 3), F_out (3 to 5), I_rec, the FDMs' logits: the pass of phase 2 and of test."""
         with torch.no_grad():
             Phi = self.encoder(images)
         F_out = self.repair(Phi[2:])
         I_rec = self.decoder(*F_out[::-1])
         Phi_rec = self.encoder(I_rec.detach() if self.settings.detach_recon else I_rec, depth=3)
         logits = [fdm(a, b) for fdm, a, b in zip(self.fdm, Phi, Phi_rec, strict=False)]
-        return Reconstruction(Phi[:3], Phi_rec, F_out, I_rec, logits)
+        return Phi[:3], Phi_rec, F_out, I_rec, logits
 
     def repair(self, F_d: list[Tensor]) -> list[Tensor]:
         """RBAM on layers 3 to 5; without it the features themselves."""
@@ -274,16 +242,14 @@ class RBAE(Method):
     def score(self, images: Tensor) -> Scores:
         Phi, Phi_rec, F_out, I_rec, logits = self.reconstruct(images)
         AM = [torch.softmax(scale, 1)[:, 1] for scale in logits]
-        size, segmenter = images.shape[-1], self.settings.segmenter
-        if segmenter == "msfdm":
+        if self.settings.segmenter == "msfdm":
             pixel = fusion(AM)
-        elif segmenter == "pixel_gap":
-            pixel = (images - I_rec).abs().mean(1)
-        elif segmenter == "msfr":
+        elif self.settings.segmenter == "msfr":
             residuals = [(a - b).square().mean(1) for a, b in zip(Phi, Phi_rec, strict=True)]
-            pixel = torch.stack([maps.upsample(r, size) for r in residuals]).sum(0)
+            pixel = torch.stack([maps.upsample(r, images.shape[-1]) for r in residuals]).sum(0)
         else:
-            pixel = 1 - ae.ssim(images, I_rec)
+            ssim = self.settings.segmenter == "ssim"
+            pixel = 1 - ae.ssim(images, I_rec) if ssim else (images - I_rec).abs().mean(1)
         pixel = maps.smooth(pixel, self.settings.sigma)
         scores = {"max_avg21": ae.peak_of_averages, "std": lambda m: m.std((1, 2)), "max": maps.maximum}
         views = {"reference": self.reference.expand_as(images), "reconstruction": I_rec}

@@ -2,8 +2,6 @@
 image, F_ref (RBFRM), with K = 2 and 4; F_out mixes F_d, F_rep2 and F_rep4 (FFM).
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,10 +28,7 @@ def attention(S: Tensor, t: float) -> Tensor:
 
 @equation("rb_ae", 5, formula="each patch i of F_d becomes sum_j a_ij f_ref^j, folded back")
 def repaired(F_d: Tensor, F_ref: Tensor, K: int, t: float) -> Tensor:
-    """F_rep, by RBFRM: (B, C, H, W), (1, C, H, W) -> (B, C, H, W).
-
-    Where K does not divide the sides, both maps are padded by their border, and the result is cropped.
-    """
+    """F_rep by RBFRM, (B, C, H, W), (1, C, H, W) -> (B, C, H, W); sides that K does not divide are padded for it."""
     high, wide = F_d.shape[-2:]
     margin = (0, -wide % K, 0, -high % K)
     F_d, F_ref = (F.pad(f, margin, mode="replicate") for f in (F_d, F_ref))
@@ -45,10 +40,7 @@ def repaired(F_d: Tensor, F_ref: Tensor, K: int, t: float) -> Tensor:
 
 @equation("rb_ae", 7, 8, formula="a_i = exp(A_i) / sum_j exp(A_j) at every channel and place, F_out = sum_i a_i F_i")
 def fused(maps: Tensor, logits: Tensor) -> Tensor:
-    """The mixture of a feature map and its two repaired forms.
-
-    maps, logits (B, 3, C, H, W), i over F_d and the two repaired -> (B, C, H, W).
-    """
+    """The mixture (B, C, H, W) of F_d and its two repaired forms: maps, logits (B, 3, C, H, W)."""
     return (torch.softmax(logits, 1) * maps).sum(1)
 
 
@@ -57,14 +49,12 @@ class FFM(nn.Module):
 
     def __init__(self, channels: int, middle: int) -> None:
         super().__init__()
-        self.squeeze = nn.Sequential(
-            nn.Conv2d(channels, middle, 5, padding=2, bias=False), nn.BatchNorm2d(middle), nn.ReLU(inplace=True)
-        )
+        conv = nn.Conv2d(channels, middle, 5, padding=2, bias=False)
+        self.squeeze = nn.Sequential(conv, nn.BatchNorm2d(middle), nn.ReLU(inplace=True))
         self.expand = nn.Conv2d(middle, 3 * channels, 5, padding=2)  # the three 5x5 convolutions in one
 
     @equation("rb_ae", 6, formula="U = F_d + F_rep2 + F_rep4, from which A_d, A_rep2, A_rep4 are convolved")
     def forward(self, F_d: Tensor, F_rep2: Tensor, F_rep4: Tensor) -> Tensor:
         """F_out, by Eq. (6) and then Eq. (7)-(8)."""
         maps = torch.stack([F_d, F_rep2, F_rep4], 1)
-        logits = self.expand(self.squeeze(F_d + F_rep2 + F_rep4))
-        return fused(maps, logits.view(maps.shape))
+        return fused(maps, self.expand(self.squeeze(F_d + F_rep2 + F_rep4)).view(maps.shape))

@@ -1,23 +1,17 @@
 """RB-AE's training pairs, after DRAEM: normal images in, the same with a foreign texture in a Perlin mask out."""
 
-from __future__ import annotations
-
 import functools
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from ...equations import equation
-from ...parts.perlin import perlin
-from ...parts.random_numbers import integer, uniform
+from ...parts.random_numbers import integer, perlin, uniform
 from ...parts.textures import Draw
 
 
-def mask(size: int, generator: torch.Generator, redraw: bool = True) -> Tensor:
-    """bool (size, size): Perlin noise above 0.5, with 2^U{0..5} cells a side, turned by U(-90, 90) degrees.
-
-    redraw  an empty mask is drawn again, at most ten times
-    """
+def mask(size: int, generator: Generator, redraw: bool = True) -> Tensor:
+    """bool (size, size): Perlin noise above 0.5, with 2^U{0..5} cells a side, turned by U(-90, 90) degrees."""
     from torchvision.transforms.v2 import functional as T  # slow to import, and needed for training alone
 
     for _ in range(10):
@@ -32,14 +26,11 @@ def mask(size: int, generator: torch.Generator, redraw: bool = True) -> Tensor:
 
 @equation("rb_ae", 1, formula="I_ad = I_o (1 - M) + I_n M")
 def composite(I_o: Tensor, I_n: Tensor, M: Tensor, beta: float = 0.0) -> Tensor:
-    """I_n inside M, I_o elsewhere; with beta > 0 DRAEM's blend, (1 - beta) I_n + beta I_o, inside M.
-
-    I_o, I_n (..., 3, S, S), M bool (..., 1, S, S).
-    """
+    """I_n inside M (beta > 0: DRAEM's blend with I_o), I_o elsewhere: (..., 3, S, S) twice, M bool (..., 1, S, S)."""
     return torch.where(M, (1 - beta) * I_n + beta * I_o, I_o)
 
 
-def augment(texture: Tensor, generator: torch.Generator) -> Tensor:
+def augment(texture: Tensor, generator: Generator) -> Tensor:
     """Three of DRAEM's ten changes of the texture, uint8 (3, S, S)."""
     from torchvision.transforms.v2 import functional as T
 
@@ -63,7 +54,7 @@ def augment(texture: Tensor, generator: torch.Generator) -> Tensor:
 
 def defective(
     images: Tensor,
-    generator: torch.Generator,
+    generator: Generator,
     draw: Draw,
     *,
     beta_max: float = 0.0,
@@ -72,8 +63,7 @@ def defective(
 ) -> tuple[Tensor, Tensor]:
     """(B, 3, S, S) in [0, 1] -> (I_ad, M bool (B, S, S)): each image with an augmented foreign texture in its mask.
 
-    beta_max  the texture is see-through by U(0, beta_max)
-    p_clean   probability that an image stays as it is, with an empty mask
+    The texture is see-through by U(0, beta_max); with probability p_clean an image stays as it is.
     """
     composites, masks = [], []
     for I_o in images.cpu():

@@ -1,3 +1,1 @@
-from .smcc import SMCC
-
-__all__ = ["SMCC"]
+from .smcc import SMCC as SMCC

@@ -1,13 +1,4 @@
-"""SMCC's equations (Liu et al.): how patches are drawn to fixed centers, and what makes one anomalous.
-
-symbol    name                                                   shape
-P         patches                                                (N, C)
-S         centers                                                (k, C), constant
-D1, D2    distances of a patch to its two nearest centers        (N,)
-M         memory bank                                            (m, C)
-"""
-
-from __future__ import annotations
+"""SMCC's equations (Liu et al.) on patches P (N, C), constant centers S (k, C) and the memory bank M (m, C)."""
 
 from torch import Tensor
 
@@ -43,8 +34,5 @@ def smcc_loss(P: Tensor, S: Tensor, l_c: bool = True, l_o: bool = True) -> Tenso
 
 @equation("smcc", 7, 8, formula="D_im = √Σ_c (P_ic - M_mc)², S_c(i) = mean of the K smallest D_im")
 def patch_scores(P: Tensor, M: Tensor, K: int) -> Tensor:
-    """Scores of patches by a memory bank: (N, C), (m, C) -> (N,).
-
-    Eq. (7) prints "√2" and sums over i and m as well, which would leave one number for the image.
-    """
+    """Scores of patches by a memory bank: (N, C), (m, C) -> (N,). As printed, Eq. (7) sums over i and m as well."""
     return memory_bank.nearest(P, M, K).mean(1)

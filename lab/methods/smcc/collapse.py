@@ -1,7 +1,5 @@
 """Guards against collapse: a loss that only draws features together is least where every patch is the same."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 
@@ -15,17 +13,11 @@ MOST = 0.9  # of all patches at one center
 
 
 class Health(NamedTuple):
-    """How far patches (N, C) still differ.
+    """How far patches (N, C) still differ."""
 
-    spread  mean distance of two patches
-    rank    effective rank, exp of the entropy of σ/Σσ over the singular values of the centred patches (Roy and
-            Vetterli 2007): the number of directions in use, 1 to C
-    share   of the patches at the center that most are nearest to
-    """
-
-    spread: float
-    rank: float
-    share: float
+    spread: float  # mean distance of two patches
+    rank: float  # effective: exp of the entropy of σ/Σσ, the singular values' shares (Roy and Vetterli 2007), 1 to C
+    share: float  # of the patches at the center that most are nearest to
 
 
 def health(P: Tensor, S: Tensor, most: int = 1000) -> Health:
@@ -34,8 +26,7 @@ def health(P: Tensor, S: Tensor, most: int = 1000) -> Health:
         return Health(math.nan, math.nan, math.nan)
     thin = P[:: max(1, len(P) // most)]
     sigma = torch.linalg.svdvals(thin - thin.mean(0)).double()
-    p = sigma / sigma.sum().clamp_min(1e-30)
-    rank = float(torch.special.entr(p).sum().exp())
+    rank = float(torch.special.entr(sigma / sigma.sum().clamp_min(1e-30)).sum().exp())
     share = float(memory_bank.nearest_index(P, S)[:, 0].bincount().max()) / len(P)
     return Health(float(torch.pdist(thin).mean()), rank, share)
 

@@ -1,7 +1,5 @@
 """A Gaussian mixture fitted to a weighted coreset: few points that represent many without bias."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 
@@ -26,7 +24,6 @@ def sensitivity(d2: Tensor, owner: Tensor, k: int) -> Tensor:
     """Algorithm 2 (Lucic et al. 2017): s(x) = α d²(x, B) + 2α c_j/|X_j| + 2c/|X_j|, x in X_j, α = 16 (log2 k + 2).
 
     d2 (n,) squared distance to the nearest of the k seeds B, owner (n,) which seed; c_j sums d2 over X_j, c over all.
-    How much a point may weigh in the cost of any mixture -> (n,).
     """
     alpha = 16 * (math.log2(k) + 2)
     cost = d2.new_zeros(k).index_add_(0, owner, d2)
@@ -51,10 +48,9 @@ def sensitivity_coreset(rows: Tensor, seeds: Tensor, m: int, generator: torch.Ge
 def weighted_em(
     rows: Tensor, weights: Tensor, means: Tensor, *, steps: int = 100, tol: float = 1e-3, reg: float = 1e-6
 ) -> Mixture:
-    """The mixture of greatest weighted likelihood that EM reaches from the given means.
+    """The likeliest mixture that EM reaches from means (k, C) for rows (n, C) of weights (n,).
 
-    rows (n, C), weights (n,), means (k, C). `reg` times the mean variance is added to every variance; stops when the
-    mean log-likelihood rises by less than `tol` nats.
+    `reg` times the mean variance is added to every variance; a rise of less than `tol` nats of likelihood ends it.
     """
     x, w, means = rows.double(), weights.double(), means.double()
     w = w / w.sum()
@@ -86,10 +82,9 @@ def weighted_em(
 def mixture_of_coreset(
     rows: Tensor, k: int, sampling: float, generator: torch.Generator, report: Report = no_report
 ) -> tuple[Mixture, Tensor]:
-    """Algorithm 2 whole: the mixture of k Gaussians, and the coreset (m, C), m = ceil(sampling n), it was fitted to.
+    """Algorithm 2: the mixture of k Gaussians, and the coreset (m, C), m = ceil(sampling n), it was fitted to.
 
-    The coreset is drawn around the best of five k-means++ seedings; EM starts from the best three; the likeliest
-    mixture is kept.
+    The coreset is drawn around the best of five k-means++ seedings; the likeliest mixture from the best three is kept.
     """
     k = min(k, len(rows))
     seedings = [rows[memory_bank.kmeans_pp(rows, k, generator)] for _ in range(5)]

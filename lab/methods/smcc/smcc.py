@@ -24,17 +24,16 @@ Differs: 10 epochs, gradients clipped at 1, K = 3 | the paper gives none of them
 Differs: `live`: a pool of 20,000 patches, a bank of 2,048 of all images, K = 1 | a page must answer in seconds
 """
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from sklearn.metrics import roc_auc_score
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from ...errors import LabError
 from ...image_stack import ImageStack, batches
@@ -46,8 +45,7 @@ from . import collapse
 from .centers import patch_scores, smcc_loss
 from .gmm import mixture_of_coreset
 
-Patcher = Callable[[ImageStack, Tensor], Tensor]
-"""patcher(images, index (B,)) -> patches (B h w, C)."""
+Criterion = Callable[[], float]  # how good the epoch is
 LEAST_DEFECTIVE = 8  # images with a synthetic anomaly by which an epoch is judged, at least
 NOISE_STRENGTH = 0.1  # of the anomaly: at 1 every epoch finds it all
 
@@ -62,10 +60,9 @@ class Embedding(nn.Module):
         self.network = copy.deepcopy(frozen).requires_grad_() if trained == "backbone" else None
         self.adapter: nn.Module = nn.Identity()
         if trained == "adapter":  # a 1x1 convolution, on patches a linear map, that starts as the identity
-            linear = nn.Linear(width, width)
+            self.adapter = linear = nn.Linear(width, width)
             nn.init.eye_(linear.weight)
             nn.init.zeros_(linear.bias)
-            self.adapter = linear
         self.register_buffer("bank", torch.empty(0))  # (bank_patches, C)
 
 
@@ -92,21 +89,13 @@ class SMCC(Method):
         anchor: float = setting(0.0, "weight of |f - f_0|², which keeps patches where they were", low=0, high=100)
         epochs: int = setting(10, "passes over the training images", low=1, high=2000)
         batch_size: int = setting(4, "batch size", low=1, high=256)
-        choose: str = setting(
-            "synthetic",
-            "the epoch kept: best at synthetic anomalies, of least held-out loss, or last",
-            choices=("synthetic", "val_loss", "last"),
-        )
+        choose: str = setting("synthetic", "criterion of the epoch kept", choices=("synthetic", "val_loss", "last"))
         pool: int = setting(20_000, "patches the centers are made from, at most", low=100, high=10**7)
         k: int = setting(10, "Gaussians of the mixture", low=2, high=200, eq="3")
         sampling: float = setting(0.1, "share of the pool in the coreset, r", low=0.001, high=1)
         centers: str = setting("gmm", "S: the Gaussians' means, or the coreset itself", choices=("gmm", "coreset"))
         projection: int = setting(0, "dimensions after a random orthogonal projection; 0: none", low=0, high=4096)
-        bank: str = setting(
-            "all",
-            "images of the bank: new ones each epoch, the most diverse, or all",
-            choices=("random", "kcenter", "all"),
-        )
+        bank: str = setting("all", "images of the bank: random, diverse or all", choices=("random", "kcenter", "all"))
         bank_images: int = setting(16, "images of the bank, B", low=1, high=1000)
         bank_patches: int = setting(2048, "patches of the bank; 0: as many as B images have", low=0, high=10**7)
         neighbours: int = setting(1, "nearest patches that are averaged, K", choices=(1, 3, 5, 9), eq="8", scoring=True)
@@ -120,13 +109,10 @@ class SMCC(Method):
     settings: Settings
     S: Tensor
     projection: Tensor
-
-    @classmethod
-    def presets(cls) -> dict[str, BaseSettings]:
-        paper = cls.Settings(backbone="wide_resnet50_2.tv_in1k", crop=224, learning_rate_backbone=1e-3, batch_size=16)
-        paper = paper.replace(pool=100_000, bank="random", bank_patches=0, neighbours=3)
-        safe, text = paper.replace(learning_rate_backbone=1e-5), paper.replace(layers=(1, 2, 3, 4))
-        return {"live": cls.Settings(), "paper": paper, "safe": safe, "paper_text": text}
+    safe = dict[str, Any](backbone="wide_resnet50_2.tv_in1k", crop=224, batch_size=16, pool=100_000, neighbours=3)
+    safe |= dict(bank="random", bank_patches=0)
+    changes = {"paper": safe | dict(learning_rate_backbone=1e-3), "safe": safe}
+    changes["paper_text"] = changes["paper"] | dict(layers=(1, 2, 3, 4))
 
     def build(self) -> None:
         s = self.settings
@@ -148,12 +134,8 @@ class SMCC(Method):
         return {f"embedding.network.{name}": x.cpu() for name, x in frozen.items()}
 
     def rows(self, pyramid: list[Tensor]) -> Tensor:
-        """P before the adapter: fusion, then the projection if there is one; (B h w, C).
-
-        Copied into rows: of one image it is a view whose columns are dense, and a product with the few centers costs
-        fifteen times as much.
-        """
-        rows = features.rows_of(features.fuse(pyramid)).contiguous()
+        """P before the adapter: fusion, then the projection if there is one; (B h w, C)."""
+        rows = features.rows_of(features.fuse(pyramid)).contiguous()  # else products with few centers cost 15 times it
         return rows @ self.projection if len(self.projection) else rows
 
     def patches(self, images: ImageStack, index: Tensor) -> Tensor:
@@ -167,27 +149,22 @@ class SMCC(Method):
         """P of images[index] through the pretrained network, from the cache."""
         return self.rows(features.pyramids(self.backbone, images, index))
 
-    @torch.no_grad()
-    def patches_at(self, images: ImageStack, places: Tensor, patches: Patcher) -> Tensor:
-        """The patches at `places` (m,), ascending numbers over all patches of the images; (m, C)."""
-        return features.rows_at(places, images, lambda index: patches(images, index))
-
-    def fill_bank(self, images: ImageStack, generator: torch.Generator, patches: Patcher) -> Tensor:
+    def fill_bank(self, images: ImageStack, generator: Generator, patches: features.Patcher) -> Tensor:
         """M: patches of `images`, drawn without repetition while they last; (bank_patches, C)."""
         s = self.settings
         if s.bank == "random":
             images = images.subset(torch.randperm(len(images), generator=generator)[: s.bank_images])
         size, total = s.bank_patches or s.bank_images * self.patches_per_image, len(images) * self.patches_per_image
         places = torch.randperm(total, generator=generator)[torch.arange(size) % total].sort().values
-        return self.patches_at(images, places, patches)
+        return features.rows_at(places, images, patches)
 
-    def most_diverse(self, images: ImageStack, generator: torch.Generator) -> ImageStack:
+    def most_diverse(self, images: ImageStack, generator: Generator) -> ImageStack:
         """The B images whose mean patches are a k-centre coreset of all."""
         patches = [(self.first_patches(images, index), len(index)) for index in batches(len(images), 8)]
         means = [rows.view(count, -1, rows.shape[1]).mean(1) for rows, count in patches]
         return images.subset(memory_bank.k_center(torch.cat(means), self.settings.bank_images, generator))
 
-    def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
+    def learn(self, images: ImageStack, generator: Generator, report: Report) -> None:
         s = self.settings
         crops = ImageStack(maps.centre_crop(images.tensor, s.crop))
         order = torch.randperm(len(crops), generator=generator)
@@ -202,27 +179,20 @@ class SMCC(Method):
         if not (s.l_c or s.l_o):
             return
         places = torch.randperm(len(train) * self.patches_per_image, generator=generator)[: s.pool].sort().values
-        pool = self.patches_at(train, places, self.first_patches)  # X_0
+        pool = features.rows_at(places, train, self.first_patches)  # X_0
         mixture, coreset = mixture_of_coreset(pool, s.k, s.sampling, generator, part_of(report, 0, 0.1))
         self.S = mixture.means.to(pool) if s.centers == "gmm" else coreset
         criterion = self.criterion(crops.subset(held_out), generator) if count else lambda: 0.0
         self.update(train, source, generator, criterion, part_of(report, 0.1, 1))
 
     def update(
-        self,
-        train: ImageStack,
-        source: ImageStack,
-        generator: torch.Generator,
-        criterion: Callable[[], float],
-        report: Report,
+        self, train: ImageStack, source: ImageStack, generator: Generator, criterion: Criterion, report: Report
     ) -> None:
         """Trains the network, refills the bank from `source` after each epoch, and keeps the best epoch."""
         s, e = self.settings, self.embedding
         learning_rate = s.learning_rate_backbone if s.trainable == "backbone" else s.learning_rate_adapter
         optimiser = torch.optim.Adam(e.parameters(), learning_rate, weight_decay=5e-4)
-        training = Training(
-            self, train, optimiser, generator, report, epochs=s.epochs, batch_size=s.batch_size, grad_clip=1.0
-        )
+        training = Training(self, train, optimiser, generator, report, grad_clip=1.0)
         start, best = collapse.health(e.bank, self.S), copy.deepcopy(e)
         self.best = best  # in the checkpoint too
         for epoch in training:
@@ -241,10 +211,9 @@ class SMCC(Method):
             value = criterion()
             if s.choose == "last" or value > max(self.history.get("choice", []), default=-math.inf):
                 self.best = best = copy.deepcopy(e)
-            training.record("choice", value)
-            training.record("distance of patches", now.spread / start.spread)
-            training.record("effective rank", now.rank)
-            training.record("largest share", now.share)
+            curves = {"choice": value, "distance of patches": now.spread / start.spread}
+            for curve, number in (curves | {"effective rank": now.rank, "largest share": now.share}).items():
+                training.record(curve, number)
         values = self.history.get("choice", [])
         kept = len(values) if s.choose == "last" else 1 + values.index(max(values)) if values else 0
         self.notes["epoch"] = f"{kept} of {s.epochs} kept" if kept else "none kept, the network is untouched"
@@ -258,11 +227,8 @@ class SMCC(Method):
             loss = loss + s.anchor * (P - self.first_patches(images, index)).square().sum(1).mean()
         return loss
 
-    def criterion(self, held_out: ImageStack, generator: torch.Generator) -> Callable[[], float]:
-        """A function () -> how good the epoch is, by held-out good images alone.
-
-        The AUROC of their patches under noise squares against the same patches without, or minus their loss.
-        """
+    def criterion(self, held_out: ImageStack, generator: Generator) -> Criterion:
+        """The AUROC of held-out good patches under noise squares against the same without, or minus their loss."""
         if self.settings.choose == "val_loss":
             parts = batches(len(held_out), 8)
             return torch.no_grad()(lambda: -float(torch.stack([self.loss(held_out, part) for part in parts]).mean()))
@@ -277,10 +243,9 @@ class SMCC(Method):
         clean, others = index[places // per_image] * per_image + places % per_image, ImageStack(defective.cpu())
 
         def auroc() -> float:
-            good, bad = (self.patches_at(held_out, clean, self.patches), self.patches_at(others, places, self.patches))
-            rows = torch.cat([good, bad])
-            truth = torch.arange(len(rows)) >= len(places)
-            return float(roc_auc_score(truth, patch_scores(rows, self.embedding.bank, 1).cpu()))
+            good, bad = (features.rows_at(*at, self.patches) for at in ((clean, held_out), (places, others)))
+            scores = patch_scores(torch.cat([good, bad]), self.embedding.bank, 1).cpu()
+            return float(roc_auc_score(torch.arange(len(scores)) >= len(places), scores))
 
         return auroc
 

@@ -10,6 +10,7 @@ import gradio as gr
 from ...errors import LabError
 from ...hub import downloads
 from ...methods import METHODS
+from .. import variant_address
 from ..api import PRIVATE, QUIET, Steps, Updates, add_endpoint, bind_endpoint, errors_shown
 from ..comparison import PANEL, Comparison
 from ..detector_service import DetectorService
