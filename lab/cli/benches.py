@@ -1,7 +1,5 @@
 """The command `bench`, which measures methods and ablations and renders the page of ablations."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from .. import data

@@ -1,7 +1,5 @@
 """What the groups of commands share: the parser, their common arguments, the flags of settings, the progress bar."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, Self

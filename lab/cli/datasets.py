@@ -1,7 +1,5 @@
 """The commands `samples` and `pull`, which put data sets and backbones on the disk."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from .. import data

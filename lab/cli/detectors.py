@@ -1,7 +1,5 @@
 """The commands `fit`, `detect`, `export` and `push`, which make and use the file of a detector."""
 
-from __future__ import annotations
-
 import csv
 import itertools
 import json

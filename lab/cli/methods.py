@@ -1,7 +1,5 @@
 """The command `methods`, and the tables of methods in lab/methods/README.md."""
 
-from __future__ import annotations
-
 from ..methods import METHODS
 from .common import Arguments, Commands, allowed_values
 

@@ -1,7 +1,5 @@
 """The whole command line: reads the arguments and runs the command that they name."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 

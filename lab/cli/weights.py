@@ -1,7 +1,5 @@
 """The commands `weights` and `distill`, which make what lies in weights/: ready detectors, the embedded backbone."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The page, thin over `lab`: a folder for each tab; `build` puts them together."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import gradio as gr

@@ -1,7 +1,5 @@
 """Limits glibc's allocator, so that a page with many threads gives back what a visit took."""
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 

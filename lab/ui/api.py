@@ -1,7 +1,5 @@
 """How the page's controls are wired: what handlers yield and raise, and endpoints by name, documented and typed."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import inspect

@@ -1,7 +1,5 @@
 """The page's scripts, style sheets and HTML fragments, which lie beside the Python that uses them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 ROOT = Path(__file__).parent

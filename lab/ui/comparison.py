@@ -1,7 +1,5 @@
 """What a visitor compares: the view chosen, what is shown of it, and the job that fills it in. Knows no gradio."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import operator

@@ -1,7 +1,5 @@
 """What stands behind every tab: fitted detectors and their findings, kept in memory and on disk, made one at a time."""
 
-from __future__ import annotations
-
 import dataclasses
 import logging
 import os

@@ -5,8 +5,6 @@ The fitted detector comes back as a file; nothing else that the process touches 
 for which `LAB_DEVICE` is set here: `lab` itself knows nothing of it.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import queue

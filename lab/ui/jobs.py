@@ -2,8 +2,6 @@
 moment. Knows no gradio.
 """
 
-from __future__ import annotations
-
 import contextlib
 import contextvars
 import math

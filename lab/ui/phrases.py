@@ -1,7 +1,5 @@
 """Phrases that more than one place of the page says."""
 
-from __future__ import annotations
-
 import logging
 import secrets
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The sessions of one tab: each visitor has one of their own, which ends when they leave or room is needed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 

@@ -1,7 +1,5 @@
 """How the page looks: gradio's theme, the style sheet, the head and its switch between light and dark."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import gradio as gr

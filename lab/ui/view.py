@@ -1,7 +1,5 @@
 """What one visitor has chosen to see side by side."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from typing import Self

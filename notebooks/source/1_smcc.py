@@ -383,7 +383,7 @@ healths, margins, stages, alarm = [], [], {}, ""
 for step in range(25):
     if step % 4 == 0:
         embedding.bank = long.fill_bank(train_stack, torch.Generator().manual_seed(0), long.patches)
-        score = patch_scores(long.patches_at(judged_stack, torch.arange(len(share)), long.patches), embedding.bank, 1)
+        score = patch_scores(features.rows_at(torch.arange(len(share)), judged_stack, long.patches), embedding.bank, 1)
         healths.append(collapse.health(embedding.bank, long.S))
         stages[f"step {step}"] = (score[normal].numpy(), score[defective].numpy())
         margins.append(metrics.margin(*stages[f"step {step}"]))

@@ -1,7 +1,5 @@
 """The tab *Compare*: choose a set, a category, methods and an image; see their maps and numbers side by side."""
 
-from __future__ import annotations
-
 import threading
 from typing import Any
 

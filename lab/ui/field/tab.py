@@ -1,7 +1,5 @@
 """The tab *The field*: the families of methods and where ours stand, what each writes down, the public sets."""
 
-from __future__ import annotations
-
 import gradio as gr
 import numpy as np
 import plotly.graph_objects as go

@@ -1,7 +1,5 @@
 """Arrays in, text out that a browser understands: images as data URIs, planes of numbers as PNG in base64."""
 
-from __future__ import annotations
-
 import base64
 import io
 from typing import Any

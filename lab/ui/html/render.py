@@ -1,7 +1,5 @@
 """HTML from templates: every value is escaped, unless a template made it."""
 
-from __future__ import annotations
-
 import json
 import re
 from typing import Any

@@ -4,8 +4,6 @@ A table is plain data, which a template places as HTML. `table_cells.js` sorts, 
 shows where a number comes from.
 """
 
-from __future__ import annotations
-
 import base64
 import csv
 import io

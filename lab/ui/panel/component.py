@@ -18,8 +18,6 @@ on. The state:
 Its event `picked` carries {"name": of an image} and asks for a state with that image.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

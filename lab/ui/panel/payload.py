@@ -6,8 +6,6 @@ threshold on pixels that goes with one on scores is `Calibration.pixel_threshold
 images.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """What was measured here of a paper's method, beside one of its tables: plain data, each figure with its source."""
 
-from __future__ import annotations
-
 import shlex
 import statistics
 from collections import Counter

@@ -1,7 +1,5 @@
 """The tab *Papers and ours*: a paper's table as printed, under it what was measured here, each cell with its source."""
 
-from __future__ import annotations
-
 import inspect
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The controls of *Take apart*: one for each of a method's settings, with what it does and its equation."""
 
-from __future__ import annotations
-
 from dataclasses import Field
 from typing import Any
 

@@ -2,8 +2,6 @@
 size), and the methods' own images (reconstruction, reference, aligned image...), side by side.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """What a change does to the figures, beside what the paper says of it: one seed, on one category."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 

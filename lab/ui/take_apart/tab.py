@@ -1,7 +1,5 @@
 """The tab *Take apart*: a paper's method as published beside the same with something switched off."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 from collections.abc import Mapping

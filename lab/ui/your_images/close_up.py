@@ -1,7 +1,5 @@
 """A closer look at one image of a visitor: *Why?* a spot is hot, and *Try a defect*. HTML out; knows no gradio."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ...errors import LabError

@@ -1,7 +1,5 @@
 """The methods fitted in a visit, the one shown, and what undo needs, all within the visit's memory."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from ...errors import LabError

@@ -1,7 +1,5 @@
 """Fits a method to a visitor's good images and judges all of them. Knows no gradio and no visit."""
 
-from __future__ import annotations
-
 import functools
 import secrets
 import time

@@ -1,7 +1,5 @@
 """What a visitor takes along: the ranking, the CSV, one self-contained HTML file."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """One visit to *Your images*: its images, the data check, its answers, its jobs and its files. Knows no gradio."""
 
-from __future__ import annotations
-
 import contextlib
 import secrets
 import threading

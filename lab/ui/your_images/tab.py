@@ -1,7 +1,5 @@
 """The tab *Your images*: good ones in, bad ones if there are any, answers out. Three steps on one page."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path

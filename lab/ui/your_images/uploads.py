@@ -1,7 +1,5 @@
 """What a visitor gives: images in three roles, taken in from files and zips, into a folder deleted with the visit."""
 
-from __future__ import annotations
-
 import itertools
 import secrets
 import tempfile

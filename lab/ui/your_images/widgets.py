@@ -1,7 +1,5 @@
 """The widgets of the tab *Your images*, each created by the part that it belongs to, and what they show of a visit."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from typing import Any
