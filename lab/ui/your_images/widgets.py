@@ -40,7 +40,7 @@ class ImageControls:
         zone: dict[str, Any] = dict(file_count="multiple", file_types=["image", ".zip"], height=132, min_width=220)
         with gr.Row():
             self.drop_zones = {role: gr.File(label=role.drop_zone, **zone) for role in ROLES.values()}
-        with gr.Accordion("Take images with the camera", open=False), gr.Row():
+        with gr.Accordion("Take photos with the camera", open=False), gr.Row():
             roles = [(role.label, role.name) for role in ROLES.values()]
             self.camera_role = gr.Radio(roles, value=GOOD.name, label="Taken as", min_width=160)
             # image_mode None: as it came, without another copy
