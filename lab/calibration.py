@@ -8,6 +8,9 @@ from typing import Any, NamedTuple, Self, TypeVar
 import numpy as np
 from torch import Tensor
 
+from . import promise
+from .promise import Promise
+
 LOOK_RATE = 0.10  # false-alarm rate that the threshold of the verdict "look" aims at; few images only promise more
 BAD_RATE = 0.01  # the same of the verdict "bad"
 MIN_IMAGES = 6  # with fewer good images no calibration is attempted
@@ -113,10 +116,14 @@ class Calibration:
         """
         return float(np.interp(threshold, *self.knots))
 
+    def promise_at(self, threshold: float) -> Promise | None:
+        """The false-alarm rates that a threshold in σ promises, on average and for this detector; None below all."""
+        return promise.promise_of(self.scores, threshold)
+
     def promise(self, threshold: float) -> float | None:
-        """The smallest false-alarm rate that the held-out images support at a threshold in σ; None below all."""
-        n, at_or_below = len(self.scores), sum(s <= threshold for s in self.scores)
-        return 1 - at_or_below / (n + 1) if at_or_below else None
+        """The smallest mean false-alarm rate that the held-out images support at a threshold in σ; None below all."""
+        found = self.promise_at(threshold)
+        return found.mean if found else None
 
     def verdict(self, score: float) -> str:
         """ "good", "look" or "bad" for an image's score in σ."""
@@ -124,10 +131,11 @@ class Calibration:
 
     def statement(self) -> str:
         """What the thresholds promise and what n images cannot promise, as one line for a person."""
-        n = len(self.scores)
-        bad, look = self.promise(self.bad), self.promise(self.look)
+        n, least = len(self.scores), promise.percent(1 / (len(self.scores) + 1))
+        bad, look = self.promise_at(self.bad), self.promise_at(self.look)
+        assert bad and look  # both stand at scores of held-out images
         return (
-            f"Calibrated on {n} good images ({self.hold_out}): of new good images like them, at most {bad:.1%} are "
-            f"called bad and {look:.1%} bad or look. With {n} images no rate below 1/{n + 1} = {1 / (n + 1):.1%} "
-            "can be promised."
+            f"Calibrated on {n} good images ({self.hold_out}). Of new good images like them, {bad.statement()}, are "
+            f"called bad; {look.statement()}, bad or look. {n} images can promise no rate below 1/{n + 1} = {least} "
+            "on average."
         )

@@ -16,7 +16,14 @@ LAYERS = [
     ["lab.cli"],
     ["lab.ready_detectors"],
     ["lab"],  # the public names
-    ["lab.bench.measurement", "lab.hub.detector_card", "lab.hub.publishing", "lab.export", "lab.inspection"],
+    [
+        "lab.bench.measurement",
+        "lab.bench.promise_study",
+        "lab.hub.detector_card",
+        "lab.hub.publishing",
+        "lab.export",
+        "lab.inspection",
+    ],
     ["lab.detector"],
     ["lab.bench"],  # rows, studies and what the papers claim; measuring needs the detector
     ["lab.methods"],
@@ -35,6 +42,7 @@ LAYERS = [
         "lab.image_files",
         "lab.image_stack",
         "lab.equations",
+        "lab.promise",
         "lab.markdown",
     ],
     ["lab.equations", "lab.atomic_write", "lab.device", "lab.lru_cache", "lab.markdown", "lab.progress"],

@@ -115,7 +115,7 @@ def test_robust_scale() -> None:
 def test_the_statement_names_the_limit() -> None:
     values = np.arange(20.0)
     statement = Calibration.of(np.arange(100.0), values, values, "held out of the training").statement()
-    assert "20 good images" in statement and "1/21 = 4.8%" in statement and "\n" not in statement
+    assert "20 good images" in statement and "1/21 = 4.8 % on average" in statement and "\n" not in statement
 
 
 def test_file_comes_back_bit_for_bit(

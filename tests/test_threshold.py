@@ -230,7 +230,7 @@ def agrees(visit: Visit, lab: Lab) -> None:
             assert "nothing is promised" in text
         else:
             share = f"{100 * promised:.0f}" if promised >= 0.0995 else f"{100 * promised:.1f}".removesuffix(".0")
-            assert f"at most {share} % are called bad" in text and f"1/{len(c.scores) + 1}" in text
+            assert f"{share} % are called bad on average, at most " in text and f"1/{len(c.scores) + 1}" in text
     assert not visit.complaints
 
 

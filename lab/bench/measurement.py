@@ -138,7 +138,8 @@ class Bench:
         if detector.calibration:
             pairs, calibration = list(zip(alarms, bad, strict=True)), detector.calibration
             row |= dict(false_alarms=pairs.count((True, False)), missed=pairs.count((False, True)))
-            row |= dict(promised=calibration.promise(calibration.bad))
+            promised = calibration.promise_at(calibration.bad)
+            row |= dict(promised=promised and promised.mean, promised_upper=promised and promised.upper)
         return row | dict(detect_ms=round(statistics.median(milliseconds), 1))
 
 

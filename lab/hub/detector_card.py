@@ -16,6 +16,8 @@ def write_card(detector: Detector, repository: str, row: Row | None = None) -> s
     """README.md of the repository: Markdown, headed by the YAML that the Hub reads. `row`: what the bench measured."""
     method, calibration, origin = detector.method, detector.calibration, detector.origin
     assert calibration is not None  # every file has one
+    bad, look = calibration.promise_at(calibration.bad), calibration.promise_at(calibration.look)
+    assert bad and look  # both thresholds stand at scores
     images = _line(", ".join(origin[k] for k in ("dataset", "category") if k in origin) or "its maker's own images")
     licence = _line(origin.get("licence") or "not stated: ask whoever made it")
     tag = _tag(licence)
@@ -73,9 +75,9 @@ Learned from {detector.n_images} good images: {images}. SHA-256 of all images gi
 | | |
 |---|---|
 | good images not learned from | {n} ({calibration.hold_out}) |
-| bad above | {calibration.bad:.2f} σ, promised false alarms at most {calibration.promise(calibration.bad):.1%} |
-| look above | {calibration.look:.2f} σ, promised bad or look at most {calibration.promise(calibration.look):.1%} |
-| smallest rate that {n} images can promise | 1/({n}+1) = {1 / (n + 1):.1%} |
+| bad above | {calibration.bad:.2f} σ, promised false alarms {bad.statement()} |
+| look above | {calibration.look:.2f} σ, promised bad or look {look.statement()} |
+| smallest rate that {n} images can promise on average | 1/({n}+1) = {1 / (n + 1):.1%} |
 
 The promise holds for good images taken as those were: other light, camera or batch void it.
 """

@@ -10,7 +10,7 @@ const images = [true, true, true, false, false, false].map(bad => ({bad}));
 const thresholds = {look: 1, bad: 2};
 const scale = {
   good_scores: [0, 1, 2], held_out: "made up",
-  promises: [{rate: 0.1, threshold: null, needs: 9}, {rate: 0.5, threshold: 1, needs: 1}],
+  upper_rates: [0.632, 0.865, 0.983], promises: [{rate: 0.1, threshold: null, needs: 9}, {rate: 0.5, threshold: 1, needs: 1}],
 };
 
 test("images are counted by truth and verdict; those not judged yet are left out", () => {
@@ -41,8 +41,8 @@ test("numbers have no more digits than they need, and a true minus", () => {
 
 test("a promise says what the good images support, and what they cannot", () => {
   const text = promiseText(scale, {look: 0.5, bad: 2});
-  assert.match(text, /the 3 it was calibrated on \(made up\), at most 25 % are called bad and 75 % bad or look\./);
-  assert.match(text, /no less than 1\/4 = 25 %: 10 % would take 9\./);
+  assert.match(text, /the 3 it was calibrated on \(made up\), 25 % are called bad on average, at most 63 % with 95 % confidence; bad or look 75 %, at most 98 %\./);
+  assert.match(text, /no less than 1\/4 = 25 % on average: 10 % would take 9\./);
   assert.match(promiseText(scale, {look: -2, bad: -1}), /^Here nothing is promised/);
 });
 

@@ -81,10 +81,12 @@ const promiseText = (scale, thresholds) => {
   const n = scale.good_scores.length, least = percent(1 / (n + 1));
   const bad = supportedRate(scale, thresholds.bad), look = supportedRate(scale, thresholds.look);
   const here = bad === null ? "Here nothing is promised: the line lies below all good images."
-    : `Of new good images like the ${n} it was calibrated on (${scale.held_out}), at most ${percent(bad)} are called bad`
-      + (look === null || look === bad ? "." : ` and ${percent(look)} bad or look.`);
+    : `Of new good images like the ${n} it was calibrated on (${scale.held_out}), ${percent(bad)} are called bad on average,`
+      + ` at most ${percent(upperRate(scale, thresholds.bad))} with 95 % confidence`
+      + (look === null || look === bad ? "." : `; bad or look ${percent(look)}, at most`
+        + ` ${percent(upperRate(scale, thresholds.look))}.`);
   const beyond = scale.promises.filter(({threshold}) => threshold === null)
     .map(({rate, needs}) => `${percent(rate)} would take ${needs}`);
-  const limit = [`${n} images can promise no less than 1/${n + 1} = ${least}`, beyond.join(", ")].filter(Boolean);
+  const limit = [`${n} images can promise no less than 1/${n + 1} = ${least} on average`, beyond.join(", ")].filter(Boolean);
   return `${here} ${limit.join(": ")}. How many bad images are missed, good ones alone cannot promise.`;
 };

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ... import metrics, plots
 from ...calibration import BAD_RATE, MARKED_RATES, Calibration, conformal_threshold, images_needed
 from ...detector import Finding
+from ...promise import upper_rate
 from ..html import image_data
 
 PIXEL_BAD_LEVEL = 63  # at most, of the detector's own pixel threshold: the scale ends at four times the threshold
@@ -63,6 +64,7 @@ def scale_payload(calibration: Calibration) -> dict[str, Any]:
     bad_rate     the rate of false alarms that `bad` aims at
     good_scores  of the held-out good images, ascending: what a threshold can promise
     held_out     how they were held out, in words
+    upper_rates  k-th: the rate not exceeded, with 95 % confidence, by a threshold at the k-th largest good score
     knots        `Calibration.knots`
     promises     for each of MARKED_RATES: rate, threshold (None: too few images), and how many images it needs
     bend, lowest, highest   the axis of scores, asinh(σ / bend); its end is where the scale of the anomaly maps ends
@@ -71,6 +73,7 @@ def scale_payload(calibration: Calibration) -> dict[str, Any]:
     (low, high), (scores, pixels) = c.color_span, c.knots
     colours = dict(top=maximum, color_table=image_data.base64_bytes(plots.color_table(low, high, maximum)))
     own = dict(look=c.look, bad=c.bad, bad_rate=BAD_RATE, good_scores=list(c.scores), held_out=c.hold_out)
+    own |= dict(upper_rates=[upper_rate(k, len(c.scores)) for k in range(1, len(c.scores) + 1)])
     promises = [(rate, conformal_threshold(c.scores, rate), images_needed(rate)) for rate in MARKED_RATES]
     highest = max(float(np.interp(maximum, pixels, scores)), 1.5 * c.bad, 1.0)
     axis = dict(bend=BEND, lowest=min(LEAST, math.floor(c.scores[0])), highest=highest)

@@ -117,7 +117,7 @@ const promiseLabels = scale => {
   const n = scale.good_scores.length, least = percent(1 / (n + 1)), highest = highestGoodScore(scale);
   const labels = scale.promises.filter(({threshold}) => threshold !== null).map(({rate, threshold}) => ({
     threshold, text: percent(rate).replace(" %", ""),
-    description: `above this at most ${percent(rate)} of good images are promised to lie`,
+    description: `above this ${percent(rate)} of good images are promised to lie on average`,
   }));
   if (labels.length < scale.promises.length && !labels.some(({threshold}) => threshold === highest))
     labels.push({threshold: highest, text: least.replace(" %", ""),

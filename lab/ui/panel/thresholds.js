@@ -15,8 +15,12 @@ const levelAt = (scale, threshold) => {  // the lowest level that is marked at a
   return Math.min(255, Math.max(1, level));
 };
 const supportedRate = (scale, threshold) => {  // as Calibration.promise; null: none
-  const below = scale.good_scores.filter(score => score <= threshold).length;
-  return below ? 1 - below / (scale.good_scores.length + 1) : null;
+  const n = scale.good_scores.length, above = scale.good_scores.filter(score => score > threshold).length;
+  return above < n ? (above + 1) / (n + 1) : null;
+};
+const upperRate = (scale, threshold) => {  // as Calibration.promise_at(...).upper: with 95 % confidence no more
+  const above = scale.good_scores.filter(score => score > threshold).length;
+  return above < scale.good_scores.length ? scale.upper_rates[above] : null;
 };
 const verdictOf = (score, thresholds) => score > thresholds.bad ? "bad" : score > thresholds.look ? "look" : "good";
 const highestGoodScore = scale => scale.good_scores[scale.good_scores.length - 1];
