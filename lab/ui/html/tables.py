@@ -1,7 +1,7 @@
 """Tables as HTML: columns that sort, cells that say where their number comes from, the whole to download.
 
-A table is plain data, which a template places as HTML. `table_cells.js` sorts, walks over the cells with the arrow keys and
-shows where a number comes from.
+A table is plain data, which a template places as HTML. `table_cells.js` sorts, walks over the cells with the arrow
+keys and shows where a number comes from.
 """
 
 import base64
