@@ -21,7 +21,7 @@ from lab.ui.compare.tab import Compare, button_label
 from lab.ui.comparison import PANEL, Comparison
 from lab.ui.detector_service import DetectorService
 from lab.ui.jobs import STATUS, JobQueue, JobRunner
-from lab.ui.session import Sessions, session_key
+from lab.ui.sessions import Sessions, session_key
 from lab.ui.variant import Variant
 from lab.ui.variant_address import from_text
 from lab.ui.view import View

@@ -16,7 +16,7 @@ from ..html.render import render
 from ..jobs import STATUS, JobRunner
 from ..panel.component import live_panel
 from ..phrases import error_message
-from ..session import Sessions
+from ..sessions import Sessions
 from ..view import MAX_METHODS, View
 from . import downloadable
 from .downloadable import DownloadOffer

@@ -18,7 +18,7 @@ from ..html import tables
 from ..jobs import STATUS, JobStatus
 from ..panel.component import live_panel
 from ..phrases import error_message
-from ..session import Sessions
+from ..sessions import Sessions
 from ..variant import Variant, controls, description, methods_with_components
 from . import drawings
 from .controls import build_controls

@@ -13,7 +13,7 @@ from ...lru_cache import LRUCache
 from ...progress import Report
 from ..api import add_endpoint, bind_endpoint
 from ..detector_service import DetectorService
-from ..session import Sessions
+from ..sessions import Sessions
 from . import close_up, limits
 from .fitting import FittedMethod
 from .session import ServedFiles, YourImagesSession
