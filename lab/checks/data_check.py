@@ -18,10 +18,10 @@ from ..calibration import MIN_IMAGES, robust_scale
 from ..image_stack import ImageStack
 from ..parts import features, memory_bank
 from ..progress import Report, no_report
+from .near_duplicates import describe_repeats, group_near_duplicates, repeats
 
 SIZE = 256  # pixels; the side at which images are compared, and at which most methods see them
 RECOMMENDED_IMAGES = 20  # good images to start with
-DUPLICATE_DIFFERENCE = 0.5  # mean difference of two grey images of 32 x 32, levels of 255, below which one is a copy
 EXPOSURE = 0.15  # relative difference in brightness from the rest that an image must exceed
 DRIFT = 0.06  # relative difference in brightness of the last third from the first that must be reached
 ODD = 6.0  # robust deviations
@@ -85,23 +85,10 @@ def too_few(n: int) -> list[Hint]:
 
 
 def duplicates(good: Images) -> list[Hint]:
-    """Images that equal an earlier one, to the pixel or but for compression."""
-    original_of: dict[int, int] = {}
-    tiny = np.stack([_grey(summary, 32) for summary in good])
-    for i in range(1, len(good)):
-        differences = np.abs(tiny[:i] - tiny[i]).mean((1, 2))
-        # images of one fixed part differ little, too: a copy is far nearer than the others are to each other
-        usual = np.median(differences) if i > 2 else np.inf
-        j = int(np.argmin(differences))
-        if good[i].digest == good[j].digest or differences[j] < min(DUPLICATE_DIFFERENCE, 0.2 * usual):
-            original_of[i] = j
-    if not original_of:
-        return []
-    i, j = next(iter(original_of.items()))
-    count = "1 good image is" if len(original_of) == 1 else f"{len(original_of)} good images are"
-    problem = f"{count} there twice: {good[i].name} is the same as {good[j].name}."
-    advice = "A copy makes the set look larger than it is, and thresholds too sure. Leave the copies out."
-    return [Hint("twice", tuple(original_of), f"{problem} {advice}")]
+    """Images that show again what an earlier one shows: copies, saved anew or shifted, and frames of a burst."""
+    groups = group_near_duplicates([summary.small for summary in good])
+    message = describe_repeats([summary.name for summary in good], groups)
+    return [Hint("twice", repeats(groups), message)] if message else []
 
 
 def in_both_sets(good: Images, others: Images) -> list[Hint]:

@@ -49,6 +49,24 @@ def group_near_duplicates(images: Sequence[NDArray[np.uint8]]) -> list[int]:
     return [numbers.setdefault(root(i), len(numbers)) for i in range(n)]
 
 
+def repeats(groups: Sequence[int]) -> tuple[int, ...]:
+    """The indices of the images whose group has an earlier one."""
+    return tuple(i for i, group in enumerate(groups) if group in groups[:i])
+
+
+def describe_repeats(names: Sequence[str], groups: Sequence[int]) -> str:
+    """Which images repeat others, what that does to a promise and what to do, in words; "" where none does."""
+    again = repeats(groups)
+    if not again:
+        return ""
+    first = names[list(groups).index(groups[again[0]])]
+    count = "1 good image is" if len(again) == 1 else f"{len(again)} good images are"
+    return (
+        f"{count} there twice: {names[again[0]]} shows the same as {first}. Copies, and frames of one burst, make the "
+        "set look larger than it is, and thresholds too sure: their promise does not hold. Leave the copies out."
+    )
+
+
 def _comparable(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(SIDE, SIDE) grey, smoothed, of mean 0: neither overall light nor what saving anew changes counts for much."""
     grey = Image.fromarray(image).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)

@@ -4,10 +4,13 @@ import csv
 import itertools
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from .. import data, image_files, plots, ready_detectors
+from ..checks import near_duplicates
 from ..detector import Detector
 from ..errors import LabError
 from ..export.export_detector import FORMATS, export
@@ -58,11 +61,22 @@ def fit(args: Arguments) -> None:
     detector = Detector(args.method, **chosen_settings(args, args.method))
     detector.origin = dataset.origin
     resume = Path(args.resume) if args.resume else None
+    small: list[np.ndarray] = []
+
+    def images() -> Iterator[np.ndarray]:
+        for item in dataset.train:
+            image = item.image()
+            small.append(image_files.resize(image, near_duplicates.SIDE))
+            yield image
+
     with ProgressBar(args.method) as bar:
-        detector.fit((item.image() for item in dataset.train), seed=args.seed, report=bar, resume=resume)
+        detector.fit(images(), seed=args.seed, report=bar, resume=resume)
     assert detector.calibration is not None
     print(f"{detector.save(args.output)}: {detector.method.title} fitted on {detector.n_images} images")
     print(detector.calibration.statement())
+    groups = near_duplicates.group_near_duplicates(small)
+    if message := near_duplicates.describe_repeats([item.name for item in dataset.train], groups):
+        print(f"warning: {message}", file=sys.stderr)
     for name, note in detector.method.notes.items():
         print(f"{name}: {note}")
 
