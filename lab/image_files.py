@@ -8,10 +8,14 @@ The rules are the same for training, testing, the page and the command line:
 - grey of more than 8 bits keeps the upper 8, as Pillow does for colour: 65535 is white, or the full range of the bits
   per sample where a TIFF states fewer; floating point is 0 (black) to 1 (white). Never by the image's own maximum,
   which would make the same part look different beside a bright defect
-- transparent pixels become white, as viewers and the page show them; in a mask they are normal
+- transparent pixels become white, as viewers and the page show them; in a mask they are normal. An alpha channel that
+  is 0 everywhere, as frame grabbers leave it, says nothing and is ignored
+- damaged metadata beside intact pixels is ignored
+- TIFF: white-is-zero is inverted; signed numbers, and more than 8 bits in separate planes, are refused
 - of an animation or a file of several pages, the first is read
 """
 
+import contextlib
 import importlib
 import io
 import os
@@ -19,7 +23,7 @@ import stat
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
@@ -43,11 +47,21 @@ ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 
 # First bytes -> Pillow's reader. Image.open is not used: it tries all formats and warns about large images globally.
 _FORMATS = {b"\x89PNG\r\n\x1a\n": "Png", b"\xff\xd8\xff": "Jpeg", b"BM": "Bmp", b"II*\0": "Tiff", b"MM\0*": "Tiff"}
+_FORMATS |= {b"II+\0": "Tiff", b"MM\0+": "Tiff"}  # BigTIFF, of microscopes
 _FORMATS |= {b"RIFF": "WebP", b"GIF8": "Gif"} | {b"P%d" % n: "Ppm" for n in range(1, 7)}
 _READERS: dict[bytes, type[ImageFile.ImageFile]] = {
     magic: getattr(importlib.import_module(f"PIL.{name}ImagePlugin"), f"{name}ImageFile")
     for magic, name in _FORMATS.items()
 }
+
+# What else an image may be: (place, bytes there) -> its name, so that it is refused by name
+_FOREIGN = {
+    (4, b"ftypavif"): "AVIF",
+    (4, b"ftyp"): "HEIC",
+    (4, b"jP  "): "JPEG 2000",
+    (0, b"\xff\x4f\xff\x51"): "JPEG 2000",
+}
+_FOREIGN |= {(4, b"JXL "): "JPEG XL", (0, b"\xff\x0a"): "JPEG XL", (0, b"8BPS"): "Photoshop", (0, b"%PDF"): "PDF"}
 
 
 def read(source: Source, name: str | None = None) -> np.ndarray:
@@ -58,8 +72,8 @@ def read(source: Source, name: str | None = None) -> np.ndarray:
         return np.repeat(_to_eight_bits(image, name)[..., None], 3, axis=2)
     if not image.has_transparency_data:
         return np.array(_convert(image, "RGB", name))
-    white = Image.new("RGBA", image.size, "white")
-    return np.array(Image.alpha_composite(white, _convert(image, "RGBA", name)).convert("RGB"))
+    rgba, white = _convert(image, "RGBA", name), Image.new("RGBA", image.size, "white")
+    return np.array((rgba if _is_blank(image) else Image.alpha_composite(white, rgba)).convert("RGB"))
 
 
 def read_mask(source: Source, name: str | None = None) -> np.ndarray:
@@ -69,9 +83,10 @@ def read_mask(source: Source, name: str | None = None) -> np.ndarray:
     if image.format == "JPEG":
         raise LabError(f"{name}: a JPEG cannot be a mask, it blurs the edge; save it as PNG")
     if (image.mode in ("1", "L") and not image.has_transparency_data) or image.mode[0] in "IF":
-        return np.asarray(np.asarray(image) > 0)
-    red, green, blue, alpha = (np.asarray(band) for band in _convert(image, "RGBA", name).split())
-    return np.asarray((red | green | blue > 0) & (alpha > 0))
+        return np.asarray(_values(image, name) > 0)
+    rgba = _convert(image, "RGBA", name)
+    red, green, blue, alpha = (np.asarray(band) for band in rgba.split())
+    return np.asarray((red | green | blue > 0) & ((alpha > 0) | _is_blank(image)))
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:
@@ -198,7 +213,9 @@ def _read_header(file: IO[bytes], name: str) -> ImageFile.ImageFile:
     file.seek(0)
     reader = next((reader for magic, reader in _READERS.items() if head.startswith(magic)), None)
     if reader is None:
-        raise LabError(f"{name}: not an image; it must be {FORMATS}")
+        foreign = next((kind for (at, magic), kind in _FOREIGN.items() if head[at:].startswith(magic)), "")
+        what = f"is {foreign}, which is not read; save it as" if foreign else "not an image; it must be"
+        raise LabError(f"{name}: {what} {FORMATS}")
     try:
         image = reader(file)
     except Exception as error:  # on damaged bytes Pillow raises nearly any type
@@ -216,11 +233,30 @@ def _decode(source: Source, name: str) -> ImageFile.ImageFile:
     """The first frame, decoded and upright, in the file's mode."""
     with _open(source, name) as file:
         image = _read_header(file, name)
+        if "tag_v2" in vars(image):
+            _check_tiff(image, name)
         try:
-            ImageOps.exif_transpose(image, in_place=True)
+            image.load()
         except Exception as error:
             raise LabError(f"{name}: damaged or cut off ({_printable(error)}); copy it again") from error
+        with contextlib.suppress(Exception):  # on damaged EXIF Pillow raises nearly any type; the pixels are intact
+            ImageOps.exif_transpose(image, in_place=True)
     return image
+
+
+def _check_tiff(image: Any, name: str) -> None:
+    """Refuses what Pillow would decode to other values than the file means."""
+    bits, sample_formats = max(image.tag_v2.get(258, (1,))), image.tag_v2.get(339, (1,))
+    if 2 in sample_formats and bits <= 16:  # of 32 bits those in the range of 16 are read, as Pillow writes them
+        raise LabError(f"{name}: a TIFF of signed numbers is not read; save it with unsigned 8 or 16 bits per channel")
+    if image.tag_v2.get(284) == 2 and bits > 8:
+        reason = f"a TIFF of {bits} bits per channel in separate planes is not read"
+        raise LabError(f"{name}: {reason}; save it with interleaved channels, or 8 bits")
+
+
+def _is_blank(image: Image.Image) -> bool:
+    """Whether the image has an alpha channel of its own that is 0 everywhere, and so says nothing."""
+    return "A" in image.getbands() and image.getchannel("A").getextrema() == (0, 0)
 
 
 def _convert(image: Image.Image, mode: str, name: str) -> Image.Image:
@@ -232,10 +268,23 @@ def _convert(image: Image.Image, mode: str, name: str) -> Image.Image:
 
 def _to_eight_bits(image: Image.Image, name: str) -> np.ndarray:
     """Modes I;16, I and F -> uint8 (H, W): the upper 8 bits of the full range."""
+    values = _values(image, name)
+    upper = np.minimum(values * 256, 255) if image.mode == "F" else values >> (_bits(image) - 8)
+    return np.asarray(upper, np.uint8)
+
+
+def _values(image: Image.Image, name: str) -> np.ndarray:
+    """The numbers of a grey image, 0 for black; those of modes I;16, I and F checked against what the bits allow."""
     values = np.asarray(image)
-    bits = min(getattr(image, "tag_v2", {}).get(258, (16,))[0], 16)  # TIFF tag 258: bits per sample
-    white = 1 if image.mode == "F" else 2**bits - 1
+    if image.mode[0] not in "IF":
+        return values
+    white = 1 if image.mode == "F" else 2 ** _bits(image) - 1
     if not (values.min() >= 0 and values.max() <= white):  # so written, NaN is refused too
         raise LabError(f"{name}: has values outside 0 to {white}; save it with 8 or 16 bits per channel")
-    upper = np.minimum(values * 256, 255) if image.mode == "F" else values >> (bits - 8)
-    return np.asarray(upper, np.uint8)
+    white_is_zero = getattr(image, "tag_v2", {}).get(262) == 0
+    return np.asarray(white - values if white_is_zero else values)
+
+
+def _bits(image: Image.Image) -> int:
+    """Bits per sample, at most 16, as TIFF tag 258 states them; 16 elsewhere."""
+    return min(int(getattr(image, "tag_v2", {}).get(258, (16,))[0]), 16)

@@ -65,7 +65,7 @@ def test_lossless_formats_give_their_pixels_whatever_they_are_called(file_format
         (encoded(flat((255, 0, 0, 0), "CMYK"), "JPEG", quality=100), (0, 255, 255)),
         (encoded(flat(RED, "RGB"), "WEBP", lossless=True), RED),
         (encoded(flat((255, 0, 0, 51), "RGBA")), (255, 204, 204)),
-        (encoded(flat((255, 0, 0, 0), "RGBA"), "WEBP", lossless=True, exact=True), WHITE),
+        (encoded(flat((255, 0, 0, 0), "RGBA"), "WEBP", lossless=True, exact=True), RED),  # no alpha at all is no alpha
         (encoded(flat((0, 51), "LA")), (204, 204, 204)),
         (encoded(flat(RED, "RGB"), transparency=RED), WHITE),
         (encoded(flat(0, "P"), transparency=0), WHITE),
@@ -309,3 +309,89 @@ def test_nothing_of_pillows_is_changed(tmp_path):
 
     assert ImageFile.LOAD_TRUNCATED_IMAGES is False and Image.MAX_IMAGE_PIXELS == 89_478_485
     assert Path(image_files.__file__).read_text(encoding="utf-8").count("MAX_IMAGE_PIXELS") == 0
+
+
+# --- what else a file may mean ----------------------------------------------------------------------------------------
+
+RAMP = np.tile(np.linspace(0, 250, 48).astype(np.uint8), (32, 1))
+COLOURS = np.dstack([RAMP, RAMP[:, ::-1], np.full_like(RAMP, 90)])
+
+
+def tiff(planes: list[np.ndarray], photometric: int, channels: int = 1, sample_format: int = 1) -> bytes:
+    """An uncompressed little-endian TIFF, a strip for each plane of (32, 48) or (32, 48, channels) numbers."""
+    bits, strips = 8 * planes[0].itemsize, [plane.tobytes() for plane in planes]
+    tags = [(256, 3, [48]), (257, 3, [32]), (258, 3, [bits] * channels), (259, 3, [1]), (262, 3, [photometric])]
+    tags += [(273, 4, [0] * len(strips)), (277, 3, [channels]), (278, 3, [32]), (279, 4, [len(s) for s in strips])]
+    tags += [(284, 3, [2 if len(strips) > 1 else 1]), (339, 3, [sample_format] * channels)]
+    pack = lambda form, values: struct.pack(f"<{len(values)}{'H' if form == 3 else 'I'}", *values)
+    start = 8 + 2 + 12 * len(tags) + 4
+    place = start + sum(len(pack(form, values)) for _, form, values in tags if len(pack(form, values)) > 4)
+    offsets = [place + sum(map(len, strips[:i])) for i in range(len(strips))]
+    entries, behind = b"", b""
+    for tag, form, values in tags:
+        raw = pack(form, offsets if tag == 273 else values)
+        entries += struct.pack("<HHI", tag, form, len(values))
+        entries += raw.ljust(4, b"\0") if len(raw) <= 4 else struct.pack("<I", start + len(behind))
+        behind += raw if len(raw) > 4 else b""
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + behind + b"".join(strips)
+
+
+def test_sixteen_bits_mean_the_same_whatever_zero_is() -> None:
+    deep, grey = RAMP.astype("<u2") * 257, np.repeat(RAMP[..., None], 3, 2)
+    assert np.array_equal(image_files.read(tiff([deep], 1), "a.tif"), grey)
+    assert np.array_equal(image_files.read(tiff([65535 - deep], 0), "a.tif"), grey)
+    assert np.array_equal(image_files.read_mask(tiff([65535 - deep], 0), "a.tif"), RAMP > 0)
+    assert np.array_equal(image_files.read(tiff([COLOURS.astype("<u2") * 257], 2, 3), "a.tif"), COLOURS)
+
+
+def test_what_would_be_decoded_to_other_values_is_refused() -> None:
+    deep = COLOURS.astype("<u2") * 257
+    with pytest.raises(
+        LabError, match=r"a\.tif: a TIFF of 16 bits per channel in separate planes is not read; save it"
+    ):
+        image_files.read(tiff([deep[..., c].copy() for c in range(3)], 2, 3), "a.tif")
+    assert np.array_equal(image_files.read(tiff([COLOURS[..., c].copy() for c in range(3)], 2, 3), "a.tif"), COLOURS)
+    for signed in (RAMP.astype("<i2") * 128, RAMP.astype("<i2") - 128, (RAMP.astype(int) - 128).astype("i1")):
+        with pytest.raises(LabError, match=r"a\.tif: a TIFF of signed numbers is not read; save it with unsigned"):
+            image_files.read(tiff([signed], 1, sample_format=2), "a.tif")
+
+
+def test_a_bigtiff_is_a_tiff() -> None:
+    file = io.BytesIO()
+    Image.fromarray(COLOURS).save(file, "TIFF", big_tiff=True)
+    assert np.array_equal(image_files.read(file.getvalue(), "big.tif"), COLOURS)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_an_alpha_channel_of_zeros_says_nothing(kind: str) -> None:
+    for alpha, seen in ((0, COLOURS), (255, COLOURS)):
+        file = io.BytesIO()
+        Image.fromarray(np.dstack([COLOURS, np.full_like(RAMP, alpha)])).save(file, kind)
+        assert np.array_equal(image_files.read(file.getvalue(), "a"), seen)
+        assert np.array_equal(image_files.read_mask(file.getvalue(), "a"), COLOURS.any(2))
+    half = np.dstack([COLOURS, np.where(RAMP < 100, 0, 255).astype(np.uint8)])
+    file = io.BytesIO()
+    Image.fromarray(half).save(file, kind)
+    assert (image_files.read(file.getvalue(), "a")[RAMP < 100] == 255).all()
+
+
+@pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("WEBP", {"lossless": True})])
+def test_damaged_metadata_does_not_spoil_intact_pixels(kind: str, options: dict) -> None:
+    file = io.BytesIO()
+    Image.fromarray(COLOURS).save(file, kind, exif=bytes([0, 0, 17, 0, 0, 1, 4, 0]), **options)
+    assert np.array_equal(image_files.read(file.getvalue(), "a"), COLOURS)
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"\0\0\0 ftypheic", "HEIC"),
+        (b"\0\0\0 ftypavif", "AVIF"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+        (b"%PDF-1.7", "PDF"),
+    ],
+)
+def test_other_kinds_are_refused_by_name(head: bytes, kind: str) -> None:
+    with pytest.raises(LabError, match=rf"photo\.jpg: is {kind}, which is not read; save it as PNG, JPEG"):
+        image_files.read(head + bytes(64), "photo.jpg")
