@@ -2,9 +2,12 @@
 
 import contextlib
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+
+from .errors import LabError
 
 
 @contextlib.contextmanager
@@ -21,3 +24,17 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raises LabError, before any work is done, where a file at this path could not be written later."""
+    path = Path(path)
+    if path.is_dir():
+        raise LabError(f"{path}: is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise LabError(f"{path}: there is no folder {path.parent}; make it first, or name another file")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise LabError(f"{path}: cannot be written ({error.strerror}); name another file") from None

@@ -15,7 +15,7 @@ import pytest
 from conftest import ROOT, stripes
 from PIL import Image
 
-from lab import METHODS, image_files
+from lab import METHODS, Detector, image_files
 from lab.__main__ import main
 
 QUICK = ["--size", "96", "--candidates", "600"]
@@ -144,3 +144,57 @@ def test_bad_arguments_are_one_sentence_and_exit_2(
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1 and told in error
     assert not list(tmp_path.iterdir())
+
+
+# --- errors end as sentences ------------------------------------------------------------------------------------------
+
+
+def good_folder(path: Path, count: int = 8) -> Path:
+    path.mkdir(parents=True)
+    for i in range(count):
+        image_files.write_png(path / f"{i}.png", stripes(i))
+    return path
+
+
+def test_an_output_that_cannot_be_written_is_said_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Detector, "fit", lambda *_, **__: pytest.fail("it was fitted"))
+    data, there = good_folder(tmp_path / "g"), tmp_path / "no/such/d.safetensors"
+    assert main(["fit", "--method", "padim", "--data", str(data), "-o", str(there)]) == 2
+    assert f"there is no folder {there.parent}" in capsys.readouterr().err
+    assert main(["fit", "--method", "padim", "--data", str(data), "-o", str(data)]) == 2
+    assert "is a folder; name a file in it" in capsys.readouterr().err
+    resumed = ["--resume", str(tmp_path / "no/checkpoint"), "-o", str(tmp_path / "d.safetensors")]
+    assert main(["fit", "--method", "stfpm", "--data", str(data), *resumed]) == 2
+    assert "no/checkpoint: there is no folder" in capsys.readouterr().err
+    (tmp_path / "file").write_text("x")
+    assert main(["detect", "washer/cdo", str(data), "-o", str(tmp_path / "file")]) == 2
+    assert "cannot be made a folder" in capsys.readouterr().err
+
+
+def test_detect_never_reads_what_it_has_written(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    data = good_folder(tmp_path / "p", 3)
+    for _ in range(2):
+        assert main(["detect", "washer/stfpm", str(data), "-o", str(data / "out")]) == 0
+    assert len(json.loads((data / "out/results.json").read_text())["images"]) == 3
+    assert "not read: 6 files of" in capsys.readouterr().err
+
+
+def test_a_name_of_another_encoding_is_judged_and_written(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    data = good_folder(tmp_path / "p", 1)
+    os.rename(os.fsencode(data / "0.png"), os.fsencode(data) + b"/teil_\xfc.png")
+    assert main(["detect", "washer/stfpm", str(data), "-o", str(tmp_path / "out")]) == 0
+    assert r"teil_\xfc.png" in capsys.readouterr().out
+    assert r"teil_\xfc.png" in (tmp_path / "out/results.csv").read_text(encoding="utf-8")
+
+
+def test_an_error_of_ours_has_an_id(
+    capsys: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.ready_detectors.resolve", lambda name: 1 / 0)
+    assert main(["detect", "washer/cdo", "x", "-o", "y"]) == 1
+    number = re.search(r"an error of ours \(id (\w{6})\): ZeroDivisionError", capsys.readouterr().err)
+    assert number and number[1] in caplog.text
+    monkeypatch.setattr("lab.ready_detectors.resolve", lambda name: (_ for _ in ()).throw(OSError(28, "No space left")))
+    assert main(["detect", "washer/cdo", "x", "-o", "y"]) == 2 and "No space left" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import data, image_files, plots, ready_detectors
+from ..atomic_write import check_writable
 from ..checks import near_duplicates
 from ..detector import Detector
 from ..errors import LabError
@@ -57,6 +59,8 @@ def add_commands(commands: Commands) -> None:
 
 
 def fit(args: Arguments) -> None:
+    for path in filter(None, (args.output, args.resume)):
+        check_writable(path)
     dataset = data.load(args.data, args.category)
     detector = Detector(args.method, **chosen_settings(args, args.method))
     detector.origin = dataset.origin
@@ -86,9 +90,16 @@ def detect(args: Arguments) -> int:
     calibration, folder = detector.calibration, Path(args.output)
     assert calibration is not None
     low, high = calibration.color_span
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LabError(f"{folder}: cannot be made a folder ({error.strerror}); name another one") from None
+    paths = find_image_files(args.images)
+    ours = [path for path in paths if folder.resolve() in path.resolve().parents]  # of an earlier run, into the input
+    if ours:
+        print(f"not read: {len(ours)} files of {folder}, where results go", file=sys.stderr)
     rows, used, status = list[dict[str, object]](), set[str](), 0
-    for path in find_image_files(args.images):
+    for path in (path for path in paths if path not in ours):
         try:
             image = image_files.read(path)
             finding = detector.detect(image)
@@ -99,13 +110,15 @@ def detect(args: Arguments) -> int:
         # two folders may hold images of one name
         numbered = (f"{path.stem}_{number}" for number in itertools.count(2))
         stem = next(name for name in itertools.chain([path.stem], numbered) if name not in used)
+        stem = os.fsencode(stem).decode("utf-8", "backslashreplace").replace("\\", "_")
         used.add(stem)
         overlay = plots.overlay(image, finding.anomaly_map, low=low, high=high)
         image_files.write_png(folder / f"{stem}_anomaly_map.png", overlay)
         image_files.write_png(folder / f"{stem}_mask.png", finding.mask)
         share = float(finding.mask.mean())
-        rows.append(dict(image=str(path), score=finding.score, verdict=finding.verdict, marked=share, file=stem))
-        print(f"{path}  {finding.verdict}  {finding.score:.2f} σ  {share:.2%} of the surface marked")
+        shown = os.fsencode(path).decode("utf-8", "backslashreplace")  # names may be of any encoding
+        rows.append(dict(image=shown, score=finding.score, verdict=finding.verdict, marked=share, file=stem))
+        print(f"{shown}  {finding.verdict}  {finding.score:.2f} σ  {share:.2%} of the surface marked")
     scale = calibration.statement()
     results = dict(detector=str(args.detector), scale=scale, origin=detector.origin, images=rows)
     (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
@@ -129,6 +142,7 @@ def find_image_files(paths: Sequence[str]) -> list[Path]:
 
 
 def export_detector(args: Arguments) -> None:
+    check_writable(args.output)
     detector = Detector.load(ready_detectors.resolve(args.detector))
     images = (image_files.read(path) for path in find_image_files([args.images])) if args.images else ()
     parity = export(detector, Path(args.output), args.format, images)
