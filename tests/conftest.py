@@ -49,6 +49,11 @@ def shared(variable: str, folder: str) -> Path | None:
     return path if path.is_dir() else None
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are named by their length: a zip holds the time, and every worker must collect the same names."""
+    return f"{argname}_{len(val)}_bytes" if isinstance(val, bytes) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks the tests that open a browser, which `make quick` leaves out."""
     for item in items:
