@@ -120,12 +120,13 @@ def test_the_spaces_head_says_what_the_code_says() -> None:
 
 
 def test_torch_is_what_zerogpu_offers_with_its_torchvision() -> None:
-    """torchvision 0.n names torch 2.(n-15) exactly."""
+    """torchvision 0.n names torch 2.(n-15) exactly; ZeroGPU offers torch 2.8 to 2.11."""
     needs = requirements()
     minors = range(5, 15)
     torch = [n for n in minors if needs["torch"].specifier.contains(f"2.{n}.1")]
     vision = [n - 15 for n in range(20, 30) if needs["torchvision"].specifier.contains(f"0.{n}.1")]
-    assert torch == vision == [8, 9, 10, 11]
+    assert torch == vision
+    assert torch and set(torch) <= {8, 9, 10, 11}
 
 
 def test_every_package_is_in_the_wheel_with_its_data() -> None:
