@@ -108,7 +108,8 @@ def test_it_is_what_the_page_asks_for(
     assert found.settings == plan.settings and found.calibration and found.origin["licence"] == samples.LICENCE
     again = found.with_scoring(good(plan.category))
     assert again.fingerprint == found.fingerprint and again.calibration
-    assert again.calibration.scores == pytest.approx(found.calibration.scores, rel=1e-3, abs=1e-2)
+    # one per cent: another processor rounds some pixels of the samples to the neighbouring grey level
+    assert again.calibration.scores == pytest.approx(found.calibration.scores, rel=1e-2, abs=1e-2)
     assert again.calibration.pixel_scale == pytest.approx(found.calibration.pixel_scale, rel=1e-3)
     assert not list(tmp_path.iterdir())
 

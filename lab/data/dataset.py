@@ -30,6 +30,7 @@ class Dataset:
     licence: str  # one line, shown beside images of the set and detectors made from it
     train: tuple[Item, ...]  # good images only
     test: tuple[Item, ...]
+    recipe: str = ""  # what draws the images, of a set that is drawn: all that they depend on
 
     @property
     def origin(self) -> dict[str, str]:

@@ -42,7 +42,7 @@ def unaligned(dataset: Dataset, degrees: float = 10, seed: int = 0) -> Dataset:
         return dataclasses.replace(item, image=image, mask=mask if item.mask else None)
 
     train, test = (tuple(map(rotate, items)) for items in (dataset.train, dataset.test))
-    return dataclasses.replace(dataset, name=f"{dataset.name}-rto{degrees:g}", train=train, test=test)
+    return dataclasses.replace(dataset, name=f"{dataset.name}-rto{degrees:g}", train=train, test=test, recipe="")
 
 
 def _sample(field: np.ndarray, theta: float, shift: np.ndarray, share: float, order: int) -> np.ndarray:

@@ -62,7 +62,7 @@ def load(category: str, seed: int = 0) -> Dataset:
     counts |= {defect: BAD // len(defects) + (k < BAD % len(defects)) for k, defect in enumerate(defects)}
     train = tuple(_item(category, "train", "good", n, seed) for n in range(TRAIN))
     test = tuple(_item(category, "test", defect, n, seed) for defect, count in counts.items() for n in range(count))
-    return Dataset("samples", category, LICENCE, train, test)
+    return Dataset("samples", category, LICENCE, train, test, f"{category}, seed {seed}, version {VERSION}")
 
 
 def write(
