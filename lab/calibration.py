@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from . import promise
+from .errors import LabError
 from .promise import Promise
 
 LOOK_RATE = 0.10  # false-alarm rate that the threshold of the verdict "look" aims at; few images only promise more
@@ -124,6 +125,20 @@ class Calibration:
         """The smallest mean false-alarm rate that the held-out images support at a threshold in σ; None below all."""
         found = self.promise_at(threshold)
         return found.mean if found else None
+
+    def with_rate(self, rate: float, confidence: float | None = None) -> Self:
+        """The same with another threshold for "bad", and the pixel threshold that goes with it: the lowest that keeps a
+        false-alarm rate in (0, 1), on average where `confidence` is None, else with that confidence. LabError where
+        there are too few images for it."""
+        if not 0 < rate < 1:
+            raise LabError(f"a rate of false alarms lies between 0 and 100 %, {100 * rate:g} % does not")
+        bad = promise.threshold_for(self.scores, rate, confidence)
+        if bad is None:
+            n, least = len(self.scores), promise.promise_at(1, len(self.scores))
+            needs = promise.images_for(rate, confidence)
+            reason = f"{n} good images promise no less than {least.statement()}"
+            raise LabError(f"{promise.percent(rate)} of false alarms would take {needs} of them: {reason}")
+        return dataclasses.replace(self, bad=bad, look=min(self.look, bad), pixel_bad=self.pixel_threshold_at(bad))
 
     def verdict(self, score: float) -> str:
         """ "good", "look" or "bad" for an image's score in σ."""

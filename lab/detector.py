@@ -12,6 +12,7 @@ from torch import Tensor
 
 from . import image_files, quantized_safetensors
 from .calibration import MIN_IMAGES, Calibration
+from .checks import near_duplicates
 from .device import device
 from .errors import LabError
 from .hub.detector_files import detector_file
@@ -29,7 +30,7 @@ PIXELS_PER_IMAGE = 4096  # sampled from each held-out image for the scale of pix
 FIT_FIELDS = ("seed", "n_images", "fingerprint", "origin")  # attributes that say what was learned from
 FILE_FIELDS = (*FIT_FIELDS, "request_key")  # attributes that the file states as they are
 
-Images = Iterable[np.ndarray]
+Images = Iterable[image_files.AnyImage]
 HeldOutScores = tuple[Tensor, Scores]  # indices (B,) of images, their Scores without what was learned from them
 
 
@@ -48,7 +49,8 @@ class Finding:
 class Detector:
     """A method, fitted and calibrated: `Detector("patchcore").fit(good).detect(image)`.
 
-    Images are uint8 (H, W, 3) RGB of any size; they are resized to `settings.size`, and maps back to the image's size.
+    Images are paths, Pillow images or uint8 (H, W, 3) RGB, of any size; they are resized to `settings.size`, and maps
+    back to the image's size. Copies and frames of one burst (`near_duplicates`) count once in fit and calibration.
     Raises LabError for an unknown method, TypeError for an unknown setting.
 
     id                 the method's name in METHODS
@@ -57,6 +59,8 @@ class Detector:
     seed               of the fit
     n_images           number of images that the method learned from
     fingerprint        SHA-256 of all images given to `fit`
+    groups             for each of those images the number of its group of near-duplicates; [] after `load`
+    grey_bits          bits with which images of 16 bits are read (`image_files.grey_bits`); None where there were none
     origin             `Dataset.origin` of those images, for the file
     request_key        `ready_detectors.request_key` under which somebody will look for this detector; "" for none
     quantization_bits  bits of each part's values in the file; a part that is not named keeps float32
@@ -69,6 +73,8 @@ class Detector:
         self.method: Method = METHODS[method](**settings)
         self.calibration: Calibration | None = None
         self.seed, self.n_images, self.fingerprint, self.request_key = 0, 0, "", ""
+        self.groups: list[int] = []
+        self.grey_bits: int | None = None
         self.origin: dict[str, str] = {}
         self.quantization_bits: Bits = {}
 
@@ -77,13 +83,33 @@ class Detector:
         """The method's settings."""
         return self.method.settings
 
+    def read(self, image: image_files.AnyImage) -> np.ndarray:
+        """An image as the detector takes it, uint8 (H, W, 3): greys of 16 bits in the range of those it has learned."""
+        return image_files.as_array(image, self.grey_bits or 16)
+
     def images(self, images: Images) -> ImageStack:
-        """uint8 (H, W, 3) images -> one stack at settings.size, kept as uint8. LabError for fewer than MIN_IMAGES."""
-        tensors = [_resized(image, self.settings.size) for image in images]
-        if len(tensors) < MIN_IMAGES:
-            few = f"{len(tensors)} good images are too few"
+        """Images -> one stack at settings.size, kept as uint8."""
+        return ImageStack(torch.stack([self._resized(image) for image in images]))
+
+    def good_images(self, good: Images) -> tuple[ImageStack, Tensor]:
+        """(All images as one stack at settings.size, indices of those that count, the first of each group of
+        near-duplicates); sets `groups`. LabError for fewer than MIN_IMAGES that count."""
+        tensors, small = [], []
+        for image in good:
+            pixels = self.read(image)
+            tensors.append(self._resized(pixels))
+            small.append(near_duplicates.preview(pixels))
+        self.groups = near_duplicates.group_near_duplicates(small)
+        first = near_duplicates.distinct(self.groups)
+        if len(first) < MIN_IMAGES:
+            copies = f", since only {len(first)} of them differ" if len(first) < len(tensors) else ""
+            few = f"{len(tensors)} good images are too few{copies}"
             raise LabError(f"{few}: at least {MIN_IMAGES} are needed, 20 are a good start")
-        return ImageStack(torch.stack(tensors))
+        return ImageStack(torch.stack(tensors)), torch.tensor(first)
+
+    def _resized(self, image: image_files.AnyImage) -> Tensor:
+        """uint8 (3, size, size)."""
+        return torch.from_numpy(image_files.resize(self.read(image), self.settings.size)).permute(2, 0, 1)
 
     def fit(
         self,
@@ -101,10 +127,11 @@ class Detector:
         and calibrates on as many further fits, each without its fold; 0 leaves it uncalibrated, for ranking alone.
         `resume` is a checkpoint file, see `Method.fit`.
         """
-        images = self.images(good)
-        total, trains = len(images), self.method.trains
+        images, counting = self.good_images(good)
         self.seed, self.calibration = seed, None
-        self.fingerprint = hashlib.sha256("".join(map(images.digest, range(total))).encode()).hexdigest()
+        self.fingerprint = hashlib.sha256("".join(map(images.digest, range(len(images)))).encode()).hexdigest()
+        images = images.subset(counting)
+        total, trains = len(images), self.method.trains
         if trains and folds is not None:
             self._fit_folds(images, folds, report, resume)
             self.n_images = total
@@ -134,7 +161,7 @@ class Detector:
                 yield from _score_held_out(method, images, fold)
 
         if folds:
-            self.calibration = _calibration(fold_scores(), f"each in one of {folds} folds left out of a training")
+            self._set_calibration(fold_scores(), f"each in one of {folds} folds left out of a training")
 
     def with_scoring(self, good: Images | None, report: Report = no_report, **changes: Any) -> Self:
         """The same fit under settings that change only `score`, as a new detector.
@@ -159,35 +186,52 @@ class Detector:
         copy = type(self)(self.id, **(self.settings.as_dict() | changes))
         copy.method.restore(state)
         copy.method.history, copy.method.notes = self.method.history, dict(self.method.notes)
-        for name in (*FIT_FIELDS, "quantization_bits"):
+        for name in (*FIT_FIELDS, "groups", "grey_bits", "quantization_bits"):
             setattr(copy, name, getattr(self, name))
         if good is not None:
-            copy._calibrate(copy.images(good), report)
+            images, counting = copy.good_images(good)
+            copy._calibrate(images.subset(counting), report)
         return copy
 
     def _calibrate(self, images: ImageStack, report: Report) -> None:
         hold_out = "held out of the training" if self.method.trains else "each left out in turn"
-        self.calibration = _calibration(self.held_out_scores(images, "calibrating on", report), hold_out)
+        self._set_calibration(self._held_out_scores(images, "calibrating on", report), hold_out)
 
-    def held_out_scores(self, images: ImageStack, activity: str, report: Report = no_report) -> Iterator[HeldOutScores]:
+    def _set_calibration(self, held_out_scores: Iterable[HeldOutScores], hold_out: str) -> None:
+        if copies := len(near_duplicates.repeats(self.groups)):
+            hold_out += f"; {copies} {'copy' if copies == 1 else 'copies'} of others not counted"
+        self.calibration = _calibration(held_out_scores, hold_out)
+
+    def held_out_scores(self, good: Images, activity: str, report: Report = no_report) -> Iterator[HeldOutScores]:
         """Scores of the images given to `fit`, without what was learned from each: (indices, Scores) of up to four.
 
-        A method that trains yields only the images held out. Reports "{activity} 3 of 12 good images".
+        A method that trains yields only the images held out; of copies there is the first. Reports "{activity} 3 of 12
+        good images".
         """
+        images, counting = self.good_images(good)
+        for batch, scores in self._held_out_scores(images.subset(counting), activity, report):
+            yield counting[batch], scores
+
+    def _held_out_scores(self, images: ImageStack, activity: str, report: Report) -> Iterator[HeldOutScores]:
+        """The same of images without copies."""
         indices = held_out(len(images), self.seed)[0] if self.method.trains else torch.arange(len(images))
         return _score_held_out(self.method, images, indices, activity, report)
 
-    def raw(self, image: np.ndarray) -> Scores:
-        """The method's own numbers for one image uint8 (H, W, 3), at settings.size."""
+    def raw(self, image: image_files.AnyImage) -> Scores:
+        """The method's own numbers for one image, at settings.size."""
         # contiguous, as in training and calibration: another layout changes the bits and slows the first convolution
-        batch = _resized(image, self.settings.size)[None].contiguous()
+        batch = self._resized(image)[None].contiguous()
         return self.method.score((batch.float() / 255).to(device()))
 
-    def detect(self, image: np.ndarray) -> Finding:
-        """image uint8 (H, W, 3) RGB -> Finding of the same height and width. LabError without a calibration."""
+    def detect(self, image: image_files.AnyImage) -> Finding:
+        """A path, a Pillow image or uint8 (H, W, 3) RGB -> Finding of its height and width.
+
+        LabError without a calibration, and for what is no image.
+        """
         if self.calibration is None:
             raise LabError("this detector is not calibrated; fit it without folds=0")
-        return self.finding(self.raw(image), image.shape[:2])
+        pixels = self.read(image)
+        return self.finding(self.raw(pixels), pixels.shape[:2])
 
     def finding(self, raw: Scores, shape: tuple[int, ...]) -> Finding:
         """Raw numbers of one image -> its Finding at (H, W)."""
@@ -218,6 +262,8 @@ class Detector:
         metadata |= dict(format=FILE_FORMAT, version=__version__, method=self.id, settings=self.settings.as_dict())
         metadata |= dict(backbone=self.weights(), calibration=self.calibration.as_dict())
         metadata |= dict(history=method.history, notes=method.notes)
+        if self.grey_bits is not None:
+            metadata |= dict(grey_bits=self.grey_bits)
         quantized_safetensors.write(path, method.state(), metadata, self.quantization_bits, method.initial_tensors())
         return path
 
@@ -239,6 +285,9 @@ class Detector:
             detector.quantization_bits = dict(metadata["quantization_bits"])
             for name in FILE_FIELDS:
                 setattr(detector, name, metadata[name])
+            detector.grey_bits = metadata.get("grey_bits")
+            if detector.grey_bits not in (None, *image_files.BITS):
+                raise ValueError(f"grey_bits {detector.grey_bits!r}")
         except LabError as error:
             raise LabError(f"{path}: {error}") from None
         except (KeyError, TypeError, ValueError) as error:
@@ -290,10 +339,3 @@ def _calibration(held_out_scores: Iterable[HeldOutScores], hold_out: str) -> Cal
         scores.append(image_scores.cpu())
     raw_pixels, raw_scores, raw_peaks = (torch.cat(values).double().numpy() for values in (pixels, scores, peaks))
     return Calibration.of(raw_pixels, raw_scores, raw_peaks, hold_out)
-
-
-def _resized(image: np.ndarray, size: int) -> Tensor:
-    """uint8 (H, W, 3) -> uint8 (3, size, size). LabError for another array."""
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise LabError(f"an image must be uint8 (H, W, 3) RGB, not {image.dtype} {image.shape}: lab.image_files.read")
-    return torch.from_numpy(image_files.resize(image, size)).permute(2, 0, 1)

@@ -7,7 +7,8 @@ The rules are the same for training, testing, the page and the command line:
 - the camera's rotation (EXIF) is applied
 - grey of more than 8 bits keeps the upper 8, as Pillow does for colour: 65535 is white, or the full range of the bits
   per sample where a TIFF states fewer; floating point is 0 (black) to 1 (white). Never by the image's own maximum,
-  which would make the same part look different beside a bright defect
+  which would make the same part look different beside a bright defect. A camera of 12 bits that writes 16 states no
+  range: it is chosen once for a whole set, by `grey_bits` of its images, and given to `read`
 - transparent pixels become white, as viewers and the page show them; in a mask they are normal. An alpha channel that
   is 0 everywhere, as frame grabbers leave it, says nothing and is ignored
 - damaged metadata beside intact pixels is ignored
@@ -19,31 +20,28 @@ import contextlib
 import importlib
 import io
 import os
-import stat
-import zipfile
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps
 
 from .atomic_write import atomic_write
 from .errors import LabError
 
 Source = str | os.PathLike[str] | bytes | IO[bytes]  # a path, the bytes of a file, or a file open for reading bytes
+AnyImage = Source | Image.Image | NDArray[np.uint8]  # where decoded images are welcome, too
 
 MAX_BYTES = 512 * 2**20  # of one file or archive
 MAX_PIXELS = 64_000_000  # of one image
 MIN_SIDE = 16  # pixels
 
-MAX_ENTRIES = 2_000  # of one archive
-MAX_UNPACKED = 2**30  # bytes, all entries together
-MAX_RATIO = 200  # unpacked : packed bytes of one entry; images stay below 50, a zip bomb is near 1,000
-
 FORMATS = "PNG, JPEG, BMP, TIFF, WebP, GIF or PPM"
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".pbm", ".pnm")
-ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
+# Of files elsewhere, whose first bytes are not at hand; of a file here `is_image` asks its content.
+SUFFIXES = tuple(".png .jpg .jpeg .jpe .jfif .bmp .dib .tif .tiff .webp .gif .ppm .pgm .pbm .pnm".split())
+BITS = (8, 10, 12, 14, 16)  # of a camera's grey values
 
 # First bytes -> Pillow's reader. Image.open is not used: it tries all formats and warns about large images globally.
 _FORMATS = {b"\x89PNG\r\n\x1a\n": "Png", b"\xff\xd8\xff": "Jpeg", b"BM": "Bmp", b"II*\0": "Tiff", b"MM\0*": "Tiff"}
@@ -53,6 +51,8 @@ _READERS: dict[bytes, type[ImageFile.ImageFile]] = {
     magic: getattr(importlib.import_module(f"PIL.{name}ImagePlugin"), f"{name}ImageFile")
     for magic, name in _FORMATS.items()
 }
+
+_DEEP = "lab: 16 bits a channel"  # key in Pillow's `info` of a decoded image
 
 # What else an image may be: (place, bytes there) -> its name, so that it is refused by name
 _FOREIGN = {
@@ -64,21 +64,64 @@ _FOREIGN = {
 _FOREIGN |= {(4, b"JXL "): "JPEG XL", (0, b"\xff\x0a"): "JPEG XL", (0, b"8BPS"): "Photoshop", (0, b"%PDF"): "PDF"}
 
 
-def read(source: Source, name: str | None = None) -> np.ndarray:
-    """One image -> uint8 (H, W, 3) RGB at its own size, by the rules above. LabError with its `name`, or path."""
-    name = _display_name(source, name)
+def read(source: Source | Image.Image, name: str | None = None, *, bits: int = 16) -> np.ndarray:
+    """One image -> uint8 (H, W, 3) RGB at its own size, by the rules above. LabError with its `name`, or path.
+
+    bits  that the values of 16-bit grey use where the file states no range: `grey_bits` over all images of a set
+    """
+    name = display_name(source, name)
     image = _decode(source, name)
     if image.mode[0] in "IF":
-        return np.repeat(_to_eight_bits(image, name)[..., None], 3, axis=2)
+        return np.repeat(_to_eight_bits(image, name, bits)[..., None], 3, axis=2)
+    if _deep_colour(image) and bits < 16:
+        reason = f"its colours are of 16 bits, of which the set uses {bits}; save it with 8 bits per channel"
+        raise LabError(f"{name}: {reason}")
     if not image.has_transparency_data:
         return np.array(_convert(image, "RGB", name))
     rgba, white = _convert(image, "RGBA", name), Image.new("RGBA", image.size, "white")
     return np.array((rgba if _is_blank(image) else Image.alpha_composite(white, rgba)).convert("RGB"))
 
 
+def grey_bits(source: Source | Image.Image, name: str | None = None) -> int | None:
+    """The fewest of BITS that hold the values of an image of 16 bits that states no range; None for any other image.
+
+    One image alone says little: the largest answer of a whole set is its range. LabError as `read`.
+    """
+    name = display_name(source, name)
+    if not isinstance(source, Image.Image):
+        with open_checked(source, name) as file:
+            header = _read_header(file, name)
+            deep = header.mode[0] == "I" or ";16" in str(header.tile)
+        if hasattr(source, "seek"):
+            source.seek(0)
+        if not deep:
+            return None
+    image = _decode(source, name)
+    if image.mode[0] == "I" and _stated_bits(image) in (None, 16):
+        return next(bits for bits in BITS if int(_values(image, name).max()) < 2**bits)
+    if _deep_colour(image):  # Pillow has kept the upper 8 bits
+        return next(bits for bits in BITS if int(np.asarray(image).max()) < 2 ** (bits - 8))
+    return None
+
+
+def common_bits(paths: Iterable[Path]) -> int | None:
+    """The range of greys of all images of a set together, see `grey_bits`; what cannot be read is passed over."""
+    found = []
+    for path in paths:
+        with contextlib.suppress(LabError):
+            found.append(grey_bits(path))
+    return max((bits for bits in found if bits is not None), default=None)
+
+
+def describe_bits(bits: int) -> str:
+    """With which range images of 16 bits are read, in words; "" where it is the whole."""
+    white = 2**bits - 1
+    return "" if bits == 16 else f"images of 16 bits, none brighter than {white}: read as {bits} bits, {white} is white"
+
+
 def read_mask(source: Source, name: str | None = None) -> np.ndarray:
     """One mask -> bool (H, W) at its own size, True where above 0. LabError as `read`, and for a JPEG: it blurs."""
-    name = _display_name(source, name)
+    name = display_name(source, name)
     image = _decode(source, name)
     if image.format == "JPEG":
         raise LabError(f"{name}: a JPEG cannot be a mask, it blurs the edge; save it as PNG")
@@ -89,14 +132,42 @@ def read_mask(source: Source, name: str | None = None) -> np.ndarray:
     return np.asarray((red | green | blue > 0) & ((alpha > 0) | _is_blank(image)))
 
 
+def as_array(image: AnyImage, bits: int = 16) -> NDArray[np.uint8]:
+    """A path, a file, a Pillow image or an array -> uint8 (H, W, 3) RGB. LabError for another array, and as `read`."""
+    if not isinstance(image, np.ndarray):
+        return read(image, bits=bits)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise LabError(f"an image must be uint8 (H, W, 3) RGB, not {image.dtype} {image.shape}: lab.image_files.read")
+    return image
+
+
+def is_image(path: Path) -> bool:
+    """Whether the file begins like an image that `read` takes, whatever its name; False where it cannot be opened."""
+    return _reader(_head(path)) is not None
+
+
+def foreign_format(path: Path) -> str:
+    """The name of the format of an image that is not read, e.g. "HEIC"; "" for any other file."""
+    return _foreign_format(_head(path))
+
+
 def resize(image: np.ndarray, size: int) -> np.ndarray:
     """uint8 (H, W, 3) -> (size, size, 3), bilinear; shrinking averages (antialiasing), the aspect is not kept."""
     return np.array(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
 
 
 def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
-    """bool (H, W) -> bool (size, size), nearest neighbour."""
-    return np.asarray(Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST))
+    """bool (H, W) -> bool (size, size): True where any True pixel is touched, so that no thin defect vanishes.
+
+    A side that grows takes the nearest pixel.
+    """
+    for axis, side in enumerate(mask.shape):
+        if size >= side:
+            mask = np.take(mask, (2 * np.arange(size) + 1) * side // (2 * size), axis)
+        else:
+            edges, sums = np.arange(size + 1) * side, np.insert(np.cumsum(mask, axis), 0, 0, axis)
+            mask = np.take(sums, -(-edges[1:] // size), axis) > np.take(sums, edges[:-1] // size, axis)
+    return mask
 
 
 def write_png(path: str | os.PathLike[str], array: np.ndarray) -> None:
@@ -105,87 +176,30 @@ def write_png(path: str | os.PathLike[str], array: np.ndarray) -> None:
         with atomic_write(path) as part:
             Image.fromarray(array.astype(np.uint8) * 255 if array.dtype == bool else array).save(part, "PNG")
     except OSError as error:
-        raise LabError(f"{_printable(path)}: cannot be written: {_printable(error.strerror or error)}") from error
+        raise LabError(f"{printable(path)}: cannot be written: {printable(error.strerror or error)}") from error
 
 
 def suffix(data: bytes) -> str:
     """The suffix for a file that begins with these bytes, e.g. ".png"; "" where they are not those of an image."""
-    formats = (str(reader.format) for magic, reader in _READERS.items() if data.startswith(magic))
-    return "".join(f".{name.lower()}" for name in formats)
+    reader = _reader(data[:16])
+    return f".{str(reader.format).lower()}" if reader else ""
 
 
-def read_zip(source: Source, name: str | None = None) -> Iterator[tuple[str, bytes]]:
-    """A zip's files as (name in the zip, bytes), in its order, one in memory at a time; nothing is written to disk.
-
-    The bytes are as untrusted as the zip: give them to `read`. Folders, hidden files and `__MACOSX` are skipped.
-    LabError before the first file where a limit or a rule is broken, naming the entry.
-    """
-    name = _display_name(source, name)
-    with _open(source, name) as file:
-        data = file.read()
-    # Python creates an object per entry before it knows their number, hence the count of signatures.
-    if data.count(b"PK\x01\x02") > MAX_ENTRIES:
-        raise LabError(f"{name}: holds more than {MAX_ENTRIES} files; split it")
-    try:
-        archive = zipfile.ZipFile(io.BytesIO(data))
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
-        raise LabError(f"{name}: not a zip, or a damaged one ({_printable(error)})") from error
-    entries = [entry for entry in archive.infolist() if not _is_skipped(entry)]
-    seen: set[str] = set()
-    for entry in entries:
-        if reason := _reason_to_refuse(entry, seen):
-            raise LabError(f"{name}: entry {_printable(entry.filename)}: {reason}")
-        seen.add(entry.filename)
-    if sum(entry.file_size for entry in entries) > MAX_UNPACKED:
-        raise LabError(f"{name}: unpacks to more than {MAX_UNPACKED >> 20} MiB; split it")
-    if not entries:
-        raise LabError(f"{name}: the zip holds no files")
-    return _unpack(archive, entries, name)
-
-
-def _unpack(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], name: str) -> Iterator[tuple[str, bytes]]:
-    for entry in entries:
-        try:
-            data = archive.read(entry)  # never more than the size the entry states, which was checked
-        except Exception as error:  # zlib, lzma and zipfile each have their own
-            raise LabError(f"{name}: entry {_printable(entry.filename)}: is damaged ({_printable(error)})") from error
-        if data[:4] == b"PK\x03\x04":
-            raise LabError(f"{name}: entry {_printable(entry.filename)}: is a zip within a zip; unpack it first")
-        yield entry.filename, data
-
-
-def _is_skipped(entry: zipfile.ZipInfo) -> bool:
-    parts = PurePosixPath(entry.filename.replace("\\", "/")).parts
-    return entry.is_dir() or any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in parts)
-
-
-def _reason_to_refuse(entry: zipfile.ZipInfo, seen: set[str]) -> str:
-    """Why this entry is refused; "" where it is not."""
-    path, size, packed = entry.filename.replace("\\", "/"), entry.file_size, entry.compress_size
-    most = min(MAX_BYTES, MAX_RATIO * max(packed, 1))
-    reasons = {
-        "its path leads out of the zip": ".." in path.split("/") or path.startswith("/") or path[1:2] == ":",
-        "is a link or a special file, not an image": stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG),
-        "is an archive within a zip; unpack it first": Path(path).suffix.lower() in ARCHIVES,
-        "is locked with a password": entry.flag_bits & 1,
-        "appears twice": entry.filename in seen,
-        f"unpacks to {size:,} bytes from {packed:,}, which no image does": size > most,
-    }
-    return next((reason for reason, applies in reasons.items() if applies), "")
-
-
-def _printable(text: object) -> str:
+def printable(text: object) -> str:
     """One printable line for an error message: file names are untrusted too."""
     return "".join(c if c.isprintable() else " " for c in str(text))[-200:].strip()
 
 
-def _display_name(source: Source, name: str | None) -> str:
+def display_name(source: Source | Image.Image, name: str | None) -> str:
+    """What errors call a source: its `name`, else its path."""
+    if name is None and isinstance(source, Image.Image):
+        name = getattr(source, "filename", "") or "image"
     if name is None:
         name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else getattr(source, "name", "file")
-    return _printable(name)
+    return printable(name)
 
 
-def _open(source: Source, name: str) -> IO[bytes]:
+def open_checked(source: Source, name: str) -> IO[bytes]:
     """The source as an open, seekable file within MAX_BYTES."""
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
@@ -196,7 +210,7 @@ def _open(source: Source, name: str) -> IO[bytes]:
         try:
             file: IO[bytes] = open(path, "rb")  # noqa: SIM115  the caller closes it
         except OSError as error:
-            raise LabError(f"{name}: cannot be read: {_printable(error.strerror)}") from error
+            raise LabError(f"{name}: cannot be read: {printable(error.strerror)}") from error
         size = os.fstat(file.fileno()).st_size
     else:
         data = source if isinstance(source, bytes) else source.read(MAX_BYTES + 1)
@@ -211,37 +225,74 @@ def _read_header(file: IO[bytes], name: str) -> ImageFile.ImageFile:
     """The image with its header read and its size checked; no pixel is decoded yet."""
     head = file.read(16)
     file.seek(0)
-    reader = next((reader for magic, reader in _READERS.items() if head.startswith(magic)), None)
+    reader = _reader(head)
     if reader is None:
-        foreign = next((kind for (at, magic), kind in _FOREIGN.items() if head[at:].startswith(magic)), "")
+        foreign = _foreign_format(head)
         what = f"is {foreign}, which is not read; save it as" if foreign else "not an image; it must be"
         raise LabError(f"{name}: {what} {FORMATS}")
     try:
         image = reader(file)
     except Exception as error:  # on damaged bytes Pillow raises nearly any type
         raise LabError(f"{name}: begins like an image but is damaged or of an unknown kind; save it anew") from error
+    _check_size(image, name)
+    return image
+
+
+def _check_size(image: Image.Image, name: str) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         most = MAX_PIXELS // 1_000_000
         raise LabError(f"{name}: {width} x {height} pixels is more than {most} megapixels; make it smaller")
     if min(width, height) < MIN_SIDE:
         raise LabError(f"{name}: {width} x {height} pixels is too small; each side needs {MIN_SIDE} or more")
-    return image
 
 
-def _decode(source: Source, name: str) -> ImageFile.ImageFile:
+def _decode(source: Source | Image.Image, name: str) -> Image.Image:
     """The first frame, decoded and upright, in the file's mode."""
-    with _open(source, name) as file:
+    if isinstance(source, Image.Image):
+        _check_size(source, name)
+        with contextlib.suppress(Exception):  # as below
+            return ImageOps.exif_transpose(source)
+        return source
+    with open_checked(source, name) as file:
         image = _read_header(file, name)
+        deep = ";16" in str(image.tile)
         if "tag_v2" in vars(image):
             _check_tiff(image, name)
         try:
             image.load()
         except Exception as error:
-            raise LabError(f"{name}: damaged or cut off ({_printable(error)}); copy it again") from error
+            raise LabError(f"{name}: damaged or cut off ({printable(error)}); copy it again") from error
         with contextlib.suppress(Exception):  # on damaged EXIF Pillow raises nearly any type; the pixels are intact
             ImageOps.exif_transpose(image, in_place=True)
+    image.info[_DEEP] = deep
     return image
+
+
+def _deep_colour(image: Image.Image) -> bool:
+    """Whether the file's colours have 16 bits, of which Pillow has kept the upper 8."""
+    return bool(image.info.get(_DEEP)) and image.mode[0] not in "IF"
+
+
+def _head(path: Path) -> bytes:
+    try:
+        if path.is_file():  # opening a pipe would wait
+            with open(path, "rb") as file:
+                return file.read(16)
+    except OSError:
+        pass
+    return b""
+
+
+def _reader(head: bytes) -> type[ImageFile.ImageFile] | None:
+    """Pillow's reader for a file that begins with these 16 bytes; None for another file than an image."""
+    if (head[:2] == b"BM" and any(head[6:10])) or (head[:1] == b"P" and not head[2:3].isspace()):
+        return None  # a text that begins like a BMP, whose bytes 6 to 9 are 0, or like a PPM
+    return next((reader for magic, reader in _READERS.items() if head.startswith(magic)), None)
+
+
+def _foreign_format(head: bytes) -> str:
+    return next((kind for (at, magic), kind in _FOREIGN.items() if head[at:].startswith(magic)), "")
 
 
 def _check_tiff(image: Any, name: str) -> None:
@@ -266,25 +317,31 @@ def _convert(image: Image.Image, mode: str, name: str) -> Image.Image:
         raise LabError(f"{name}: colour mode {image.mode} is not supported; save it as RGB") from error
 
 
-def _to_eight_bits(image: Image.Image, name: str) -> np.ndarray:
-    """Modes I;16, I and F -> uint8 (H, W): the upper 8 bits of the full range."""
-    values = _values(image, name)
-    upper = np.minimum(values * 256, 255) if image.mode == "F" else values >> (_bits(image) - 8)
+def _to_eight_bits(image: Image.Image, name: str, bits: int) -> np.ndarray:
+    """Modes I;16, I and F -> uint8 (H, W): the upper 8 of `bits`, or of the bits that the file states."""
+    values, stated = _values(image, name, bits), _stated_bits(image)
+    used = bits if stated in (None, 16) else stated
+    upper = np.minimum(values * 256, 255) if image.mode == "F" else values >> (used - 8)
     return np.asarray(upper, np.uint8)
 
 
-def _values(image: Image.Image, name: str) -> np.ndarray:
+def _values(image: Image.Image, name: str, bits: int = 16) -> np.ndarray:
     """The numbers of a grey image, 0 for black; those of modes I;16, I and F checked against what the bits allow."""
     values = np.asarray(image)
     if image.mode[0] not in "IF":
         return values
-    white = 1 if image.mode == "F" else 2 ** _bits(image) - 1
+    stated = _stated_bits(image)
+    white = 1 if image.mode == "F" else 2 ** (bits if stated in (None, 16) else stated) - 1
     if not (values.min() >= 0 and values.max() <= white):  # so written, NaN is refused too
-        raise LabError(f"{name}: has values outside 0 to {white}; save it with 8 or 16 bits per channel")
+        advice = "save it with 8 or 16 bits per channel"
+        if bits < 16 and white < 2**16 - 1:
+            advice = f"the images of its set use {bits} bits: take all from one camera with one setting, and fit again"
+        raise LabError(f"{name}: has values outside 0 to {white}; {advice}")
     white_is_zero = getattr(image, "tag_v2", {}).get(262) == 0
     return np.asarray(white - values if white_is_zero else values)
 
 
-def _bits(image: Image.Image) -> int:
-    """Bits per sample, at most 16, as TIFF tag 258 states them; 16 elsewhere."""
-    return min(int(getattr(image, "tag_v2", {}).get(258, (16,))[0]), 16)
+def _stated_bits(image: Image.Image) -> int | None:
+    """Bits per sample, at most 16, as a TIFF's tag 258 states them; None in other formats."""
+    tags = getattr(image, "tag_v2", None)
+    return min(int(tags.get(258, (16,))[0]), 16) if tags else None

@@ -40,6 +40,7 @@ LAYERS = [
         "lab.papers",
         "lab.quantized_safetensors",
         "lab.image_files",
+        "lab.zip_files",
         "lab.image_stack",
         "lab.equations",
         "lab.promise",

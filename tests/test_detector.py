@@ -68,7 +68,7 @@ def test_one_mechanism_turns_raw_numbers_into_sigmas() -> None:
 
 def test_held_out_scores_are_those_of_the_calibration(patchcore: Detector, good: list[np.ndarray]) -> None:
     for detector, count in ((patchcore, 12), (Detector("stfpm", size=96, epochs=1).fit(good), 4)):
-        batches = list(detector.held_out_scores(detector.images(good), "scoring"))
+        batches = list(detector.held_out_scores(good, "scoring"))
         c, raw = detector.calibration, torch.cat([scores.image_score for _, scores in batches])
         assert c is not None and len(raw) == count
         assert len({i for indices, _ in batches for i in indices.tolist()}) == count

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from lab import image_files
+from lab import image_files, zip_files
 from lab.errors import LabError
 
 RNG = np.random.default_rng(0)
@@ -39,7 +39,7 @@ def refused(source: image_files.Source, name: str | None = None, reader=image_fi
 
 
 def read_all(source: image_files.Source, name: str) -> list[tuple[str, bytes]]:
-    return list(image_files.read_zip(source, name))
+    return list(zip_files.read_zip(source, name))
 
 
 def flat(colour: object, mode: str) -> Image.Image:
@@ -256,7 +256,7 @@ def test_a_zip_gives_its_images_and_nothing_hidden(tmp_path):
     path = tmp_path / "parts.zip"
     path.write_bytes(zipped(("good/a.png", good), *hidden, ("b.png", good)))
     for source in (path, path.read_bytes()):
-        files = list(image_files.read_zip(source))
+        files = list(zip_files.read_zip(source))
         assert [name for name, _ in files] == ["good/a.png", "b.png"]
         assert all(np.array_equal(image_files.read(data, name), PHOTO) for name, data in files)
 
@@ -299,9 +299,9 @@ def test_a_zip_that_lies_about_a_size_is_refused():
 
 
 def test_a_zip_too_large_in_all_is_refused_before_the_first_file(monkeypatch):
-    monkeypatch.setattr(image_files, "MAX_UNPACKED", 2**20)
+    monkeypatch.setattr(zip_files, "MAX_UNPACKED", 2**20)
     data = zipped(*((f"{n}.png", RNG.bytes(400_000)) for n in range(3)))
-    assert "more than 1 MiB" in refused(data, "parts.zip", image_files.read_zip)
+    assert "more than 1 MiB" in refused(data, "parts.zip", zip_files.read_zip)
 
 
 def test_nothing_of_pillows_is_changed(tmp_path):

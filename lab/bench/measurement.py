@@ -25,10 +25,12 @@ import torch
 
 from .. import image_files, metrics
 from ..calibration import MIN_IMAGES
+from ..checks.leaks import describe_leaks
 from ..data.dataset import Dataset
 from ..detector import Detector
 from ..device import device
 from ..errors import LabError
+from ..lru_cache import LRUCache
 from ..method import BaseSettings
 from ..methods import METHODS
 from ..parts import features, maps
@@ -36,6 +38,8 @@ from ..progress import Report, no_report
 from ..version import __version__
 from .ablation import Variants
 from .rows import Row, Rows
+
+IMAGES_IN_MEMORY = 64 * 2**20  # bytes of training images that are not read again for the next method
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -50,6 +54,7 @@ class Bench:
     kept: Rows = dataclasses.field(default_factory=Rows)  # these are not measured again
     command: str = ""  # the command line, for the rows
     report: Report = no_report
+    warn: Callable[[str], None] = lambda message: None  # gets what a reader of the figures must know of a data set
 
     def __post_init__(self) -> None:
         if self.train is not None and self.train < MIN_IMAGES:
@@ -61,12 +66,33 @@ class Bench:
         """Yields each row when it is measured; all variants of one seed before the next seed."""
         runs = list(itertools.product(methods, seeds))
         for dataset in datasets:
-            read = functools.cache(lambda i, items=dataset.train: items[i].image())
+            if not dataset.test:
+                raise LabError(
+                    f"{dataset.name}/{dataset.category}: holds no test images, good or bad: nothing to measure"
+                )
+            notes = functools.cache(lambda dataset=dataset: self._check(dataset))
+            images: LRUCache[int, np.ndarray] = LRUCache(IMAGES_IN_MEMORY, size=lambda image: image.nbytes)
+            read = lambda i, images=images, items=dataset.train: images.get_or_create(i, items[i].image)
             for (method, variants), seed in runs:
-                yield from self._measure_variants(dataset, read, method, variants, seed)
+                yield from self._measure_variants(dataset, read, notes, method, variants, seed)
+
+    def _check(self, dataset: Dataset) -> dict[str, str]:
+        """What a reader of the figures must know of a data set, for the notes of its rows."""
+        self.report(0.0, "comparing test images with training images")
+        notes = {"reading": "; ".join(dataset.notes), "leak": describe_leaks(dataset)}
+        notes = {name: note for name, note in notes.items() if note}
+        for note in notes.values():
+            self.warn(note)
+        return notes
 
     def _measure_variants(
-        self, dataset: Dataset, read: Callable[[int], np.ndarray], method: str, variants: Variants, seed: int
+        self,
+        dataset: Dataset,
+        read: Callable[[int], np.ndarray],
+        notes: Callable[[], dict[str, str]],
+        method: str,
+        variants: Variants,
+        seed: int,
     ) -> Iterator[Row]:
         """Rows of the same images and seed. Variants that differ only in what changes `score` share one fit."""
         chosen = evenly_spaced(len(dataset.train), self.train, seed)
@@ -82,11 +108,12 @@ class Bench:
                     continue
                 row |= dict(train_of=len(dataset.train), shared_fit=detector is not None)
                 if detector is None:
-                    detector, seconds = self._fit(method, variants[name], [read(i) for i in chosen], seed)
+                    data_notes = notes()
+                    detector, seconds = self._fit(method, variants[name], (read(i) for i in chosen), seed)
                 elif detector.settings != variants[name]:
                     detector = detector.with_scoring(None, **variants[name].as_dict())
                 row |= self._test(detector, dataset) | dict(fit_seconds=seconds, peak_mb=_peak_memory())
-                row |= dict(notes=detector.method.notes) | provenance(self.command)
+                row |= dict(notes=data_notes | detector.method.notes) | provenance(self.command)
                 self.kept.add(row)
                 yield row
 
@@ -106,7 +133,9 @@ class Bench:
         row |= dict(eval_size="native" if self.native else settings.size, settings=settings.as_dict())
         return row | dict(weights=features.backbone_weights(settings), version=__version__)
 
-    def _fit(self, method: str, settings: BaseSettings, good: list[np.ndarray], seed: int) -> tuple[Detector, float]:
+    def _fit(
+        self, method: str, settings: BaseSettings, good: Iterable[np.ndarray], seed: int
+    ) -> tuple[Detector, float]:
         """A detector, and the seconds its fit took."""
         with contextlib.suppress(OSError):  # not Linux, or not allowed: the peak is then the whole process's
             Path("/proc/self/clear_refs").write_text("5")

@@ -53,6 +53,7 @@ def bench(args: Arguments) -> None:
             kept=Rows(folder),
             command=repeatable_command(args.arguments, args.data, args.output),
             report=bar,
+            warn=lambda message: bar.print(f"warning: {message}"),
         )
         variants = [(method, method_variants(args, method)) for method in split_names(args.methods or args.ablate)]
         datasets = (data.load(args.data, category) for category in chosen_categories(args))

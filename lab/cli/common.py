@@ -1,6 +1,7 @@
 """What the groups of commands share: the parser, their common arguments, the flags of settings, the progress bar."""
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, Self
 
@@ -90,6 +91,12 @@ def split_names(text: str) -> list[str]:
 def integers(text: str) -> tuple[int, ...]:
     """The integers in "0,1,2"."""
     return tuple(int(number) for number in text.split(","))
+
+
+def warn(*messages: str) -> None:
+    """Prints those messages that say something on standard error."""
+    for message in filter(None, messages):
+        print(f"warning: {message}", file=sys.stderr)
 
 
 class ProgressBar:

@@ -5,20 +5,19 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from .. import data, image_files, plots, ready_detectors
+from .. import data, image_files, plots, promise, ready_detectors
 from ..atomic_write import check_writable
 from ..checks import near_duplicates
+from ..data import folder_walk
 from ..detector import Detector
 from ..errors import LabError
 from ..export.export_detector import FORMATS, export
 from ..hub import publishing
 from ..methods import METHODS
-from .common import DATA_HELP, DETECTOR_HELP, SETTINGS_HELP, Arguments, Commands, ProgressBar, chosen_settings
+from .common import DATA_HELP, DETECTOR_HELP, SETTINGS_HELP, Arguments, Commands, ProgressBar, chosen_settings, warn
 
 
 def add_commands(commands: Commands) -> None:
@@ -42,6 +41,9 @@ def add_commands(commands: Commands) -> None:
     add("detector", metavar="DETECTOR", help=DETECTOR_HELP)
     add("images", nargs="+", metavar="IMAGES", help="image files, or folders of them")
     add("-o", "--output", required=True, metavar="DIR", help="folder to write to")
+    help = "call bad what keeps false alarms below so many per cent, with 95 %% confidence; default: the detector's own"
+    add("--false-alarms", type=float, metavar="PERCENT", help=help)
+    add("--on-average", action="store_true", help="with --false-alarms: on average instead of with 95 %% confidence")
 
     help = "write a saved detector as one file for other runtimes"
     add = commands.add(export_detector, "export", help).add_argument
@@ -62,25 +64,16 @@ def fit(args: Arguments) -> None:
     for path in filter(None, (args.output, args.resume)):
         check_writable(path)
     dataset = data.load(args.data, args.category)
+    warn(*dataset.notes)
     detector = Detector(args.method, **chosen_settings(args, args.method))
-    detector.origin = dataset.origin
+    detector.origin, detector.grey_bits = dataset.origin, dataset.grey_bits
     resume = Path(args.resume) if args.resume else None
-    small: list[np.ndarray] = []
-
-    def images() -> Iterator[np.ndarray]:
-        for item in dataset.train:
-            image = item.image()
-            small.append(image_files.resize(image, near_duplicates.SIDE))
-            yield image
-
     with ProgressBar(args.method) as bar:
-        detector.fit(images(), seed=args.seed, report=bar, resume=resume)
+        detector.fit((item.image() for item in dataset.train), seed=args.seed, report=bar, resume=resume)
     assert detector.calibration is not None
     print(f"{detector.save(args.output)}: {detector.method.title} fitted on {detector.n_images} images")
     print(detector.calibration.statement())
-    groups = near_duplicates.group_near_duplicates(small)
-    if message := near_duplicates.describe_repeats([item.name for item in dataset.train], groups):
-        print(f"warning: {message}", file=sys.stderr)
+    warn(near_duplicates.describe_repeats([item.name for item in dataset.train], detector.groups))
     for name, note in detector.method.notes.items():
         print(f"{name}: {note}")
 
@@ -89,19 +82,24 @@ def detect(args: Arguments) -> int:
     detector = Detector.load(ready_detectors.resolve(args.detector))
     calibration, folder = detector.calibration, Path(args.output)
     assert calibration is not None
+    if args.false_alarms is not None:
+        confidence = None if args.on_average else promise.CONFIDENCE
+        calibration = detector.calibration = calibration.with_rate(args.false_alarms / 100, confidence)
+    elif args.on_average:
+        raise LabError("--on-average says how --false-alarms is meant: name a rate with it, in per cent")
     low, high = calibration.color_span
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LabError(f"{folder}: cannot be made a folder ({error.strerror}); name another one") from None
-    paths = find_image_files(args.images)
-    ours = [path for path in paths if folder.resolve() in path.resolve().parents]  # of an earlier run, into the input
-    if ours:
-        print(f"not read: {len(ours)} files of {folder}, where results go", file=sys.stderr)
+    paths = find_image_files(args.images, folder)
+    if detector.grey_bits is None and (bits := image_files.common_bits(paths)):
+        detector.grey_bits = bits
+        warn(image_files.describe_bits(bits))
     rows, used, status = list[dict[str, object]](), set[str](), 0
-    for path in (path for path in paths if path not in ours):
+    for path in paths:
         try:
-            image = image_files.read(path)
+            image = detector.read(path)
             finding = detector.detect(image)
         except LabError as error:
             print(f"error: {error}", file=sys.stderr)
@@ -130,12 +128,21 @@ def detect(args: Arguments) -> int:
     return status
 
 
-def find_image_files(paths: Sequence[str]) -> list[Path]:
-    """Files as they are named, and of folders all image files in them, sorted. LabError when there are none."""
+def find_image_files(paths: Sequence[str], results: Path | None = None) -> list[Path]:
+    """Files as they are named, and of folders all images in them, but for masks and what was written to a folder of
+    `results`; says what was not read. LabError when there are none."""
     files = list[Path]()
     for path in map(Path, paths):
-        is_image = lambda file: file.suffix.lower() in image_files.SUFFIXES
-        files += sorted(filter(is_image, path.rglob("*"))) if path.is_dir() else [path]
+        found = [path]
+        if path.is_dir():
+            found, masks = folder_walk.split_masks(folder_walk.find_images(path), path)
+            unread = folder_walk.describe_unread(path, [*found, *masks])
+            masked = f"{len(masks)} masks not judged" if masks else ""
+            warn(*(f"{path}: {text}" for text in filter(None, (masked, unread))))
+        ours = [file for file in found if results and results.resolve() in file.resolve().parents]
+        if ours:
+            warn(f"{len(ours)} files of {results} not read: results go there")
+        files += [file for file in found if file not in set(ours)]
     if not files:
         raise LabError(f"no images in {', '.join(paths)}")
     return files
@@ -144,7 +151,7 @@ def find_image_files(paths: Sequence[str]) -> list[Path]:
 def export_detector(args: Arguments) -> None:
     check_writable(args.output)
     detector = Detector.load(ready_detectors.resolve(args.detector))
-    images = (image_files.read(path) for path in find_image_files([args.images])) if args.images else ()
+    images = map(detector.read, find_image_files([args.images])) if args.images else ()
     parity = export(detector, Path(args.output), args.format, images)
     print(f"{args.output}: {parity.statement() if parity else 'not compared with its detector; --images does that'}")
 

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
 
@@ -15,6 +16,7 @@ class Item:
     defect: str  # "good", or the type of defect
     image: Callable[[], np.ndarray]  # uint8 (H, W, 3) RGB
     mask: Callable[[], np.ndarray] | None  # bool (H, W), True = defective; None when the set has no mask of this image
+    files: tuple[Path, ...] = ()  # the image's, then its masks'; none of a drawn image
 
     @property
     def bad(self) -> bool:
@@ -31,6 +33,8 @@ class Dataset:
     train: tuple[Item, ...]  # good images only
     test: tuple[Item, ...]
     recipe: str = ""  # what draws the images, of a set that is drawn: all that they depend on
+    notes: tuple[str, ...] = ()  # what a user must know of how it was read: files that were not, a range of greys
+    grey_bits: int | None = None  # that images of 16 bits were read with; None where there are none
 
     @property
     def origin(self) -> dict[str, str]:

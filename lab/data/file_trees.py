@@ -7,6 +7,7 @@ Decided here, for archives and tables too:
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -41,6 +42,20 @@ def place(paths: Iterable[str]) -> dict[str, dict[str, str]]:
     return {}
 
 
+def describe_unplaced(paths: Iterable[str], placed: dict[str, dict[str, str]]) -> str:
+    """How many images no rule has placed, and where: "20 images not read: validation/good (20)"; "" for none.
+
+    Remote files are known by their names alone.
+    """
+    known = {path for files in placed.values() for path in files}
+    folders = Counter(path.rpartition("/")[0] or "." for path in paths if _is_visible_image(path) and path not in known)
+    if not folders:
+        return ""
+    shown = ", ".join(f"{folder} ({count})" for folder, count in folders.most_common(3))
+    more = f" and {len(folders) - 3} more folders" if len(folders) > 3 else ""
+    return image_files.printable(f"{folders.total()} images not read: {shown}{more}")
+
+
 def _is_visible_image(path: str) -> bool:
     """An image by its name, below the folder it is said to be in, not hidden."""
     parts = path.split("/")
@@ -61,7 +76,7 @@ def _place_by_split(path: str) -> tuple[str, str] | None:
 def _place_by_role(path: str) -> tuple[str, str] | None:
     """(folders above, path in the layout) of a file in a folder of good or bad images or of masks."""
     match = _ROLE.fullmatch(path)
-    role = vocabulary.folder_role(match[2]) if match else ""
+    role = vocabulary.role(match[2]) if match else ""
     return (match[1] or "", f"{role}/{match[3]}") if match and role else None
 
 

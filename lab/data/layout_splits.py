@@ -4,13 +4,15 @@ Decided here:
 - a defective image without a mask stays in the set with `mask` None: it counts as an image, not in pixel figures
 - good test images have an empty mask where the set gives any masks, else None
 - `validation` of MVTec LOCO and MVTec 3D-AD is not read: counts are the papers', and the detector holds out its own
+- what no rule uses is left unread, and `layouts.load` says so
 - a set of named products (types of cell, fabrics) is one category a product: no detector wants them mixed
 """
 
 import csv
+import dataclasses
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -18,35 +20,26 @@ import numpy as np
 
 from .. import image_files
 from ..errors import LabError
-from . import vocabulary
+from . import mask_pairs, vocabulary
 from .dataset import Item
+from .folder_walk import find_images, list_folders, list_images, split_masks
 
 Split = tuple[list[Item], list[Item]]
 """(train, good only; test)"""
 
 
-def list_folders(folder: Path) -> list[Path]:
-    """The folders right in this one, by name; none where it does not exist."""
-    return sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] not in "._") if folder.is_dir() else []
-
-
-def list_images(folder: Path) -> list[Path]:
-    """The image files right in the folder, by name; none where it does not exist."""
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [p for p in files if p.suffix.lower() in image_files.SUFFIXES and not p.name.startswith(".") and p.is_file()]
-
-
 def list_jpegs(folder: Path) -> list[Path]:
-    return [p for p in list_images(folder) if p.suffix.lower() in (".jpg", ".jpeg")]
+    return [path for path in list_images(folder) if path.suffix.lower() in (".jpg", ".jpeg")]
 
 
-def find_masks(folder: Path) -> dict[str, list[Path]]:
-    """Name of the image -> its mask files: <name>.png, <name>_mask.png, several <name>_mask1.png, <name>_label.png,
-    or all in a folder <name>."""
-    masks: dict[str, list[Path]] = {}
-    for path in list_images(folder):
-        masks.setdefault(vocabulary.image_stem(path.name), []).append(path)
-    return masks | {sub.name: files for sub in list_folders(folder) if (files := list_images(sub))}
+def subfolders(folder: Path, names: Collection[str]) -> list[Path]:
+    """The folders right in this one whose plain names are among these."""
+    return [sub for sub in list_folders(folder) if vocabulary.plain(sub.name) in names]
+
+
+def folders_of(folder: Path, role: str) -> list[Path]:
+    """The folders right in this one that hold good images, bad ones or masks, by their names."""
+    return [sub for sub in list_folders(folder) if vocabulary.role(sub.name) == role]
 
 
 def marks_a_defect(mask: Path) -> bool:
@@ -60,48 +53,95 @@ def every_fifth(paths: list[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def make_items(
-    paths: list[Path], where: str, defect: str, masks: Mapping[str, list[Path]] = {}, has_masks: bool = False
+    paths: Sequence[Path],
+    where: str,
+    defect: str,
+    masks: Mapping[Path, list[Path]] = {},
+    has_masks: bool = False,
+    folder: Path | None = None,
 ) -> list[Item]:
-    """The images as items called `where`/<name>, each with its `masks`.
-    `has_masks`: the set gives masks, so that a good image without one is known to be normal everywhere."""
-    stems = Counter(p.stem for p in paths)
+    """The images as items called `where`/<name>, each with its `masks`; below `folder`, where one is given, <name> has
+    the folders in between. `has_masks`: the set gives masks, so that a good image without one is normal everywhere."""
+    names = [(path.relative_to(folder) if folder else Path(path.name)) for path in paths]
+    stems = Counter(name.with_suffix("") for name in names)
     items = []
-    for path in paths:
-        name = path.stem if stems[path.stem] == 1 else path.name
-        files = masks.get(path.stem, [])
-        mask = partial(_read_mask, path, files) if files or (has_masks and defect == "good") else None
-        items.append(Item(f"{where}/{name}", defect, partial(image_files.read, path), mask))
+    for path, name in zip(paths, names, strict=True):
+        short = name.with_suffix("") if stems[name.with_suffix("")] == 1 else name
+        files = masks.get(path, [])
+        mask = partial(_read_mask, path, files, defect) if files or (has_masks and defect == "good") else None
+        image = partial(image_files.read, path)
+        items.append(Item(f"{where}/{short.as_posix()}", defect, image, mask, (path, *files)))
     return items
 
 
-def _read_mask(image: Path, files: Iterable[Path]) -> np.ndarray:
-    """The union of the files' masks, empty without files. Raises LabError for a shape other than the image's."""
+def _read_mask(image: Path, files: Iterable[Path], defect: str) -> np.ndarray:
+    """The union of the files' masks, empty without files. Raises LabError for a shape other than the image's, and for
+    a mask that marks a defect in a good image."""
     union = np.zeros(image_files.read(image).shape[:2], dtype=bool)
     for path in files:
         mask = image_files.read_mask(path)
         if mask.shape != union.shape:
             sizes = [f"{width} x {height}" for height, width in (mask.shape, union.shape)]
             raise LabError(f"{path}: this mask is {sizes[0]} pixels, its image {image} is {sizes[1]}")
+        if defect == "good" and mask.any():
+            raise LabError(f"{path}: marks a defect, but {image} lies among the good images; put one of them right")
         union |= mask
     return union
 
 
-def train_and_test(folder: Path, category: str, seed: int, good: str = "good") -> Split:
-    """MVTec AD, MVTec LOCO (several masks per image, in a folder of its name), BTAD (`ok` and `ko`)."""
-    masks = {sub: find_masks(folder / "ground_truth" / sub.name) for sub in list_folders(folder / "test")}
+def train_and_test(folder: Path, category: str, seed: int) -> Split:
+    """MVTec AD, MVTec LOCO (several masks per image, in a folder of its name), MVTec 3D-AD (its colour images), MVTec
+    AD 2 (its public test), BTAD (`ok` and `ko`), Real-IAD's and others' variants of them."""
+    drawn = [path for sub in _mask_folders(folder) for path in find_images(sub)]
+    train: list[Item] = []
+    for sub in (good for side in subfolders(folder, vocabulary.TRAIN) for good in folders_of(side, "good")):
+        images, _ = split_masks(_images_of(sub), sub, beside=True)
+        train += make_items(images, f"train/{sub.name}", "good", folder=_view(sub))
+    found: list[tuple[Path, list[Path]]] = []
+    for sub in (sub for side in subfolders(folder, vocabulary.TEST) for sub in list_folders(side)):
+        if sub not in _mask_folders(folder):
+            images, masks = split_masks(_images_of(sub), sub, beside=not drawn)
+            drawn += masks
+            found.append((sub, images))
+    pairs = mask_pairs.pair([path for _, images in found for path in images], drawn)
     test: list[Item] = []
-    for sub, own_masks in masks.items():
-        defect = "good" if sub.name == good else sub.name
-        test += make_items(list_images(sub), f"test/{sub.name}", defect, own_masks, has_masks=any(masks.values()))
-    return make_items(list_images(folder / "train" / good), f"train/{good}", "good"), test
+    for sub, images in found:
+        defect = "good" if vocabulary.is_good(sub.name) else sub.name
+        test += make_items(images, f"test/{sub.name}", defect, pairs, bool(drawn), _view(sub))
+    return train, test
 
 
-def mvtec_3d(folder: Path, category: str, seed: int) -> Split:
-    """The colour images alone; the positions in `xyz` are not read."""
-    test: list[Item] = []
-    for sub in list_folders(folder / "test"):
-        test += make_items(list_images(sub / "rgb"), f"test/{sub.name}", sub.name, find_masks(sub / "gt"), True)
-    return make_items(list_images(folder / "train" / "good" / "rgb"), "train/good", "good"), test
+def _mask_folders(folder: Path) -> list[Path]:
+    """The folders of masks of a category, or of its test."""
+    sides = [folder, *subfolders(folder, vocabulary.TEST)]
+    return [sub for side in sides for sub in subfolders(side, vocabulary.MASKS)]
+
+
+def _images_of(folder: Path) -> list[Path]:
+    """All images below a folder; where it has them in a folder like `rgb`, only those there and in folders of masks."""
+    views = subfolders(folder, vocabulary.VIEWS)
+    if not views or list_images(folder):
+        return find_images(folder)
+    return [path for sub in (*views, *subfolders(folder, vocabulary.MASKS)) for path in find_images(sub)]
+
+
+def _view(folder: Path) -> Path:
+    """The folder below which the images of a folder are named: the folder itself, or its `rgb`."""
+    views = subfolders(folder, vocabulary.VIEWS)
+    return views[0] if len(views) == 1 and not list_images(folder) else folder
+
+
+def kolektor_2(folder: Path, category: str, seed: int) -> Split:
+    """KolektorSDD2: every image has its mask `<name>_GT.png` beside it, and is good where that is empty. The defective
+    images of `train` are left out: nothing may learn from them."""
+    sides: dict[str, Split] = {}
+    for side in ("train", "test"):
+        images, masks = split_masks(list_images(folder / side), folder / side, beside=True)
+        pairs = mask_pairs.pair(images, masks)
+        bad = [path for path in images if path in pairs and any(map(marks_a_defect, pairs[path]))]
+        good = [path for path in images if path in pairs and path not in set(bad)]
+        sides[side] = make_items(good, f"{side}/good", "good", pairs), make_items(bad, "test/defect", "defect", pairs)
+    return sides["train"][0], [*sides["test"][0], *sides["test"][1]]
 
 
 def visa(folder: Path, category: str, seed: int) -> Split:
@@ -118,8 +158,9 @@ def visa(folder: Path, category: str, seed: int) -> Split:
             except (KeyError, csv.Error):
                 raise LabError(f"{table}: not VisA's split, a table with the columns object, split and image") from None
         train, good = [p for p in normal if p.name in names], [p for p in normal if p.name not in names]
-    masks = find_masks(folder / "Data" / "Masks" / "Anomaly")
-    bad = make_items(list_images(folder / "Data" / "Images" / "Anomaly"), "test/anomaly", "anomaly", masks)
+    images = list_images(folder / "Data" / "Images" / "Anomaly")
+    masks = mask_pairs.pair(images, list_images(folder / "Data" / "Masks" / "Anomaly"))
+    bad = make_items(images, "test/anomaly", "anomaly", masks)
     return make_items(train, "train/good", "good"), make_items(good, "test/good", "good", has_masks=True) + bad
 
 
@@ -128,12 +169,13 @@ def dagm(folder: Path, category: str, seed: int) -> Split:
     may learn from them, and the counts of the test stay the set's own."""
     sides: dict[str, Split] = {}
     for side in ("Train", "Test"):
-        masks, labels = find_masks(folder / side / "Label"), folder / side / "Label" / "Labels.txt"
+        paths, labels, where = list_images(folder / side), folder / side / "Label" / "Labels.txt", side.lower()
+        masks = mask_pairs.pair(paths, list_images(folder / side / "Label"))
         text = labels.read_text(encoding="utf-8", errors="replace") if labels.is_file() else ""
-        bad = set(masks) | set(re.findall(r"^\s*\d+\s+1\s+(\w+)\.png\b", text, re.IGNORECASE | re.MULTILINE))
-        paths, where = list_images(folder / side), side.lower()
-        good = make_items([p for p in paths if p.stem not in bad], f"{where}/good", "good", has_masks=True)
-        sides[side] = good, make_items([p for p in paths if p.stem in bad], f"{where}/defect", "defect", masks)
+        names = set(re.findall(r"^\s*\d+\s+1\s+(\w+)\.png\b", text, re.IGNORECASE | re.MULTILINE))
+        bad = [path for path in paths if path in masks or path.stem in names]
+        good = make_items([path for path in paths if path not in set(bad)], f"{where}/good", "good", has_masks=True)
+        sides[side] = good, make_items(bad, f"{where}/defect", "defect", masks)
     return sides["Train"][0], [*sides["Test"][0], *sides["Test"][1]]
 
 
@@ -141,13 +183,18 @@ def magnetic_tile(folder: Path, category: str, seed: int) -> Split:
     """MTD gives no split: every fifth image of `MT_Free` is tested. Its empty masks (four, of `MT_Uneven`) are not
     used: the defect is there, nobody drew it."""
     train, good = every_fifth(list_jpegs(folder / "MT_Free" / "Imgs"))
-    test = make_items(good, "test/good", "good", has_masks=True)
+    empty = {path: [path.with_suffix(".png")] for path in (*train, *good) if path.with_suffix(".png").is_file()}
+    test = make_items(good, "test/good", "good", empty, has_masks=True)
     for sub in list_folders(folder):
         if sub.name.startswith("MT_") and sub.name != "MT_Free":
             defect, paths = sub.name.removeprefix("MT_").lower(), list_jpegs(sub / "Imgs")
-            masks = {p.stem: [p.with_suffix(".png")] for p in paths if marks_a_defect(p.with_suffix(".png"))}
-            test += make_items(paths, f"test/{defect}", defect, masks)
-    return make_items(train, "train/good", "good"), test
+            masks = {p: [p.with_suffix(".png")] for p in paths if marks_a_defect(p.with_suffix(".png"))}
+            items = make_items(paths, f"test/{defect}", defect, masks)
+            test += [
+                dataclasses.replace(item, files=(path, path.with_suffix(".png")))
+                for path, item in zip(paths, items, strict=True)
+            ]
+    return make_items(train, "train/good", "good", empty), test
 
 
 def kolektor_parts(folder: Path) -> list[Path]:
@@ -166,8 +213,9 @@ def kolektor(folder: Path, category: str, seed: int) -> Split:
         bad = [p for p, label in labels.items() if marks_a_defect(label)]
         good = [p for p, label in labels.items() if label.is_file() and p not in bad]
         side, where = (test, "test") if number >= 36 else (train, "train")
-        side += make_items(good, f"{where}/{part.name}", "good", has_masks=True)
-        test += make_items(bad, f"test/{part.name}", "defect", {p.stem: [label] for p, label in labels.items()})
+        masks = {path: [label] for path, label in labels.items()}
+        side += make_items(good, f"{where}/{part.name}", "good", masks)
+        test += make_items(bad, f"test/{part.name}", "defect", masks)
     return train, test
 
 
@@ -222,8 +270,9 @@ def aitex(folder: Path, category: str, seed: int) -> Split:
         learned, good = every_fifth([p for p in list_images(roll) if _aitex_codes(p)[1] == category])
         train += make_items(learned, f"train/good/{roll.name}", "good")
         test += make_items(good, f"test/good/{roll.name}", "good", has_masks=True)
-    masks = find_masks(folder / "Mask_images")
-    for path in list_images(folder / "Defect_images"):
+    images = list_images(folder / "Defect_images")
+    masks = mask_pairs.pair(images, list_images(folder / "Mask_images"))
+    for path in images:
         code, fabric = _aitex_codes(path)
         if fabric == category:
             test += make_items([path], f"test/{AITEX_DEFECTS.get(code, code)}", AITEX_DEFECTS.get(code, code), masks)
@@ -231,14 +280,36 @@ def aitex(folder: Path, category: str, seed: int) -> Split:
 
 
 def good_and_bad(folder: Path, category: str, seed: int) -> Split:
-    """A fifth of the good images, drawn by `seed`, is tested; all are trained on where none are bad."""
-    good, bad = list_images(folder / "good"), list_images(folder / "bad")
-    masks = find_masks(folder / "mask") | find_masks(folder / "masks")
-    order = np.random.default_rng(seed).permutation(len(good))
-    tested = set(order[: round(len(good) / 5)].tolist() if bad else [])
-    train = make_items([p for n, p in enumerate(good) if n not in tested], "train/good", "good")
-    test = make_items([p for n, p in enumerate(good) if n in tested], "test/good", "good", has_masks=bool(masks))
-    return train, test + make_items(bad, "test/bad", "bad", masks)
+    """Folders of good images, of bad ones, perhaps by kind, and of masks, under any of their names. A fifth of the good
+    images, drawn by `seed`, is tested; all are trained on where none are bad."""
+    drawn = [path for sub in subfolders(folder, vocabulary.MASKS) for path in find_images(sub)]
+    sides: dict[str, list[tuple[Path, list[Path]]]] = {}
+    for role in ("good", "bad"):
+        for sub in folders_of(folder, role):
+            images, masks = split_masks(find_images(sub), sub, beside=not drawn)
+            drawn += masks
+            sides.setdefault(role, []).append((sub, images))
+    good, bad = sides.get("good", []), sides.get("bad", [])
+    pairs = mask_pairs.pair([path for _, images in (*good, *bad) for path in images], drawn)
+    total, any_bad = sum(len(images) for _, images in good), any(images for _, images in bad)
+    order = np.random.default_rng(seed).permutation(total)
+    tested = set(order[: round(total / 5)].tolist() if any_bad else [])
+    train, test, number = list[Item](), list[Item](), 0
+    for sub, images in good:
+        where = "good" if len(good) == 1 else sub.name
+        chosen = [number + i in tested for i in range(len(images))]
+        number += len(images)
+        learned, kept = (
+            [path for path, out in zip(images, chosen, strict=True) if out is side] for side in (False, True)
+        )
+        train += make_items(learned, f"train/{where}", "good", pairs, folder=sub)
+        test += make_items(kept, f"test/{where}", "good", pairs, bool(drawn), sub)
+    for sub, images in bad:
+        for kind in dict.fromkeys(path.relative_to(sub).parts[:-1][:1] for path in images):
+            own = [path for path in images if path.relative_to(sub).parts[:-1][:1] == kind]
+            defect = kind[0] if kind else "bad" if vocabulary.plain(sub.name) in vocabulary.BAD else sub.name
+            test += make_items(own, f"test/{'bad' if len(bad) == 1 else sub.name}", defect, pairs, folder=sub)
+    return train, test
 
 
 def good_only(folder: Path, category: str, seed: int) -> Split:

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from .. import image_files
 from ..errors import LabError
-from . import layout_splits, licences, vocabulary
-from .dataset import Dataset
-from .layout_splits import list_folders, list_images
+from . import folder_walk, layout_splits, licences, vocabulary
+from .dataset import Dataset, Item
+from .folder_walk import has_images, list_folders, list_images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Layout:
     parent: bool = False  # such a folder is always one of several side by side: its parent is the set
     beside: bool = False  # such a folder may be one of several
     categories: Callable[[Path], list[str]] = lambda folder: [folder.name]
+    tables: tuple[str, ...] = ()  # files of labels that the split reads
 
 
 class FoundCategory(NamedTuple):
@@ -61,9 +62,26 @@ def load(place: FoundCategory, seed: int = 0) -> Dataset:
     set_folder, folder, layout, category = place
     train, test = layout.split(folder, category, seed)
     if not train:
-        raise LabError(f"{folder}: holds no good images to learn from ({image_files.FORMATS})")
+        unread = folder_walk.describe_unread(folder, ())
+        raise LabError(f"{folder}: holds no good images to learn from ({image_files.FORMATS}); {unread}")
     licence = licences.find_licence((folder, set_folder), set_folder.name, category, layout.name)
-    return Dataset(set_folder.name, category, licence, tuple(train), tuple(test))
+    of_others = [c for c in layout.categories(folder) if c != category]
+    splits = [(train, test), *(layout.split(folder, other, seed) for other in of_others)]
+    used = {file for sides in splits for items in sides for item in items for file in item.files}
+    used |= {folder / name for name in layout.tables}
+    notes = [f"{folder.name}: {unread}"] if (unread := folder_walk.describe_unread(folder, used)) else []
+    bits = image_files.common_bits(item.files[0] for item in (*train, *test))
+    if bits and (text := image_files.describe_bits(bits)):
+        notes.append(f"{folder.name}: {text}")
+    learned, tested = (tuple(_with_bits(item, bits) for item in items) for items in (train, test))
+    return Dataset(set_folder.name, category, licence, learned, tested, notes=tuple(notes), grey_bits=bits)
+
+
+def _with_bits(item: Item, bits: int | None) -> Item:
+    """The same item, its image read with so many bits."""
+    if bits is None or bits == 16:
+        return item
+    return dataclasses.replace(item, image=partial(image_files.read, item.files[0], bits=bits))
 
 
 def _recognise(folder: Path) -> Layout | None:
@@ -76,6 +94,22 @@ def _only_images(folder: Path) -> bool:
 
 def _has(*folders: str) -> Callable[[Path], bool]:
     return lambda folder: all((folder / name).is_dir() for name in folders)
+
+
+def _has_train_and_test(folder: Path) -> bool:
+    trains = layout_splits.subfolders(folder, vocabulary.TRAIN)
+    has_good = any(has_images(good) for train in trains for good in layout_splits.folders_of(train, "good"))
+    return has_good and bool(layout_splits.subfolders(folder, vocabulary.TEST))
+
+
+def _has_good(folder: Path) -> bool:
+    return any(has_images(good) for good in layout_splits.folders_of(folder, "good"))
+
+
+def _has_masks_beside(folder: Path) -> bool:
+    """Whether train and test hold images and `<name>_GT` right inside."""
+    sides = [[path.stem for path in list_images(folder / side)] for side in ("train", "test")]
+    return all(any(stem.endswith("_GT") for stem in stems) for stems in sides)
 
 
 def _has_cells(folder: Path) -> bool:
@@ -96,21 +130,26 @@ LOOKS_FOR = {
     "KolektorSDD": "kos<number>/Part<number>.jpg with Part<number>_label.bmp",
     "ELPV": "images and labels.csv, whose lines are path, probability and type of a cell",
     "AITEX": "NODefect_images/<roll>/<number>_000_<fabric>.png and Defect_images, with Mask_images/<name>_mask.png",
-    "good and bad": "a folder good, beside it perhaps bad and mask",
+    "KolektorSDD2": "train and test, each with <name>.png and its mask <name>_GT.png",
+    "train and test": "train/<good> and test/<defect>, under other names for good",
+    "good and bad": "a folder good (or OK, normal, ...), beside it perhaps bad (or NG, defective, ...) and mask",
     "good only": "images right inside, all of them good, no masks among them",
 }
+_DAGM_TABLES = ("Train/Label/Labels.txt", "Test/Label/Labels.txt")
 _has_strips = _has("NODefect_images", "Defect_images")
-_btad = partial(layout_splits.train_and_test, good="ok")
+_split = layout_splits.train_and_test
 LAYOUTS = (  # the first that fits is taken
-    Layout("MVTec 3D-AD", _has("train/good/rgb", "test"), layout_splits.mvtec_3d, parent=True),
-    Layout("MVTec AD", _has("train/good", "test"), layout_splits.train_and_test, parent=True),
-    Layout("BTAD", _has("train/ok", "test"), _btad, parent=True),
+    Layout("MVTec 3D-AD", _has("train/good/rgb", "test"), _split, parent=True),
+    Layout("MVTec AD", _has("train/good", "test"), _split, parent=True),
+    Layout("BTAD", _has("train/ok", "test"), _split, parent=True),
+    Layout("train and test", _has_train_and_test, _split, parent=True),
     Layout("VisA", _has("Data/Images/Normal", "Data/Images/Anomaly"), layout_splits.visa, parent=True),
-    Layout("DAGM 2007", _has("Train/Label", "Test/Label"), layout_splits.dagm, parent=True),
+    Layout("DAGM 2007", _has("Train/Label", "Test/Label"), layout_splits.dagm, parent=True, tables=_DAGM_TABLES),
     Layout("MTD", _has("MT_Free/Imgs"), layout_splits.magnetic_tile),
     Layout("KolektorSDD", _has_labels, layout_splits.kolektor),
-    Layout("ELPV", _has_cells, layout_splits.elpv, categories=layout_splits.elpv_cell_types),
+    Layout("ELPV", _has_cells, layout_splits.elpv, categories=layout_splits.elpv_cell_types, tables=("labels.csv",)),
     Layout("AITEX", _has_strips, layout_splits.aitex, categories=layout_splits.aitex_fabrics),
-    Layout("good and bad", lambda folder: bool(list_images(folder / "good")), layout_splits.good_and_bad, beside=True),
+    Layout("KolektorSDD2", _has_masks_beside, layout_splits.kolektor_2),
+    Layout("good and bad", _has_good, layout_splits.good_and_bad, beside=True),
     Layout("good only", _only_images, layout_splits.good_only),
 )

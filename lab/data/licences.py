@@ -14,6 +14,7 @@ _TERMS = {
     "DAGM 2007": "CC BY 4.0 (Wieler and Hahn 2007)",
     "MTD": "free for research, cite Huang et al. 2020",
     "KolektorSDD": "CC BY-NC-SA 4.0 (Tabernik et al. 2020)",
+    "KolektorSDD2": "CC BY-NC-SA 4.0 (Božič et al. 2021)",
     "ELPV": "CC BY-NC-SA 4.0 (Buerhop-Lutz et al. 2018)",
     "AITEX": "for research, its source states no licence (Silvestre-Blanes et al. 2019)",
 }

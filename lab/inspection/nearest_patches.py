@@ -21,7 +21,8 @@ POOL = 400  # bank rows among which the nearest of each image are looked for
 
 
 class NearestPatch(NamedTuple):
-    """A normal patch: index of its good image, its centre in shares of width and height, distance of features."""
+    """A normal patch: number of its image among those learned from, its centre in shares of width and height, distance
+    of features."""
 
     image: int
     x: float
@@ -60,7 +61,8 @@ def nearest_patches(
 @torch.no_grad()
 def normal_distances(detector: Detector, good: Sequence[np.ndarray]) -> np.ndarray:
     """Distances, ascending, of every second patch of the images it was fitted on to the nearest one of the others."""
-    method, images = _patchcore(detector), detector.images(good)
+    method, (images, counting) = _patchcore(detector), detector.good_images(good)
+    images = images.subset(counting)
     distances = []
     for batch in batches(len(images), 8):
         rows = features.fuse(features.pyramids(method.backbone, images, batch))[..., ::2, ::2]

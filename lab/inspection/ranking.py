@@ -70,7 +70,7 @@ def held_out_findings(detector: Detector, good: Sequence[np.ndarray], report: Re
     """Index of an image that the detector was fitted on -> its Finding at settings.size, without what was learned from
     that image. Of a method that trains, only the images held out are there."""
     findings = {}
-    for batch, scores in detector.held_out_scores(detector.images(good), "judging", report):
+    for batch, scores in detector.held_out_scores(good, "judging", report):
         for row, index in enumerate(batch.tolist()):
             raw = Scores(scores.anomaly_map[row : row + 1], scores.image_score[row : row + 1])
             findings[index] = detector.finding(raw, raw.anomaly_map.shape[1:])

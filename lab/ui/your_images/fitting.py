@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ... import plots
 from ...calibration import Calibration
+from ...checks import near_duplicates
 from ...detector import Detector, Finding
 from ...inspection import ranking
 from ...methods import METHODS
@@ -101,7 +102,7 @@ def fit_and_judge(
     truths = [payload.Truth(upload.role.defective) for upload, _ in judged]
     panel_payload = payload.judged_payload(c, [finding for _, finding in judged], truths)
     report(1.0, "done")  # the last moment to be cancelled: the images may have changed meanwhile
-    names = tuple(upload.name for upload in good)
+    names = tuple(good[number].name for number in near_duplicates.distinct(detector.groups))
     return FittedMethod(detector, c, names, rows, panel_payload, secrets.token_hex(16), result, seconds)
 
 

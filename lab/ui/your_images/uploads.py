@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from ... import image_files
+from ... import image_files, zip_files
 from ...checks import data_check
 from ...errors import LabError
 from ..html import image_data
@@ -118,7 +118,7 @@ def _opened(paths: Sequence[str], refused: list[str]) -> Iterator[tuple[str, byt
             with open(path, "rb") as file:
                 is_zip = file.read(4) == b"PK\x03\x04"
             if is_zip:
-                yield from image_files.read_zip(path, path.name)
+                yield from zip_files.read_zip(path, path.name)
             elif path.stat().st_size > image_files.MAX_BYTES:
                 refused.append(f"{path.name}: over {image_files.MAX_BYTES >> 20} MiB")
             else:
