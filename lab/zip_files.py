@@ -3,7 +3,7 @@
 import io
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path, PurePosixPath
 
 from . import image_files
@@ -15,10 +15,15 @@ MAX_RATIO = 200  # unpacked : packed bytes of one entry; images stay below 50, a
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 
 
-def read_zip(source: image_files.Source, name: str | None = None) -> Iterator[tuple[str, bytes]]:
+def read_zip(
+    source: image_files.Source,
+    name: str | None = None,
+    choose: Callable[[list[str]], Collection[str]] = lambda names: names,
+) -> Iterator[tuple[str, bytes]]:
     """A zip's files as (name in the zip, bytes), in its order, one in memory at a time; nothing is written to disk.
 
-    The bytes are as untrusted as the zip: give them to `read`. Folders, hidden files and `__MACOSX` are skipped.
+    The bytes are as untrusted as the zip: give them to `read`. Folders, hidden files and `__MACOSX` are skipped, and
+    those whose names `choose` does not return.
     LabError before the first file where a limit or a rule is broken, naming the entry.
     """
     name = image_files.display_name(source, name)
@@ -41,7 +46,8 @@ def read_zip(source: image_files.Source, name: str | None = None) -> Iterator[tu
         raise LabError(f"{name}: unpacks to more than {MAX_UNPACKED >> 20} MiB; split it")
     if not entries:
         raise LabError(f"{name}: the zip holds no files")
-    return _unpack(archive, entries, name)
+    chosen = set(choose([entry.filename for entry in entries]))
+    return _unpack(archive, [entry for entry in entries if entry.filename in chosen], name)
 
 
 def _unpack(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], name: str) -> Iterator[tuple[str, bytes]]:

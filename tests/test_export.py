@@ -15,11 +15,50 @@ import onnxruntime
 import pytest
 import torch
 from conftest import ROOT, stripes
+from PIL import Image
+from test_images import encoded, tiff
 
 from lab import METHODS, Detector, LabError, image_files
 from lab.__main__ import main
 from lab.export import export_detector, file_formats
 from lab.methods import preset_settings
+
+PART = np.asarray(stripes(70))
+
+
+def kinds() -> dict[str, bytes]:
+    """Name -> a file of the same part, in every kind of pixel that is read."""
+    image, exif = Image.fromarray(PART), Image.Exif()
+    exif[0x0112] = 6
+    faded = image.convert("RGBA")
+    faded.putalpha(Image.fromarray(np.tile(np.linspace(40, 255, PART.shape[1]).astype(np.uint8), (PART.shape[0], 1))))
+    blank = image.convert("RGBA")
+    blank.putalpha(0)
+    deep = PART[..., 0].astype(np.uint16) * 257
+    grey = Image.fromarray(PART[..., 0])
+    files = {
+        f"rgb.{kind.lower()}": encoded(image, kind) for kind in ("PNG", "BMP", "TIFF", "PPM", "JPEG", "GIF", "WEBP")
+    }
+    files |= {f"turned.{kind.lower()}": encoded(image, kind, exif=exif) for kind in ("PNG", "TIFF", "JPEG", "WEBP")}
+    files |= {"faded.png": encoded(faded), "faded.webp": encoded(faded, "WEBP"), "blank.png": encoded(blank)}
+    files |= {"blank.tiff": encoded(blank, "TIFF"), "grey.png": encoded(grey), "two.png": encoded(grey.convert("1"))}
+    files |= {"palette.png": encoded(image.convert("P")), "key.png": encoded(grey, transparency=120)}
+    files |= {"grey_alpha.png": encoded(faded.convert("LA")), "cmyk.jpg": encoded(image.convert("CMYK"), "JPEG")}
+    files |= {
+        "grey16.png": encoded(deep),
+        "grey16.tiff": encoded(deep, "TIFF"),
+        "big16.tiff": encoded(deep, "TIFF", big_tiff=True),
+    }
+    files |= {
+        "white0_16.tiff": tiff([65535 - deep], 0),
+        "grey32_16.tiff": encoded(Image.fromarray(deep.astype(np.int32)), "TIFF"),
+    }
+    files |= {"grey16.pgm": b"P5 %d %d 65535\n" % PART.shape[1::-1] + deep.astype(">u2").tobytes()}
+    files |= {"float.tiff": encoded(Image.fromarray((PART[..., 0] / 255).astype(np.float32)), "TIFF")}
+    return files | {"damaged_exif.png": encoded(image, exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12")}
+
+
+KINDS = kinds()
 
 
 @pytest.fixture(scope="module")
@@ -55,17 +94,43 @@ def test_onnx_holds_the_scale_and_nothing_of_this_machine(onnx: Path) -> None:
     assert sorted(path.name for path in onnx.parent.iterdir()) == ["det.onnx", "det.safetensors", "images"]
 
 
-def test_the_readmes_example_says_what_detect_says(onnx: Path, tmp_path: Path) -> None:
+def readme_example(tmp_path: Path, onnx: Path, images: list[Path]) -> list[str]:
+    """The lines that the README's program prints for the images."""
     text = (ROOT / "lab/export/README.md").read_text()
-    example = re.search(r"```python\n(import json.*?onnxruntime.*?)```", text, re.DOTALL)
+    example = re.search(r"```python\n(import contextlib.*?onnxruntime.*?)```", text, re.DOTALL)
     assert example and "lab." not in example[1]
     (tmp_path / "example.py").write_text(example[1])
-    images = sorted((onnx.parent / "images").iterdir())
     command = [sys.executable, "-I", tmp_path / "example.py", onnx, *images]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("grey_bits", [None, 12])
+def test_the_readmes_example_reads_every_kind_of_pixel(grey_bits: int | None, fitted: Path, tmp_path: Path) -> None:
+    """Every kind that tests/test_images.py knows: modes, layouts of greys, alpha, rotation, damaged metadata."""
+    detector = Detector.load(fitted / "det.safetensors")
+    detector.grey_bits = grey_bits
+    export_detector.export(detector, tmp_path / "det.onnx", "onnx")
+    images = []
+    for name, content in KINDS.items():
+        if "16" not in name or grey_bits is None:
+            (tmp_path / name).write_bytes(content)
+            images.append(tmp_path / name)
+    if grey_bits:
+        (tmp_path / "grey12in16.png").write_bytes(encoded((PART[..., 0].astype(np.uint16)) * 16))
+        images.append(tmp_path / "grey12in16.png")
+    assert len(images) >= 15
+    for path, line in zip(images, readme_example(tmp_path, tmp_path / "det.onnx", images), strict=True):
+        finding = detector.detect(path)
+        assert line.startswith(f"{path}  {finding.verdict}  "), (line, finding.score)
+        assert float(line.split("  ")[2].split()[0]) == pytest.approx(finding.score, abs=0.011), path.name
+
+
+def test_the_readmes_example_says_what_detect_says(onnx: Path, tmp_path: Path) -> None:
+    images = sorted((onnx.parent / "images").iterdir())
+    lines = readme_example(tmp_path, onnx, images)
     detector = Detector.load(onnx.with_name("det.safetensors"))
-    lines = done.stdout.splitlines()
     assert len(lines) == len(images)
     verdicts = set()
     for path, line in zip(images, lines):

@@ -318,10 +318,11 @@ COLOURS = np.dstack([RAMP, RAMP[:, ::-1], np.full_like(RAMP, 90)])
 
 
 def tiff(planes: list[np.ndarray], photometric: int, channels: int = 1, sample_format: int = 1) -> bytes:
-    """An uncompressed little-endian TIFF, a strip for each plane of (32, 48) or (32, 48, channels) numbers."""
+    """An uncompressed little-endian TIFF, a strip for each plane of (H, W) or (H, W, channels) numbers."""
+    height, width = planes[0].shape[:2]
     bits, strips = 8 * planes[0].itemsize, [plane.tobytes() for plane in planes]
-    tags = [(256, 3, [48]), (257, 3, [32]), (258, 3, [bits] * channels), (259, 3, [1]), (262, 3, [photometric])]
-    tags += [(273, 4, [0] * len(strips)), (277, 3, [channels]), (278, 3, [32]), (279, 4, [len(s) for s in strips])]
+    tags = [(256, 3, [width]), (257, 3, [height]), (258, 3, [bits] * channels), (259, 3, [1]), (262, 3, [photometric])]
+    tags += [(273, 4, [0] * len(strips)), (277, 3, [channels]), (278, 3, [height]), (279, 4, [len(s) for s in strips])]
     tags += [(284, 3, [2 if len(strips) > 1 else 1]), (339, 3, [sample_format] * channels)]
     pack = lambda form, values: struct.pack(f"<{len(values)}{'H' if form == 3 else 'I'}", *values)
     start = 8 + 2 + 12 * len(tags) + 4

@@ -8,7 +8,7 @@ from ..data.downloadable_sets import DOWNLOADABLE
 from ..errors import LabError
 from ..hub.downloads import megabytes
 from ..parts import features, pretrained_weights
-from .common import Arguments, Commands, ProgressBar, split_names
+from .common import Arguments, Commands, ProgressBar, split_names, warn
 
 
 def add_commands(commands: Commands) -> None:
@@ -63,9 +63,11 @@ def pull_set(args: Arguments) -> None:
             bar.print(f"not used: {reason}")
         size = f"{len(offer.files)} files, {megabytes(offer.size)} to download"
         bar.print(f"{offer.licence}\n{offer.category} from {offer.source}: {size}")
+        warn(offer.unread)
 
     with ProgressBar("pull") as bar:
         folder = pulled_sets.pull(args.set, args.category, args.to, announce, bar)
     dataset = data.load(str(folder))
+    warn(*dataset.notes)
     print(f"{folder}: {len(dataset.train)} good training images, {len(dataset.test)} test images; {dataset.licence}")
     print(f"available as --data {folder if args.to else f'{dataset.name} --category {dataset.category}'}")

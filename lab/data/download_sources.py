@@ -9,7 +9,7 @@ from .. import image_files
 from ..hub import downloads
 from ..hub.downloads import File
 from ..hub.hub_errors import NotFound
-from . import archives, file_trees, parquet_tables
+from . import archives, file_trees, folder_walk, parquet_tables
 from .downloadable_sets import SHA256
 from .file_trees import PlacedFile
 from .parquet_tables import Table
@@ -25,6 +25,7 @@ class Offer:
     files: tuple[File, ...]  # to be downloaded
     read: Callable[[], Iterator[PlacedFile]]  # the category in MVTec AD's layout, once `files` are in their places
     passed: tuple[str, ...] = ()  # why earlier sources did not do, one sentence each
+    unread: str = ""  # which of its images no rule has placed, in words
 
     @property
     def size(self) -> int:
@@ -57,7 +58,8 @@ def make_offer(source: str, category: str | None, licence: str | None) -> Offer:
     name = choose_category(source, trees, category)
     fetched = tuple(files[path] for path in trees[name])
     read = partial(file_trees.read_files, trees[name], lambda path: files[path].place.read_bytes())
-    return Offer(title, name or source.rpartition("/")[2], licence, fetched, read)
+    unread = file_trees.describe_unplaced(files, trees)
+    return Offer(title, name or source.rpartition("/")[2], licence, fetched, read, unread=unread)
 
 
 def choose_category(source: str, names: Iterable[str], category: str | None) -> str:
@@ -72,10 +74,11 @@ def choose_category(source: str, names: Iterable[str], category: str | None) -> 
 
 
 def _folder_offer(root: Path, source: str, category: str | None, licence: str) -> Offer:
-    trees = file_trees.place(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+    paths = [path.relative_to(root).as_posix() for path in folder_walk.walk(root)]
+    trees = file_trees.place(paths)
     name = choose_category(source, trees, category)
     read = partial(file_trees.read_files, trees[name], lambda path: (root / path).read_bytes())
-    return Offer(source, name or root.name, licence, (), read)
+    return Offer(source, name or root.name, licence, (), read, unread=file_trees.describe_unplaced(paths, trees))
 
 
 def _archive_offer(title: str, category: str | None, licence: str, file: File) -> Offer:
@@ -110,6 +113,7 @@ class _TableSource:
         """The tables with their splits, and the value that their column of categories must have, "" for any."""
         paths = self.splits.items()
         tables = [(Table(self.files[path].place, f"{self.source}/{path}"), split) for path, split in paths]
+        parquet_tables.agree_on_labels(table for table, _ in tables)
         if self.name:
             return tables, ""
         values = {value for table, _ in tables for value in table.categories()} or {""}

@@ -76,7 +76,7 @@ def _place_by_split(path: str) -> tuple[str, str] | None:
 def _place_by_role(path: str) -> tuple[str, str] | None:
     """(folders above, path in the layout) of a file in a folder of good or bad images or of masks."""
     match = _ROLE.fullmatch(path)
-    role = vocabulary.role(match[2]) if match else ""
+    role = vocabulary.exact_role(match[2]) if match else ""
     return (match[1] or "", f"{role}/{match[3]}") if match and role else None
 
 

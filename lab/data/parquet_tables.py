@@ -28,6 +28,9 @@ def find_shards(paths: Iterable[str]) -> dict[str, dict[str, str]]:
     return shards
 
 
+_VALUE = re.compile(r"string|u?int\d+|float\d+|double|bool")  # types of a column of labels
+
+
 class TableRow(NamedTuple):
     """One image. defect: "good" or a name of a folder; image, mask: cells of the table; done: share read by then."""
 
@@ -59,19 +62,25 @@ class Table:
         masks = [column for column in images if vocabulary.MASK_COLUMN.search(column)]
         images = sorted((column for column in images if column not in masks), key=lambda c: "image" not in c)
         self.class_names = {c: f.names for c, f in features.items() if isinstance(f, datasets.ClassLabel)}
-        plain = [c for c in types if c in self.class_names or types[c] in ("string", "int64", "int32", "bool")]
-        roles = vocabulary.DEFECT_COLUMNS, vocabulary.LABEL_COLUMNS, vocabulary.CATEGORY_COLUMNS
-        self.defect, self.label, self.category = (next((c for c in names if c in plain), None) for names in roles)
+        values = {vocabulary.plain(c): c for c in types if c in self.class_names or _VALUE.fullmatch(types[c])}
+        texts = {name: c for name, c in values.items() if c in self.class_names or types[c] == "string"}
+        labels = (*vocabulary.LABEL_COLUMNS, *vocabulary.GOOD_COLUMNS, *vocabulary.DEFECT_COLUMNS)
+        self.category = next((texts[name] for name in vocabulary.CATEGORY_COLUMNS if name in texts), None)
+        self.defect = next((texts[name] for name in vocabulary.DEFECT_COLUMNS if name in texts), None)
+        self.label = next((values[name] for name in labels if name in values), None)
         self.mask = masks[0] if masks else None
+        known = {self.category, self.defect, self.label, *masks, *images}
+        self.others = [c for name, c in values.items() if c not in known and not vocabulary.PATH_COLUMN.search(name)]
         if not images:
             reason = f"its columns are {', '.join(features)}, none of them images"
             raise NotFound(f"{name}: {reason}; its layout has changed or is another")
         self.image = images[0]
+        self.names_good = self._names_good()  # or another table of the set does: `agree_on_labels`
 
     def rows(self, split: str, category: str) -> Iterator[TableRow]:
         """The rows of a category, "" for all of them; of the split "train" the good ones alone.
-        Raises NotFound for a "test" split without a column that says which images are good."""
-        if self.defect is None and self.label is None and split == "test":
+        Raises NotFound where nothing says which images are good, and for a label that no rule knows."""
+        if self.defect is None and self.label is None and (split == "test" or self._kinds()):
             reason = f"its columns are {', '.join(self.file.schema_arrow.names)}, none says which images are good"
             raise NotFound(f"{self.name}: {reason}; its layout has changed")
         columns = [c for c in (self.image, self.mask, self.defect, self.label, self.category) if c]
@@ -93,15 +102,36 @@ class Table:
         value = row[column]
         return str(self.class_names[column][value] if column in self.class_names and isinstance(value, int) else value)
 
+    def _kinds(self) -> bool:
+        """Whether a column of no known meaning parts the rows in a few kinds, which may be good and bad ones."""
+        values = {column: self.file.read(columns=[column])[column].unique() for column in self.others}
+        return any(1 < len(unique) <= min(20, self.file.metadata.num_rows // 2) for unique in values.values())
+
+    def _names_good(self) -> bool:
+        """Whether a text in the column of labels means good: then texts that no rule knows are names of defects."""
+        if self.label is None:
+            return False
+        rows = self.file.read(columns=[self.label]).to_pylist()
+        values = {self._text(row, self.label) for row in rows if row[self.label] is not None}
+        return any(vocabulary.is_good(value) for value in values)
+
     def _defect(self, row: dict[str, Any]) -> str:
         """ "good", or the defect as a name of a folder."""
         if self.defect and row[self.defect] is not None:
             return vocabulary.defect_folder(self._text(row, self.defect))
-        if self.label is None or row[self.label] is None:
-            return "good"
-        if self.label not in self.class_names and not isinstance(row[self.label], str):
-            return "anomaly" if row[self.label] else "good"
-        return vocabulary.defect_folder(self._text(row, self.label))
+        if self.label is None and self.defect is None:
+            return "good"  # a table of images to learn from, without labels
+        column = str(self.label or self.defect)
+        value = self._text(row, column) if column in self.class_names else row[column]
+        bad = vocabulary.bad_value(value, column)
+        if isinstance(value, str) and (bad or (bad is None and self.names_good)):
+            return (
+                "anomaly" if vocabulary.plain(value) in ("0", "1", "true", "false") else vocabulary.defect_folder(value)
+            )
+        if bad is None:
+            reason = f"the label {value!r} in its column {column} is known as neither good nor bad"
+            raise NotFound(f"{self.name}: {reason}; its owner has to name them, as good and bad or 0 and 1")
+        return "anomaly" if bad else "good"
 
 
 def read_files(tables: list[tuple[Table, str]], category: str, read: Callable[[str], bytes]) -> Iterator[PlacedFile]:
@@ -127,6 +157,14 @@ def read_files(tables: list[tuple[Table, str]], category: str, read: Callable[[s
             data = _cell_file(mask, read)[1] if defect != "good" else b""
             if data and image_files.read_mask(data, f"{table.name}: mask of {folder}/{stem}").any():
                 yield PlacedFile(f"{mask_folder}/{stem}_mask{image_files.suffix(data)}", data, share)
+
+
+def agree_on_labels(tables: Iterable[Table]) -> None:
+    """Where one table of a set names good images, the others need not."""
+    tables = list(tables)
+    names_good = any(table.names_good for table in tables)
+    for table in tables:
+        table.names_good = names_good
 
 
 def referenced_paths(tables: list[tuple[Table, str]], category: str) -> set[str]:

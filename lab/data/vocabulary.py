@@ -46,12 +46,17 @@ def role(name: str) -> str:
     Beyond the words themselves, a name with one of the words for good or for bad in it counts: "ok_front". Not so with
     a word that turns the meaning, or parts the images otherwise: "not_ok_front", "test_good".
     """
-    key = plain(name)
-    if exact := next((role for names, role in ((GOOD, "good"), (BAD, "bad"), (MASKS, "mask")) if key in names), ""):
+    if exact := exact_role(name):
         return exact
-    words = set(key.split("_"))
+    words = set(plain(name).split("_"))
     found = {role for names, role in ((GOOD, "good"), (BAD, "bad")) if names & words}
     return found.pop() if len(found) == 1 and not words & (UNSAID | MASKS) else ""
+
+
+def exact_role(name: str) -> str:
+    """The same by the words themselves alone."""
+    key = plain(name)
+    return next((role for names, role in ((GOOD, "good"), (BAD, "bad"), (MASKS, "mask")) if key in names), "")
 
 
 def is_good(name: str) -> bool:
@@ -93,6 +98,17 @@ def is_mask(path: str) -> bool:
 def in_mask_folder(path: PurePath) -> bool:
     """Whether a folder of a relative path is one of masks."""
     return any(plain(part) in MASKS for part in path.parts[:-1])
+
+
+def side_of(path: PurePath) -> tuple[str, bool]:
+    """("good", "bad", "mask" or "", whether it is kept for testing) of a file, by the folders it lies in."""
+    folders = [plain(part) for part in path.parts[:-1]]
+    tested = any(folder in TEST for folder in folders)
+    if in_mask_folder(path):
+        return "mask", tested
+    roles = [found for part in reversed(path.parts[:-1]) if (found := role(part)) in ("good", "bad")]
+    in_kind = tested and folders[-1] not in TEST | VIEWS  # test/scratch/000.png
+    return (roles[0] if roles else "bad" if in_kind else ""), tested
 
 
 def defect_folder(label: str) -> str:

@@ -18,6 +18,11 @@ from . import file_formats
 from .graph import Graph, Runner, trace
 
 FORMATS = ("onnx", "torch-export")
+PREPROCESSING = (  # as `image_files` and `Detector.raw` do it, for whoever runs the file elsewhere
+    "apply the EXIF rotation; put transparent pixels on white, but ignore alpha that is 0 everywhere; repeat grey; "
+    "of more than 8 bits keep the upper 8 of the bits that the file states, else of grey_bits; resize to size x size, "
+    "bilinear with antialiasing; float32 RGB / 255 as (1, 3, size, size)"
+)
 TOLERANCE = 1e-4  # largest relative difference of a score beyond which an exported file is not kept
 
 
@@ -33,7 +38,8 @@ def export_metadata(detector: Detector) -> dict[str, Any]:
     )
     settings, images = detector.settings, dict(origin=detector.origin, fingerprint=detector.fingerprint)
     made_by = dict(version=__version__, method=detector.id, settings=settings.as_dict(), backbone=detector.weights())
-    return numbers | images | made_by | dict(size=settings.size, scale=calibration.statement())
+    reading = dict(size=settings.size, grey_bits=detector.grey_bits or 16, preprocessing=PREPROCESSING)
+    return numbers | images | made_by | reading | dict(scale=calibration.statement())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +75,12 @@ def compare(detector: Detector, own: Runner, exported: Runner, images: Iterable[
         sigmas.append(difference / score_scale.unit)
         maps.append(float(abs(map_ - own_map).max() / max(abs(own_map).max(), pixel_unit)))
         verdicts += len({calibration.verdict(score_scale.normalize(float(s[0]))) for s in (own_score, score)}) - 1
-    return Parity(len(relative), max(relative), max(sigmas), max(maps), verdicts) if relative else None
+    if not relative:
+        return None
+    score_part, sigma, map_part = (
+        float(np.max(values)) for values in (relative, sigmas, maps)
+    )  # Python's max() may skip NaN
+    return Parity(len(relative), score_part, sigma, map_part, verdicts)
 
 
 def export(detector: Detector, path: Path, file_format: str, images: Iterable[np.ndarray] = ()) -> Parity | None:
@@ -89,6 +100,6 @@ def export(detector: Detector, path: Path, file_format: str, images: Iterable[np
     with atomic_write(path) as part:
         exported = write(program, metadata, part)
         result = compare(detector, graph, exported, images)
-        if result and result.score > TOLERANCE:
+        if result and not (result.score <= TOLERANCE and np.isfinite(result.map)):  # so written, NaN is refused too
             raise LabError(f"not exported, beyond a relative difference of {TOLERANCE:g}: {result.statement()}")
     return result

@@ -71,6 +71,7 @@ def fit_and_judge(
     good = [upload for upload in uploads if upload.role == GOOD]
     others = [upload for role in (BAD, NEW) for upload in uploads if upload.role == role]
     detector = Detector(method, **service.settings(Variant(method)).as_dict())
+    detector.grey_bits = next((upload.bits for upload in uploads if upload.grey_bits), None)
     size = detector.settings.size
     with service.queue.turn(report):
         start = time.monotonic()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ... import image_files
 from ...calibration import MIN_IMAGES
 from ...checks import data_check
 from ...errors import LabError
@@ -99,6 +100,8 @@ class YourImagesSession:
         if refused:
             more = f"; and {len(refused) - 3} more" if refused[3:] else ""
             message += f" Not taken: {'; '.join(refused[:3])}{more}."
+        if bits := self.uploads.grey_bits:
+            message += f" {note[0].upper()}{note[1:]}." if (note := image_files.describe_bits(bits)) else ""
         self.runner.status = JobStatus(None, message)
 
     def leave_out(self, names: list[str]) -> None:

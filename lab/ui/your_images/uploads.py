@@ -1,8 +1,10 @@
 """What a visitor gives: images in three roles, taken in from files and zips, into a folder deleted with the visit."""
 
+import functools
 import itertools
 import secrets
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -11,6 +13,7 @@ import numpy as np
 
 from ... import image_files, zip_files
 from ...checks import data_check
+from ...data import folder_walk, vocabulary
 from ...errors import LabError
 from ..html import image_data
 from ..phrases import error_message
@@ -37,17 +40,20 @@ ROLES = {role.name: role for role in (GOOD, BAD, NEW)}
 
 @dataclass(eq=False)  # an image is itself, not its pixels
 class Upload:
-    """One image of a visit. summary: for the data check; thumbnail: a data URI."""
+    """One image of a visit. summary: for the data check; thumbnail: a data URI; grey_bits: `image_files.grey_bits`;
+    bits: with which its greys are read, the same for all images of the visit."""
 
     name: str
     path: Path
     role: Role
     summary: data_check.ImageSummary
     thumbnail: str
+    grey_bits: int | None = None
+    bits: int = 16
 
     def pixels(self) -> np.ndarray:
         """uint8 (H, W, 3), as it came."""
-        return image_files.read(self.path, self.name)
+        return image_files.read(self.path, self.name, bits=self.bits)
 
     def resized(self, size: int) -> np.ndarray:
         """uint8 (size, size, 3), as a detector would resize it."""
@@ -74,17 +80,40 @@ class Uploads:
     def take(self, paths: Sequence[str], role: Role) -> list[str]:
         """Takes files and zips in; returns a sentence for each image that was refused."""
         refused = list[str]()
-        for name, content in _opened(paths, refused):
+        _, masks = folder_walk.split_masks([Path(PurePosixPath(path).name) for path in paths], Path())
+        refused += [f"{mask}: looks like the mask of an image given with it, and is no image itself" for mask in masks]
+        paths = [path for path in paths if Path(PurePosixPath(path).name) not in set(masks)]
+        for name, content in _opened(paths, role, refused):
             try:
                 self._add(name, content, role)
             except LabError as error:
                 refused.append(error_message(error))
+        self._read_greys_alike()
         return refused
 
     def drop(self, name: str) -> None:
         if image := self.images.pop(name, None):
             self.bytes -= image.path.stat().st_size
             image.path.unlink()
+            self._read_greys_alike()
+
+    @property
+    def grey_bits(self) -> int | None:
+        """The range of greys of the visit's images of 16 bits; None where there are none."""
+        return max((image.grey_bits for image in self.images.values() if image.grey_bits), default=None)
+
+    def _read_greys_alike(self) -> None:
+        """Images of 16 bits are read with one range: anew, where another image has changed it."""
+        for image in self.images.values():
+            if image.grey_bits and image.bits != (bits := self.grey_bits or 16):
+                image.bits = bits
+                try:
+                    pixels = image.pixels()
+                except LabError:  # colours of 16 bits, of which few are used
+                    image.bits = 16
+                    continue
+                image.summary = data_check.summarize(image.name, pixels)
+                image.thumbnail = image_data.thumb(pixels)
 
     def _add(self, name: str, content: bytes, role: Role) -> None:
         if len(self.images) >= limits.MAX_IMAGES:
@@ -103,7 +132,8 @@ class Uploads:
             raise LabError(f"{name}: could not be kept ({error.strerror}); reload the page and give it again") from None
         self.bytes += len(content)
         summary = data_check.summarize(name, pixels)
-        self.images[name] = Upload(name, path, role, summary, image_data.thumb(pixels))
+        bits = image_files.grey_bits(content, name)
+        self.images[name] = Upload(name, path, role, summary, image_data.thumb(pixels), bits)
 
     def _unused(self, name: str) -> str:
         """The name, with a number behind it where an image has it already."""
@@ -111,14 +141,16 @@ class Uploads:
         return next(unused for unused in names if unused not in self.images)
 
 
-def _opened(paths: Sequence[str], refused: list[str]) -> Iterator[tuple[str, bytes]]:
-    """(name, content) of every file, those of a zip one by one; `refused` gets a sentence on what cannot be opened."""
+def _opened(paths: Sequence[str], role: Role, refused: list[str]) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of every file, those of a zip one by one where its folders do not say that they have another
+    role; `refused` gets a sentence on what cannot be opened or is not taken."""
     for path in map(Path, paths):
         try:
             with open(path, "rb") as file:
                 is_zip = file.read(4) == b"PK\x03\x04"
             if is_zip:
-                yield from zip_files.read_zip(path, path.name)
+                choose = functools.partial(_of_role, role=role, zip_name=path.name, refused=refused)
+                yield from zip_files.read_zip(path, path.name, choose)
             elif path.stat().st_size > image_files.MAX_BYTES:
                 refused.append(f"{path.name}: over {image_files.MAX_BYTES >> 20} MiB")
             else:
@@ -127,3 +159,27 @@ def _opened(paths: Sequence[str], refused: list[str]) -> Iterator[tuple[str, byt
             refused.append(error_message(error))
         except OSError:
             refused.append(f"{path.name}: did not arrive whole, drop it again")
+
+
+def _of_role(names: list[str], role: Role, zip_name: str, refused: list[str]) -> list[str]:
+    """Those files of a zip that may have the role, by the folders they lie in: masks never; as good no defective ones
+    and none kept for testing; as bad only what its folders call so, where they call anything so; to judge, where some
+    are kept for testing, only these. The others are counted in `refused`."""
+    paths = {Path(name.replace("\\", "/")): name for name in names}
+    images, _ = folder_walk.split_masks(list(paths), Path())
+    sides = {path: vocabulary.side_of(path) for path in images}
+    nothing_said, any_tested = not any(side for side, _ in sides.values()), any(tested for _, tested in sides.values())
+
+    def may_have(side: str, tested: bool) -> bool:
+        if role is NEW:
+            return tested or not any_tested
+        return side == ("good" if role is GOOD else "bad") and not (role is GOOD and tested)
+
+    chosen = [paths[path] for path, (side, tested) in sides.items() if nothing_said or may_have(side, tested)]
+    others = Counter(path.parent.as_posix() for path in paths if paths[path] not in set(chosen))
+    if others:
+        where = ", ".join(f"{'its top' if place == '.' else place} ({count})" for place, count in others.most_common(3))
+        more = f" and {len(others) - 3} more folders" if len(others) > 3 else ""
+        reason = f"{others.total()} files lie in folders that say otherwise, or are masks: {where}{more}"
+        refused.append(image_files.printable(f"{zip_name}: not taken as {role.label.lower()}, {reason}"))
+    return chosen
