@@ -134,11 +134,15 @@ def read_mask(source: Source, name: str | None = None) -> np.ndarray:
 
 def as_array(image: AnyImage, bits: int = 16) -> NDArray[np.uint8]:
     """A path, a file, a Pillow image or an array -> uint8 (H, W, 3) RGB. LabError for another array, and as `read`."""
-    if not isinstance(image, np.ndarray):
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            shape = f"{image.dtype} {image.shape}"
+            raise LabError(f"an image must be uint8 (H, W, 3) RGB, not {shape}: lab.image_files.read")
+        return image
+    if isinstance(image, (str, os.PathLike, bytes, Image.Image)) or hasattr(image, "read"):
         return read(image, bits=bits)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise LabError(f"an image must be uint8 (H, W, 3) RGB, not {image.dtype} {image.shape}: lab.image_files.read")
-    return image
+    kinds = "a path, a file, a Pillow image or an array uint8 (H, W, 3) RGB"
+    raise LabError(f"an image must be {kinds}, not {type(image).__name__}")
 
 
 def is_image(path: Path) -> bool:

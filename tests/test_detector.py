@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import safetensors
 import safetensors.torch
 import torch
 from conftest import stripes
+from PIL import Image
 
-from lab import Detector, LabError
+from lab import Detector, LabError, image_files
 from lab.calibration import Calibration, Scale, conformal_threshold, robust_scale
 from lab.parts import features
 
@@ -73,6 +75,76 @@ def test_held_out_scores_are_those_of_the_calibration(patchcore: Detector, good:
         assert c is not None and len(raw) == count
         assert len({i for indices, _ in batches for i in indices.tolist()}) == count
         assert np.sort(c.score_scale.normalize(raw.double()).numpy()).tolist() == list(c.scores)
+
+
+def test_an_image_may_be_a_path_a_pillow_image_or_an_array(
+    patchcore: Detector, bad: np.ndarray, tmp_path: Path
+) -> None:
+    image_files.write_png(tmp_path / "bad.png", bad)
+    turned = Image.fromarray(np.rot90(bad))
+    turned.getexif()[0x0112] = 6  # held upright by the camera's note, as in a file
+    expected = patchcore.detect(bad)
+    content = (tmp_path / "bad.png").read_bytes()
+    for image in (
+        tmp_path / "bad.png",
+        str(tmp_path / "bad.png"),
+        content,
+        io.BytesIO(content),
+        Image.fromarray(bad),
+        turned,
+    ):
+        finding = patchcore.detect(image)
+        assert finding.score == expected.score and np.array_equal(finding.anomaly_map, expected.anomaly_map)
+    for other in (tmp_path / "nobody.png", 7, [1, 2], None, torch.zeros(3, 96, 96), bad.astype(float), bad[..., 0]):
+        with pytest.raises(LabError):
+            patchcore.detect(other)
+    files = []
+    for i in range(8):
+        files.append(tmp_path / f"good{i}.png")
+        image_files.write_png(files[-1], stripes(i))
+    from_files, from_arrays = (
+        Detector("padim", size=64).fit(images) for images in (files, [stripes(i) for i in range(8)])
+    )
+    assert from_files.fingerprint == from_arrays.fingerprint and from_files.calibration == from_arrays.calibration
+
+
+@pytest.mark.parametrize("method", ["patchcore", "padim", "stfpm"])
+def test_copies_count_once(method: str, good: list[np.ndarray], tmp_path: Path) -> None:
+    """Each part photographed twice is worth half as many images: the fit, the calibration and the promise say so."""
+    settings = dict(size=96) | (dict(epochs=1) if method == "stfpm" else {})
+    shifted = [np.roll(image, 1, axis=1) for image in good]
+    once, twice = (Detector(method, **settings).fit(images) for images in (good, [*good, *good[:3], *shifted[3:6]]))
+    assert twice.calibration and once.calibration and twice.n_images == once.n_images
+    assert (
+        twice.calibration.scores == once.calibration.scores
+        and twice.detect(good[0]).score == once.detect(good[0]).score
+    )
+    assert "6 copies of others not counted" in twice.calibration.statement()
+    assert "copies" not in once.calibration.statement() and twice.fingerprint != once.fingerprint
+    findings = {
+        index for batch, _ in twice.held_out_scores([*good, *good[:3], *shifted[3:6]], "") for index in batch.tolist()
+    }
+    assert len(findings) == len(once.calibration.scores) and max(findings) < len(good)
+    with pytest.raises(LabError, match="12 good images are too few, since only 4 of them differ"):
+        Detector(method, **settings).fit(good[:4] * 3)
+
+
+def test_the_range_of_greys_travels_with_the_detector(patchcore: Detector, bad: np.ndarray, tmp_path: Path) -> None:
+    image_files.write_png(tmp_path / "grey.png", np.repeat(bad[..., :1], 3, 2))
+    Image.fromarray(bad[..., 0].astype(np.uint16) * 16).save(tmp_path / "deep.png")
+    copy = patchcore.with_scoring(None)
+    copy.calibration, copy.grey_bits = patchcore.calibration, 12
+    loaded = Detector.load(copy.save(tmp_path / "d.safetensors"))
+    assert (
+        loaded.grey_bits == 12
+        and loaded.detect(tmp_path / "deep.png").score == loaded.detect(tmp_path / "grey.png").score
+    )
+    Image.fromarray(bad[..., 0].astype(np.uint16) * 257).save(tmp_path / "deeper.png")
+    with pytest.raises(LabError, match="outside 0 to 4095; the images of its set use 12 bits"):
+        loaded.detect(tmp_path / "deeper.png")
+    copy.grey_bits = 11
+    with pytest.raises(LabError, match="does not fit this version"):
+        Detector.load(copy.save(tmp_path / "d.safetensors"))
 
 
 def test_other_scoring_needs_no_fit_and_may_stay_uncalibrated(good: list[np.ndarray], bad: np.ndarray) -> None:

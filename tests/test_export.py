@@ -171,6 +171,29 @@ def test_a_departure_leaves_no_file(fitted: Path, tmp_path: Path, monkeypatch: p
     assert not list(tmp_path.iterdir())
 
 
+def test_a_score_that_is_no_number_leaves_no_file(
+    fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NaN is greater than nothing: no comparison lets it pass, wherever among the images it comes."""
+    detector = Detector.load(fitted / "det.safetensors")
+    for spoilt in (0, 1):
+        for first in (True, False):
+            scored = iter([first, not first])
+
+            def nan_once(program, *_, spoilt=spoilt, scored=scored):
+                run = program.module()
+                return lambda x: [
+                    v * (np.nan if next_spoilt and i == spoilt else 1)
+                    for next_spoilt in [next(scored)]
+                    for i, v in enumerate(run(x))
+                ]
+
+            monkeypatch.setattr(file_formats, "write_torch_export", nan_once)
+            with pytest.raises(LabError, match="not exported, beyond a relative difference"):
+                export_detector.export(detector, tmp_path / "det.pt2", "torch-export", [stripes(60), stripes(61)])
+            assert not list(tmp_path.iterdir())
+
+
 def test_what_cannot_be_exported_is_one_sentence(
     fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
 import struct
 import warnings
@@ -204,6 +205,59 @@ def test_masks_are_what_is_not_black():
         mask = image_files.read_mask(encoded(image))
         assert mask.dtype == bool and np.array_equal(mask, truth)
     assert "JPEG" in refused(encoded(grey, "JPEG"), "mask.jpg", image_files.read_mask)
+
+
+def test_no_thin_defect_vanishes_when_a_mask_shrinks():
+    for rows in ((512, 514), (513, 514), (0, 1), (1023, 1024), (200, 203)):
+        mask = np.zeros((1024, 700), bool)
+        mask[slice(*rows), 200:500] = True
+        small = image_files.resize_mask(mask, 256)
+        assert small.shape == (256, 256) and small.dtype == bool
+        touched = {row * 256 // 1024 for row in range(*rows)}
+        assert set(np.flatnonzero(small.any(1))) == touched
+        assert set(np.flatnonzero(small.any(0))) == set(range(200 * 256 // 700, -(-500 * 256 // 700)))
+    whole = np.random.default_rng(0).random((40, 40)) > 0.5
+    assert np.array_equal(image_files.resize_mask(whole, 40), whole)
+    assert np.array_equal(image_files.resize_mask(whole, 80), np.repeat(np.repeat(whole, 2, 0), 2, 1))
+
+
+def test_the_range_of_greys_is_chosen_for_a_set(tmp_path):
+    """Of a camera of 12 bits that writes 16: the image alone does not say so, all images of the set do."""
+    ramp = np.linspace(0, 4000, 600).reshape(20, 30).astype(np.uint16)
+    colours = np.dstack([ramp] * 3)
+    names = {"a.png": ramp, "b.png": ramp // 300, "dark.png": ramp * 0}
+    for name, values in names.items():
+        (tmp_path / name).write_bytes(encoded(values))
+    (tmp_path / "c.tif").write_bytes(tiff([colours.astype("<u2")], 2, 3))
+    (tmp_path / "eight.png").write_bytes(encoded(PHOTO))
+    bits = {path.name: image_files.grey_bits(path) for path in tmp_path.iterdir()}
+    assert bits == {"a.png": 12, "b.png": 8, "dark.png": 8, "c.tif": 12, "eight.png": None}
+    (tmp_path / "no.png").write_text("no image")
+    assert image_files.common_bits(sorted(tmp_path.iterdir())) == 12
+    assert image_files.common_bits([tmp_path / "eight.png"]) is None
+    assert image_files.describe_bits(16) == "" and "4095 is white" in image_files.describe_bits(12)
+    assert np.array_equal(image_files.read(tmp_path / "a.png", bits=12)[..., 0], ramp >> 4)
+    assert np.array_equal(image_files.read(tmp_path / "eight.png", bits=12), PHOTO)
+    with pytest.raises(LabError, match=r"c\.tif: its colours are of 16 bits, of which the set uses 12; save it with 8"):
+        image_files.read(tmp_path / "c.tif", bits=12)
+    assert image_files.read(tmp_path / "c.tif").max() == 15
+    with pytest.raises(LabError, match=r"a\.png: has values outside 0 to 1023; the images of its set use 10 bits"):
+        image_files.read(tmp_path / "a.png", bits=10)
+    with_range = b"P5 30 20 4095\n" + ramp.astype(">u2").tobytes()  # states its range
+    assert image_files.grey_bits(with_range) in (None, 16) and image_files.read(with_range).max() > 245
+
+
+def test_an_image_is_known_by_its_content(tmp_path):
+    for name, content in {
+        "a": encoded(PHOTO),
+        "b.txt": encoded(PHOTO, "JPEG"),
+        "BM": b"BMW is a maker of cars, " * 3,
+    }.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "P5.txt").write_text("P5 and so on")
+    os.mkfifo(tmp_path / "pipe")
+    assert sorted(path.name for path in tmp_path.iterdir() if image_files.is_image(path)) == ["P5.txt", "a", "b.txt"]
+    assert not image_files.is_image(tmp_path) and not image_files.is_image(tmp_path / "nobody")
 
 
 def test_resize_averages():

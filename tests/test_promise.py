@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from lab import promise
+from lab.bench import promise_study
+from lab.calibration import Calibration
+from lab.errors import LabError
 
 
 def test_known_numbers() -> None:
@@ -37,6 +40,42 @@ def test_a_threshold_is_asked_for_by_either() -> None:
     assert promise.images_for(0.05) == 19 and promise.images_for(0.05, 0.95) == 59
     assert promise.threshold_for(scores[:19], 0.05) == scores[:19].max()
     assert promise.threshold_for(scores[:59], 0.05, 0.95) == scores[:59].max()
+
+
+def test_a_calibration_with_another_rate() -> None:
+    """The threshold, its pixel threshold and what is said of it move together; too few images are a sentence."""
+    numbers = np.random.default_rng(2).random(59)
+    own = Calibration.of(numbers, numbers, numbers, "by hand")
+    mean, sure = own.with_rate(0.05), own.with_rate(0.05, promise.CONFIDENCE)
+    assert mean.bad == own.scores[-3] and sure.bad == own.scores[-1]  # three of 60; the largest of 59
+    assert mean.pixel_bad == pytest.approx(own.peaks[-3]) and mean.look <= mean.bad
+    assert mean.promise_at(mean.bad).mean <= 0.05 and sure.promise_at(sure.bad).upper <= 0.05
+    assert "5.0 % on average" in mean.statement() and "at most 5.0 %" in sure.statement()
+    with pytest.raises(
+        LabError, match=r"^1\.0 % of false alarms would take 299 of them: 59 good images promise no less"
+    ):
+        own.with_rate(0.01, promise.CONFIDENCE)
+    for rate in (0.0, 1.0, -1.0, float("nan")):
+        with pytest.raises(LabError, match="lies between 0 and 100 %"):
+            own.with_rate(rate)
+
+
+@pytest.mark.slow
+def test_promises_are_kept_on_fresh_images() -> None:
+    """Three methods, each fit with 300 images that nothing was learned from: the mean within noise of the promised one,
+    the bound kept by at least 93 % of all fits pooled. All methods: python -m lab.bench.promise_study."""
+    rows = [
+        promise_study.measure(method, category, 20, draw)
+        for category in ("washer", "cloth", "metal")
+        for method, draws in (("padim", 3), ("patchcore", 3), ("stfpm", 1))
+        for draw in range(draws)
+    ]
+    assert sum(row["rate"] <= row["upper"] for row in rows) >= 0.93 * len(rows)
+    for method in ("padim", "patchcore", "stfpm"):
+        said = [row for row in rows if row["method"] == method]
+        k, n = 1, said[0]["calibrated_on"]  # the rate of one fit is Beta(1, n)-distributed
+        noise = np.sqrt(k * (n + 1 - k) / ((n + 1) ** 2 * (n + 2)) / len(said))
+        assert np.mean([row["rate"] for row in said]) <= said[0]["mean"] + 2 * noise
 
 
 def test_between_and_beyond_scores() -> None:

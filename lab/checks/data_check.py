@@ -3,7 +3,6 @@
 Every image is compared with the rest of the set; no hint is a verdict. The limits were set on the lab's own samples.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -18,7 +17,7 @@ from ..calibration import MIN_IMAGES, robust_scale
 from ..image_stack import ImageStack
 from ..parts import features, memory_bank
 from ..progress import Report, no_report
-from .near_duplicates import describe_repeats, group_near_duplicates, repeats
+from .near_duplicates import copies_between, describe_repeats, group_near_duplicates, repeats
 
 SIZE = 256  # pixels; the side at which images are compared, and at which most methods see them
 RECOMMENDED_IMAGES = 20  # good images to start with
@@ -37,7 +36,6 @@ class ImageSummary(NamedTuple):
     name: str
     width: int  # pixels, of the image as given
     height: int
-    digest: str  # of its pixels
     small: np.ndarray  # uint8 (SIZE, SIZE, 3)
 
 
@@ -54,8 +52,7 @@ class Hint(NamedTuple):
 
 def summarize(name: str, image: np.ndarray) -> ImageSummary:
     """image uint8 (H, W, 3) -> its summary."""
-    digest = hashlib.blake2b(repr(image.shape).encode() + image.tobytes(), digest_size=16).hexdigest()
-    return ImageSummary(name, image.shape[1], image.shape[0], digest, image_files.resize(image, SIZE))
+    return ImageSummary(name, image.shape[1], image.shape[0], image_files.resize(image, SIZE))
 
 
 def check_images(good: Images, others: Images = (), report: Report = no_report) -> list[Hint]:
@@ -92,9 +89,8 @@ def duplicates(good: Images) -> list[Hint]:
 
 
 def in_both_sets(good: Images, others: Images) -> list[Hint]:
-    """Good images that are also among the images to judge."""
-    digests = {summary.digest for summary in others}
-    both = [i for i, summary in enumerate(good) if summary.digest in digests]
+    """Good images that are also among the images to judge, as they are, saved anew or shifted by a pixel."""
+    both = [i for i, _ in copies_between([summary.small for summary in others], [summary.small for summary in good])]
     if not both:
         return []
     problem = f"{_names_are(good, both)} among the good images and among those to judge"

@@ -10,7 +10,7 @@ masks are no images to learn from or to judge.
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from .. import image_files
@@ -120,6 +120,14 @@ def describe_unread(folder: Path, used: Collection[Path]) -> str:
     if unlinked:
         parts.append("1 broken link" if unlinked == 1 else f"{unlinked} broken links")
     return "; ".join(image_files.printable(part) for part in parts)
+
+
+def describe_foreign(folders: Iterable[Path]) -> str:
+    """ " (12 files not read: HEIC (12))" for the files right in the folders that are images of other formats; or ""."""
+    formats = (image_files.foreign_format(path) for folder in folders for path in _entries(folder))
+    kinds = Counter(found for found in formats if found)
+    listed = ", ".join(f"{kind} ({count})" for kind, count in kinds.most_common())
+    return f" ({kinds.total()} files not read: {listed})" if kinds else ""
 
 
 def _place(folder: str) -> str:

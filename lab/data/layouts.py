@@ -53,7 +53,10 @@ def find(folder: Path) -> dict[str, FoundCategory]:
     found = {s.name: FoundCategory(folder, s, layout, s.name) for s, layout in subs if layout.parent or layout.beside}
     if not found:
         wanted = "; ".join(f"{name}: {text}" for name, text in LOOKS_FOR.items())
-        raise LabError(f"{folder}: not a set to detect anomalies in, for it holds none of these: {wanted}")
+        found_foreign = folder_walk.describe_foreign([folder, *list_folders(folder)])
+        raise LabError(
+            f"{folder}: not a set to detect anomalies in{found_foreign}, for it holds none of these: {wanted}"
+        )
     return found
 
 

@@ -25,7 +25,9 @@ def pair(images: Sequence[Path], masks: Iterable[Path]) -> Pairs:
     places = {_place(image)[-1:] for image in images}
     for mask in masks:
         place = _place(mask)
-        inside = [i for i in by_name.get(_key(mask.parent.name), ()) if _place(i)[-1:] == place[-2:-1]]
+        inside = [] if place[-1:] in places else by_name.get(_key(mask.parent.name), [])
+        if place[-2:-1] in places:
+            inside = [image for image in inside if _place(image)[-1:] == place[-2:-1]]
         if len(inside) == 1:
             pairs.setdefault(inside[0], []).append(mask)
             continue

@@ -194,6 +194,8 @@ class Comparison:
                 self.runner.notify(PANEL)
         surveys = {v.title: shown.surveys[v] for v in view.variants if v not in failed}
         summary = phrases.comparison_summary({title: s.rates for title, s in surveys.items() if s.rates})
+        remarks = self.service.remarks(shown.place, report_category)
+        summary = " ".join([summary, *(f"{remark[0].upper()}{remark[1:]}." for remark in remarks)]).strip()
         if failed:
             raise LabError(" ".join([summary, *dict.fromkeys(failed.values())]).strip())
         return summary

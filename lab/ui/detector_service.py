@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import data, image_files, metrics, plots, ready_detectors
+from ..checks.leaks import describe_leaks
 from ..data.dataset import Dataset, Item
 from ..detector import Detector, Finding
 from ..errors import LabError
@@ -75,6 +76,7 @@ class DetectorService:
         self.fitting: dict[str, Detector] = {}  # by key, for the curves of a training under way
         self._thumbs: LRUCache[Place, list[str]] = LRUCache(16)
         self._fingerprints: dict[Place, str] = {}
+        self._remarks: dict[Place, list[str]] = {}
         self._drawing = threading.Lock()
 
     def dataset(self, place: Place) -> Dataset:
@@ -83,6 +85,15 @@ class DetectorService:
         if source not in data.sets():
             raise LabError(f"there is no set {source!r} here; there are {', '.join(data.sets())}")
         return self.datasets.get_or_create(place, lambda: data.load(source, category))
+
+    def remarks(self, place: Place, report: Report = no_report) -> list[str]:
+        """What a reader of its figures must know of a set: what was not read, test images that are learned from."""
+        if place not in self._remarks:
+            dataset = self.dataset(place)
+            report(0.99, "comparing test images with training images")
+            found = [*dataset.notes, "" if dataset.recipe else describe_leaks(dataset)]
+            self._remarks[place] = [remark for remark in found if remark]
+        return self._remarks[place]
 
     def thumbs(self, place: Place) -> list[str]:
         """Data URIs of the first test images, in the order shown, as far as drawn: a list shared by all who look."""
@@ -153,6 +164,7 @@ class DetectorService:
                     detector = fitted.with_scoring(good_images(), fit_report, **variant.scoring_changes)
                 else:
                     detector = Detector(variant.method, **self.settings(variant).as_dict())
+                    detector.grey_bits = dataset.grey_bits
                     self.fitting[key] = detector
                     detector = gpu.fit(detector, good_images(), self.seed, fit_report)
                     detector.origin = dataset.origin

@@ -50,7 +50,7 @@ test("without a choice every method stands at its own thresholds", () => {
 
 test("one threshold moves all methods in proportion to their own", () => {
   const choice = chooseThreshold(OWN_THRESHOLDS, "bad", 6, scale, scale);
-  assert.deepEqual(choice, {threshold: 6, look: null, rate: null});
+  assert.deepEqual(choice, {threshold: 6, look: null, rate: null, sure: false});
   assert.equal(thresholdsOf(scale, scale, choice).bad, 6);
   assert.equal(thresholdsOf(other, scale, choice).bad, 12);
   assert.equal(chooseThreshold(OWN_THRESHOLDS, "bad", 12, other, scale).threshold, 6);
@@ -68,6 +68,9 @@ test("a promised rate takes each method's own threshold, or the least that it ca
   assert.equal(thresholdsOf(other, scale, {...OWN_THRESHOLDS, rate: 0.1}).bad, 7);
   assert.equal(thresholdsOf(scale, scale, {...OWN_THRESHOLDS, rate: 0.01}).bad, 4);
   assert.equal(chooseThreshold({...OWN_THRESHOLDS, rate: 0.1}, "bad", 5, scale, scale).rate, null);
+  const promises = [{rate: 0.1, threshold: 2, sure_threshold: 3}, {rate: 0.05, threshold: 3, sure_threshold: null}];
+  const bad = rate => thresholdsOf({...scale, promises}, scale, {...OWN_THRESHOLDS, rate, sure: true}).bad;
+  assert.deepEqual([bad(0.1), bad(0.05)], [3, 4]);  // the highest good score where there are too few images
 });
 
 test("a choice is carried over when another method stands first", () => {

@@ -6,7 +6,8 @@ const readAddress = (search, tab) => {  // what it asks of this tab's panel; nul
     const value = isMine ? parseFloat(query.get(name)) : NaN;
     return Number.isFinite(value) ? value : null;
   };
-  return {isMine, threshold: number("threshold"), look: number("look"), promise: number("promise")};
+  return {isMine, threshold: number("threshold"), look: number("look"), promise: number("promise"),
+    confidence: number("confidence")};
 };
 
 // view: name -> value, null leaves a name out. Names of others stay, unless they belong to another tab.
@@ -20,7 +21,7 @@ const addressQuery = (search, tab, view) => {
 const viewOf = (state, choice, tab) => ({
   tab, ...state.address, image: state.set.images[state.chosen]?.slug,
   threshold: choice.rate === null ? choice.threshold : null, promise: choice.rate === null ? null : choice.rate * 100,
-  look: choice.look,
+  look: choice.look, confidence: choice.rate !== null && choice.sure ? 95 : null,
 });
 
 // Writes the address of a panel that is in sight. One that names another tab stays until that tab was shown.

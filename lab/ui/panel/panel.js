@@ -17,8 +17,8 @@ const choose = changed => {
 };
 const strip = imageStrip(stripNode, pick);
 const firstCard = imageCard();
-const promises = promiseButtons(tools.querySelector(".promise"), (rate, scale) =>
-  choose({...OWN_THRESHOLDS, rate: rate === scale.bad_rate ? null : rate}));
+const promises = promiseButtons(tools.querySelector(".promise"), (rate, sure, scale) =>
+  choose({...OWN_THRESHOLDS, sure, rate: rate === scale.bad_rate && !sure ? null : rate}));
 const writeAddress = addressWriter(element, live.dataset.tab, requested.isMine);
 followPointer(cardsNode, () => shown.cards.values());
 followBlend(tools.querySelector("input"), live);
@@ -117,11 +117,11 @@ const lay = async () => {
   follow();
 };
 const takeRequested = scale => {  // what the address asks for, once the first method has its scale
-  const {threshold, look, promise} = requested;
+  const {threshold, look, promise, confidence} = requested;
   if (threshold !== null) choice = {...choice, threshold: clamp(threshold, scale.lowest, scale.highest)};
-  if (scale.promises.some(({rate}) => rate * 100 === promise)) choice = {...choice, rate: promise / 100};
+  if (scale.promises.some(({rate}) => rate * 100 === promise)) choice = {...choice, rate: promise / 100, sure: confidence === 95};
   if (look !== null) choice = {...choice, look};
-  Object.assign(requested, {threshold: null, look: null, promise: null});
+  Object.assign(requested, {threshold: null, look: null, promise: null, confidence: null});
 };
 
 watch("value", lay);

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import metrics, plots
-from ...calibration import BAD_RATE, MARKED_RATES, Calibration, conformal_threshold, images_needed
+from ...calibration import BAD_RATE, MARKED_RATES, Calibration
 from ...detector import Finding
-from ...promise import upper_rate
+from ...promise import CONFIDENCE, images_for, threshold_for, upper_rate
 from ..html import image_data
 
 PIXEL_BAD_LEVEL = 63  # at most, of the detector's own pixel threshold: the scale ends at four times the threshold
@@ -66,7 +66,8 @@ def scale_payload(calibration: Calibration) -> dict[str, Any]:
     held_out     how they were held out, in words
     upper_rates  k-th: the rate not exceeded, with 95 % confidence, by a threshold at the k-th largest good score
     knots        `Calibration.knots`
-    promises     for each of MARKED_RATES: rate, threshold (None: too few images), and how many images it needs
+    promises     for each of MARKED_RATES: rate, threshold (None: too few images) and how many images it needs, to keep
+                 the rate on average; with `sure_` before them, to keep it with 95 % confidence
     bend, lowest, highest   the axis of scores, asinh(σ / bend); its end is where the scale of the anomaly maps ends
     """
     c, maximum = calibration, top(calibration)
@@ -74,11 +75,16 @@ def scale_payload(calibration: Calibration) -> dict[str, Any]:
     colours = dict(top=maximum, color_table=image_data.base64_bytes(plots.color_table(low, high, maximum)))
     own = dict(look=c.look, bad=c.bad, bad_rate=BAD_RATE, good_scores=list(c.scores), held_out=c.hold_out)
     own |= dict(upper_rates=[upper_rate(k, len(c.scores)) for k in range(1, len(c.scores) + 1)])
-    promises = [(rate, conformal_threshold(c.scores, rate), images_needed(rate)) for rate in MARKED_RATES]
     highest = max(float(np.interp(maximum, pixels, scores)), 1.5 * c.bad, 1.0)
     axis = dict(bend=BEND, lowest=min(LEAST, math.floor(c.scores[0])), highest=highest)
     shared = {**colours, **own, **axis, "span": [low, high], "knots": [scores, pixels]}
-    return shared | {"promises": [{"rate": rate, "threshold": t, "needs": needs} for rate, t, needs in promises]}
+    return shared | {"promises": [_promise_payload(c, rate) for rate in MARKED_RATES]}
+
+
+def _promise_payload(calibration: Calibration, rate: float) -> dict[str, Any]:
+    kinds = {"": None, "sure_": CONFIDENCE}
+    thresholds = {f"{kind}threshold": threshold_for(calibration.scores, rate, sure) for kind, sure in kinds.items()}
+    return {"rate": rate, **thresholds} | {f"{kind}needs": images_for(rate, sure) for kind, sure in kinds.items()}
 
 
 def finding_payload(calibration: Calibration, finding: Finding) -> dict[str, Any]:

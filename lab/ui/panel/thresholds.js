@@ -25,9 +25,10 @@ const upperRate = (scale, threshold) => {  // as Calibration.promise_at(...).upp
 const verdictOf = (score, thresholds) => score > thresholds.bad ? "bad" : score > thresholds.look ? "look" : "good";
 const highestGoodScore = scale => scale.good_scores[scale.good_scores.length - 1];
 
-// One choice moves all methods: {threshold, look, rate}, both thresholds in σ of the first method. null: each method's
-// own. `rate`: the promised rate of false alarms, in place of a threshold.
-const OWN_THRESHOLDS = {threshold: null, look: null, rate: null};
+// One choice moves all methods: {threshold, look, rate, sure}, both thresholds in σ of the first method. null: each
+// method's own. `rate`: the promised rate of false alarms, in place of a threshold; `sure`: with 95 % confidence, else on
+// average.
+const OWN_THRESHOLDS = {threshold: null, look: null, rate: null, sure: false};
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 const unit = scale => scale.bad > 0 ? scale.bad : 1;
@@ -38,7 +39,7 @@ const round = value => Math.round(100 * value) / 100;  // two decimals, as an ad
 const thresholdsOf = (scale, first, choice) => {
   const promise = choice.rate !== null && scale.promises.find(({rate}) => rate === choice.rate);
   let {bad, look} = scale;
-  if (promise) bad = promise.threshold ?? highestGoodScore(scale);
+  if (promise) bad = promise[choice.sure ? "sure_threshold" : "threshold"] ?? highestGoodScore(scale);
   else if (choice.threshold !== null) bad = convert(choice.threshold, "bad", first, scale);
   if (choice.look !== null) look = convert(choice.look, "look", first, scale);
   bad = clamp(bad, scale.lowest, scale.highest);
@@ -46,10 +47,10 @@ const thresholdsOf = (scale, first, choice) => {
 };
 const chooseThreshold = (choice, name, value, scale, first) => {  // one of `scale`'s two handles moves to `value`
   const threshold = clamp(round(convert(value, name, scale, first)), first.lowest, first.highest);
-  return name === "bad" ? {...choice, threshold, rate: null}
+  return name === "bad" ? {...choice, threshold, rate: null, sure: false}
     : {...choice, look: Math.min(threshold, thresholdsOf(first, first, choice).bad)};
 };
-const rebase = ({threshold, look, rate}, before, after) => {  // another method stands first
+const rebase = ({threshold, look, ...promised}, before, after) => {  // another method stands first
   const moved = (value, name) => value === null ? null : round(convert(value, name, before, after));
-  return {threshold: moved(threshold, "bad"), look: moved(look, "look"), rate};
+  return {threshold: moved(threshold, "bad"), look: moved(look, "look"), ...promised};
 };

@@ -19,8 +19,8 @@ const stretchSwitch = (tools, redraw) => {
 };
 
 // Buttons that set every method to its threshold for a promised rate of false alarms.
-const promiseButtons = (node, onChoose) => {  // onChoose(rate, scale)
-  let shown = "";
+const promiseButtons = (node, onChoose) => {  // onChoose(rate, sure, scale); rate null: the method's own threshold
+  let shown = "", current = OWN_THRESHOLDS;
   return {follow(scale, choice) {
     if (!scale) return;
     const rates = JSON.stringify(scale.promises.map(({rate}) => rate));
@@ -30,15 +30,22 @@ const promiseButtons = (node, onChoose) => {  // onChoose(rate, scale)
         make("span", {title: "of good images like those it was calibrated on; everything below follows"},
           "false alarms promised"),
         ...scale.promises.map(({rate}) => make("button",
-          {type: "button", "data-rate": rate, onclick: () => onChoose(rate, scale)}, percent(rate))));
+          {type: "button", "data-rate": rate, onclick: () => onChoose(rate, current.sure, scale)}, percent(rate))),
+        make("label", {title: "a rate is kept on average over all sets of good images that might have been taken; or by "
+            + "this very method, with 95 % confidence, which takes more images"},
+          make("input", {type: "checkbox", onchange: event =>
+            onChoose(current.rate ?? scale.bad_rate, event.target.checked, scale)}), "with 95 % confidence"));
     }
+    current = choice;
+    node.querySelector("input").checked = choice.sure;
     for (const button of node.querySelectorAll("button")) {
       const rate = Number(button.dataset.rate), isOwn = choice.rate === null && choice.threshold === null;
-      const {threshold, needs} = scale.promises.find(promise => promise.rate === rate);
+      const promise = scale.promises.find(promise => promise.rate === rate), kind = choice.sure ? "sure_" : "";
+      const how = choice.sure ? "with 95 % confidence" : "on average";
       set(button, "aria-pressed", choice.rate === rate || (isOwn && rate === scale.bad_rate));
-      set(button, "title", threshold === null
-        ? `${percent(rate)} would take ${needs} good images; with fewer, the least that can be promised`
-        : `every method at its threshold for ${percent(rate)} false alarms`);
+      set(button, "title", promise[`${kind}threshold`] === null
+        ? `${percent(rate)} ${how} would take ${promise[`${kind}needs`]} good images; with fewer, the least that can be promised`
+        : `every method at its threshold for ${percent(rate)} false alarms ${how}`);
     }
   }};
 };
