@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -178,7 +179,56 @@ def test_detect_never_reads_what_it_has_written(tmp_path: Path, capsys: pytest.C
     for _ in range(2):
         assert main(["detect", "washer/stfpm", str(data), "-o", str(data / "out")]) == 0
     assert len(json.loads((data / "out/results.json").read_text())["images"]) == 3
-    assert "not read: 6 files of" in capsys.readouterr().err
+    assert "1 folder of results not entered" in capsys.readouterr().err
+
+
+def test_detect_reads_images_of_any_name_and_no_masks(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    there = tmp_path / "set"
+    shutil.copytree(data, there)
+    (there / "test/blot/001.png").rename(there / "test/blot/001.jfif")
+    (there / "test/blot/new.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(64))
+    assert main(["detect", "washer/stfpm", str(there), "-o", str(tmp_path / "out")]) == 0
+    judged = [row["image"] for row in json.loads((tmp_path / "out/results.json").read_text())["images"]]
+    assert len(judged) == 16 and str(there / "test/blot/001.jfif") in judged and "ground_truth" not in "".join(judged)
+    told = capsys.readouterr().err
+    assert "3 masks not judged" in told and "1 file not read: HEIC (1)" in told
+
+
+def test_a_threshold_is_asked_for_by_mean_or_bound(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    detector = tmp_path / "d.safetensors"
+    assert main(["fit", "--method", "patchcore", "--data", str(data), "-o", str(detector), *QUICK]) == 0
+    arguments = ["detect", str(detector), str(data / "test"), "-o", str(tmp_path / "out")]
+    capsys.readouterr()
+    assert main([*arguments, "--false-alarms", "20", "--on-average"]) == 0
+    assert "18.2 % on average, at most 39.4 % with 95 % confidence, are called bad" in capsys.readouterr().out
+    assert main([*arguments, "--false-alarms", "30"]) == 0
+    assert "9.1 % on average, at most 25.9 % with 95 % confidence, are called bad" in capsys.readouterr().out
+    assert main([*arguments, "--false-alarms", "5"]) == 2
+    assert "5.0 % of false alarms would take 59 of them: 10 good images promise" in capsys.readouterr().err
+    assert main([*arguments, "--on-average"]) == 2 and "name a rate" in capsys.readouterr().err
+
+
+def test_fit_and_bench_say_what_was_not_read_and_what_leaks(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    there = tmp_path / "leaky"
+    shutil.copytree(data, there)
+    for number, change in enumerate((lambda image: image, lambda image: np.roll(image, 1, 0))):
+        copy = change(image_files.read(there / f"train/good/{number:03}.png"))
+        image_files.write_png(there / f"test/good/copy{number}.png", copy)
+    (there / "validation/good").mkdir(parents=True)
+    image_files.write_png(there / "validation/good/0.png", stripes(90))
+    assert main(["fit", "--method", "padim", "--data", str(there), "-o", str(tmp_path / "d.safetensors")]) == 0
+    assert "1 image not read: in validation/good" in capsys.readouterr().err
+    assert main(["bench", "--methods", "padim", "--data", str(there), "-o", str(tmp_path / "out")]) == 0
+    told = capsys.readouterr().out
+    assert "2 test images are learned from: test/good/copy0 shows the same as train/good/000" in told
+    (row,) = json.loads((tmp_path / "out/rows.json").read_text())
+    assert "validation/good" in row["notes"]["reading"] and "learned from" in row["notes"]["leak"]
+    assert main(["bench", "--methods", "padim", "--data", str(there / "train/good")]) == 2
+    assert "holds no test images" in capsys.readouterr().err
 
 
 def test_a_name_of_another_encoding_is_judged_and_written(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from lab import data
-from lab.data import folder_walk, layouts, mask_pairs, vocabulary
+from lab.data import folder_walk, layouts, mask_pairs, unread, vocabulary
 from lab.errors import LabError
 
 H, W = 20, 24
@@ -133,10 +133,10 @@ def test_what_is_not_read_is_counted_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("about")
     (tmp_path / "labels.csv").write_text("a")
     (tmp_path / "good/gone.png").symlink_to(tmp_path / "nowhere.png")
-    text = folder_walk.describe_unread(tmp_path, [tmp_path / "good/0.png"])
+    text = unread.describe_unread(tmp_path, [tmp_path / "good/0.png"])
     expected = "2 images not read: in second shift; 1 mask without an image; 2 files not read: "
     assert text.startswith(expected) and ".csv (1)" in text and "HEIC (1)" in text and text.endswith("; 1 broken link")
-    assert folder_walk.describe_unread(tmp_path / "second shift", list((tmp_path / "second shift").iterdir())) == ""
+    assert unread.describe_unread(tmp_path / "second shift", list((tmp_path / "second shift").iterdir())) == ""
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")

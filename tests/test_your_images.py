@@ -205,6 +205,60 @@ def test_zips_and_bad_files_and_caps(folder: Path, monkeypatch: pytest.MonkeyPat
     assert message.startswith("good-1.png: could not be kept (No such file") and not images.images
 
 
+def test_a_zip_is_taken_by_its_folders(folder: Path) -> None:
+    """A category in MVTec's layout: only what may have the role is taken, the rest is counted."""
+    packed = folder / "cap.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for place, source, count in (("train/good", "good", 8), ("test/good", "good", 2), ("test/dent", "bad", 3)):
+            for n in range(count):
+                archive.write(folder / f"{source}-{n}.png", f"cap/{place}/{n}.png")
+        for n in range(3):
+            archive.write(folder / f"bad-{n}.png", f"cap/ground_truth/dent/{n}_mask.png")
+    expected = {GOOD: ("train/good", 8), BAD: ("test/dent", 3), NEW: ("", 5)}
+    for role, (_, count) in expected.items():
+        images = uploads.Uploads()
+        (told,) = images.take([str(packed)], role)
+        assert len(images.images) == count, role
+        assert told.startswith("cap.zip: not taken as ") and f"{16 - count} files" in told
+        images.close()
+    with zipfile.ZipFile(packed, "w") as archive:  # folders that say nothing: every image
+        for n in range(3):
+            archive.write(folder / f"good-{n}.png", f"monday\\shift{n}\\a.png")
+    images = uploads.Uploads()
+    assert images.take([str(packed)], GOOD) == [] and len(images.images) == 3
+    images.close()
+
+
+def test_a_mask_dropped_with_its_image_is_refused(folder: Path) -> None:
+    shutil.copy(folder / "bad-0.png", folder / "bad-0_mask.png")
+    images = uploads.Uploads()
+    (told,) = images.take([str(folder / "bad-0.png"), str(folder / "bad-0_mask.png")], BAD)
+    assert list(images.images) == ["bad-0.png"] and told.startswith("bad-0_mask.png: looks like the mask of an image")
+    images.close()
+
+
+def test_greys_of_one_visit_are_read_alike(folder: Path) -> None:
+    """One range for all images of 16 bits, chosen anew when an image with more comes or goes."""
+    for n in range(7):
+        grey = stripes(n)[..., 0].astype(np.uint16)
+        Image.fromarray(grey * (16 if n < 6 else 257)).save(folder / f"deep-{n}.png")
+    (folder / "nothing").mkdir()
+    session = visit(folder / "nothing")
+    session.add([str(folder / f"deep-{n}.png") for n in range(6)], GOOD)
+    assert "read as 12 bits, 4095 is white" in session.runner.status.message
+    first = session.uploads.images["deep-0.png"]
+    assert np.array_equal(first.pixels()[..., 0], stripes(0)[..., 0]) and first.summary.small.max() > 100
+    session.add([str(folder / "deep-6.png")], GOOD)
+    assert (
+        "read as" not in session.runner.status.message and first.pixels().max() < 16 and first.summary.small.max() < 16
+    )
+    session.leave_out(["deep-6.png"])
+    assert first.summary.small.max() > 100
+    session.answer("padim", no_report)
+    assert session.answers.fitted["padim"].detector.grey_bits == 12
+    session.close()
+
+
 def test_a_false_alarm_is_learned_and_taken_back(folder: Path) -> None:
     published: LRUCache[str, FittedMethod] = LRUCache(100)
     session = visit(folder, published)

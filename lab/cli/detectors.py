@@ -11,7 +11,7 @@ from pathlib import Path
 from .. import data, image_files, plots, promise, ready_detectors
 from ..atomic_write import check_writable
 from ..checks import near_duplicates
-from ..data import folder_walk
+from ..data import folder_walk, unread
 from ..detector import Detector
 from ..errors import LabError
 from ..export.export_detector import FORMATS, export
@@ -136,9 +136,9 @@ def find_image_files(paths: Sequence[str], results: Path | None = None) -> list[
         found = [path]
         if path.is_dir():
             found, masks = folder_walk.split_masks(folder_walk.find_images(path), path)
-            unread = folder_walk.describe_unread(path, [*found, *masks])
+            rest = unread.describe_unread(path, [*found, *masks])
             masked = f"{len(masks)} masks not judged" if masks else ""
-            warn(*(f"{path}: {text}" for text in filter(None, (masked, unread))))
+            warn(*(f"{path}: {text}" for text in filter(None, (masked, rest))))
         ours = [file for file in found if results and results.resolve() in file.resolve().parents]
         if ours:
             warn(f"{len(ours)} files of {results} not read: results go there")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from .. import image_files
 from ..errors import LabError
-from . import folder_walk, layout_splits, licences, vocabulary
+from . import layout_splits, licences, unread, vocabulary
 from .dataset import Dataset, Item
 from .folder_walk import has_images, list_folders, list_images
 
@@ -53,7 +53,7 @@ def find(folder: Path) -> dict[str, FoundCategory]:
     found = {s.name: FoundCategory(folder, s, layout, s.name) for s, layout in subs if layout.parent or layout.beside}
     if not found:
         wanted = "; ".join(f"{name}: {text}" for name, text in LOOKS_FOR.items())
-        found_foreign = folder_walk.describe_foreign([folder, *list_folders(folder)])
+        found_foreign = unread.describe_foreign([folder, *list_folders(folder)])
         raise LabError(
             f"{folder}: not a set to detect anomalies in{found_foreign}, for it holds none of these: {wanted}"
         )
@@ -65,14 +65,14 @@ def load(place: FoundCategory, seed: int = 0) -> Dataset:
     set_folder, folder, layout, category = place
     train, test = layout.split(folder, category, seed)
     if not train:
-        unread = folder_walk.describe_unread(folder, ())
-        raise LabError(f"{folder}: holds no good images to learn from ({image_files.FORMATS}); {unread}")
+        found = unread.describe_unread(folder, ())
+        raise LabError(f"{folder}: holds no good images to learn from ({image_files.FORMATS}); {found}")
     licence = licences.find_licence((folder, set_folder), set_folder.name, category, layout.name)
     of_others = [c for c in layout.categories(folder) if c != category]
     splits = [(train, test), *(layout.split(folder, other, seed) for other in of_others)]
     used = {file for sides in splits for items in sides for item in items for file in item.files}
     used |= {folder / name for name in layout.tables}
-    notes = [f"{folder.name}: {unread}"] if (unread := folder_walk.describe_unread(folder, used)) else []
+    notes = [f"{folder.name}: {text}"] if (text := unread.describe_unread(folder, used)) else []
     bits = image_files.common_bits(item.files[0] for item in (*train, *test))
     if bits and (text := image_files.describe_bits(bits)):
         notes.append(f"{folder.name}: {text}")
