@@ -254,7 +254,10 @@ class Detector:
         return {"tag": network.tag, "sha256": network.sha256} if network is not None else {}
 
     def save(self, path: str | Path) -> Path:
-        """Writes a safetensors file; equal fits give equal bytes. LabError without a calibration; OSError."""
+        """Writes a safetensors file; equal fits, on one machine with as many threads, give equal bytes.
+
+        LabError without a calibration; OSError where the file cannot be written.
+        """
         if self.calibration is None:
             raise LabError("a detector that is not calibrated cannot be saved; fit it without folds=0")
         path, method = Path(path), self.method
@@ -272,6 +275,7 @@ class Detector:
         """The inverse of `save`. LabError for a file that is missing, cut off, not a detector's, of another
         version of the format, or whose backbone is missing or has other weights."""
         path = Path(path)
+        device()  # what is wrong with it is not the file's fault
         metadata, tensors = quantized_safetensors.read(path)
         if metadata.get("format") != FILE_FORMAT:
             written = f"{path} has format {metadata.get('format')} (written by version {metadata.get('version')})"

@@ -136,7 +136,7 @@ class Method(nn.Module):
     def fit(self, images: Any, *, seed: int = 0, report: Report = no_report, resume: Path | None = None) -> Self:
         """Learns from normal images: a tensor (N, 3, H, W), or an iterable of such batches; see ImageStack.
 
-        Same seed, same images, same machine: same state bit for bit. A second fit discards the first.
+        Same seed, images, machine and number of threads: same state bit for bit. A second fit discards the first.
         `resume` is a checkpoint file: training continues from it where it exists, rewrites it after every epoch and
         deletes it at the end. Methods that learn in one step ignore it.
         """

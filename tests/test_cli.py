@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT, stripes
 from PIL import Image
 
@@ -237,6 +238,26 @@ def test_a_name_of_another_encoding_is_judged_and_written(tmp_path: Path, capsys
     assert main(["detect", "washer/stfpm", str(data), "-o", str(tmp_path / "out")]) == 0
     assert r"teil_\xfc.png" in capsys.readouterr().out
     assert r"teil_\xfc.png" in (tmp_path / "out/results.csv").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "toaster", "mps"])
+def test_a_device_that_is_not_here_is_a_sentence(
+    name: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setenv("LAB_DEVICE", name)
+    arguments = ["fit", "--method", "padim", "--data", str(data), "-o", str(tmp_path / "d.safetensors")]
+    for command in (arguments, ["detect", "washer/stfpm", str(data), "-o", str(tmp_path / "out")]):
+        assert main(command) == 2
+        assert capsys.readouterr().err.startswith(f"error: LAB_DEVICE={name}")
+
+
+def test_a_bench_that_cannot_write_is_told_before_it_measures(
+    data: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Detector, "fit", lambda *_, **__: pytest.fail("it was fitted"))
+    assert main(["bench", "--methods", "padim", "--data", str(data), "-o", "/proc/nothing"]) == 2
+    assert "/proc/nothing: cannot be made a folder" in capsys.readouterr().err
 
 
 def test_an_error_of_ours_has_an_id(

@@ -10,7 +10,17 @@ from ..bench.rows import Row, Rows, format_means, format_row
 from ..data.rotated_sets import unaligned
 from ..errors import LabError
 from ..methods import METHODS
-from .common import DATA_HELP, SETTINGS_HELP, Arguments, Commands, ProgressBar, chosen_settings, integers, split_names
+from .common import (
+    DATA_HELP,
+    SETTINGS_HELP,
+    Arguments,
+    Commands,
+    ProgressBar,
+    check_folder,
+    chosen_settings,
+    integers,
+    split_names,
+)
 
 
 def add_commands(commands: Commands) -> None:
@@ -44,6 +54,8 @@ def bench(args: Arguments) -> None:
     if args.only and not args.ablate:
         raise LabError("--only chooses components of an ablation: --ablate is missing")
     folder = Path(args.output) if args.output else None
+    if folder:
+        check_folder(folder)
     rows: list[Row] = []
     with ProgressBar("bench") as bar:
         runner = Bench(

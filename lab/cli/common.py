@@ -3,10 +3,12 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, Self
 
 from tqdm import tqdm
 
+from ..atomic_write import check_writable
 from ..errors import LabError
 from ..methods import METHODS, preset_settings
 
@@ -91,6 +93,15 @@ def split_names(text: str) -> list[str]:
 def integers(text: str) -> tuple[int, ...]:
     """The integers in "0,1,2"."""
     return tuple(int(number) for number in text.split(","))
+
+
+def check_folder(folder: Path) -> None:
+    """Makes a folder for results, where there is none; LabError where nothing can be written to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LabError(f"{folder}: cannot be made a folder ({error.strerror}); name another one") from None
+    check_writable(folder / ".writable")
 
 
 def warn(*messages: str) -> None:

@@ -17,7 +17,17 @@ from ..errors import LabError
 from ..export.export_detector import FORMATS, export
 from ..hub import publishing
 from ..methods import METHODS
-from .common import DATA_HELP, DETECTOR_HELP, SETTINGS_HELP, Arguments, Commands, ProgressBar, chosen_settings, warn
+from .common import (
+    DATA_HELP,
+    DETECTOR_HELP,
+    SETTINGS_HELP,
+    Arguments,
+    Commands,
+    ProgressBar,
+    check_folder,
+    chosen_settings,
+    warn,
+)
 
 
 def add_commands(commands: Commands) -> None:
@@ -88,10 +98,7 @@ def detect(args: Arguments) -> int:
     elif args.on_average:
         raise LabError("--on-average says how --false-alarms is meant: name a rate with it, in per cent")
     low, high = calibration.color_span
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LabError(f"{folder}: cannot be made a folder ({error.strerror}); name another one") from None
+    check_folder(folder)
     paths = find_image_files(args.images, folder)
     if detector.grey_bits is None and (bits := image_files.common_bits(paths)):
         detector.grey_bits = bits
