@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -59,7 +60,7 @@ class Detector:
     seed               of the fit
     n_images           number of images that the method learned from
     fingerprint        SHA-256 of all images given to `fit`
-    groups             for each of those images the number of its group of near-duplicates; [] after `load`
+    groups             `near_duplicates.Groups` of those images; empty after `load`
     grey_bits          bits with which images of 16 bits are read (`image_files.grey_bits`); None where there were none
     origin             `Dataset.origin` of those images, for the file
     request_key        `ready_detectors.request_key` under which somebody will look for this detector; "" for none
@@ -73,7 +74,7 @@ class Detector:
         self.method: Method = METHODS[method](**settings)
         self.calibration: Calibration | None = None
         self.seed, self.n_images, self.fingerprint, self.request_key = 0, 0, "", ""
-        self.groups: list[int] = []
+        self.groups = near_duplicates.Groups([], [])
         self.grey_bits: int | None = None
         self.origin: dict[str, str] = {}
         self.quantization_bits: Bits = {}
@@ -100,7 +101,7 @@ class Detector:
             tensors.append(self._resized(pixels))
             small.append(near_duplicates.preview(pixels))
         self.groups = near_duplicates.group_near_duplicates(small)
-        first = near_duplicates.distinct(self.groups)
+        first = near_duplicates.distinct(self.groups.same)
         if len(first) < MIN_IMAGES:
             copies = f", since only {len(first)} of them differ" if len(first) < len(tensors) else ""
             few = f"{len(tensors)} good images are too few{copies}"
@@ -127,6 +128,9 @@ class Detector:
         and calibrates on as many further fits, each without its fold; 0 leaves it uncalibrated, for ranking alone.
         `resume` is a checkpoint file, see `Method.fit`.
         """
+        if isinstance(good, (list, tuple)):
+            paths = [Path(image) for image in good if isinstance(image, (str, os.PathLike))]
+            self.grey_bits = image_files.common_bits(paths) or self.grey_bits
         images, counting = self.good_images(good)
         self.seed, self.calibration = seed, None
         self.fingerprint = hashlib.sha256("".join(map(images.digest, range(len(images)))).encode()).hexdigest()
@@ -198,7 +202,7 @@ class Detector:
         self._set_calibration(self._held_out_scores(images, "calibrating on", report), hold_out)
 
     def _set_calibration(self, held_out_scores: Iterable[HeldOutScores], hold_out: str) -> None:
-        if copies := len(near_duplicates.repeats(self.groups)):
+        if copies := len(near_duplicates.repeats(self.groups.same)):
             hold_out += f"; {copies} {'copy' if copies == 1 else 'copies'} of others not counted"
         self.calibration = _calibration(held_out_scores, hold_out)
 

@@ -41,6 +41,7 @@ MIN_SIDE = 16  # pixels
 FORMATS = "PNG, JPEG, BMP, TIFF, WebP, GIF or PPM"
 # Of files elsewhere, whose first bytes are not at hand; of a file here `is_image` asks its content.
 SUFFIXES = tuple(".png .jpg .jpeg .jpe .jfif .bmp .dib .tif .tiff .webp .gif .ppm .pgm .pbm .pnm".split())
+RAW = (".nef", ".nrw", ".cr2", ".arw", ".dng", ".orf", ".rw2", ".pef", ".srw")  # of cameras
 BITS = (8, 10, 12, 14, 16)  # of a camera's grey values
 
 # First bytes -> Pillow's reader. Image.open is not used: it tries all formats and warns about large images globally.
@@ -97,10 +98,13 @@ def grey_bits(source: Source | Image.Image, name: str | None = None) -> int | No
         if not deep:
             return None
     image = _decode(source, name)
+    if image.format == "PPM":  # states its range
+        return None
     if image.mode[0] == "I" and _stated_bits(image) in (None, 16):
         return next(bits for bits in BITS if int(_values(image, name).max()) < 2**bits)
     if _deep_colour(image):  # Pillow has kept the upper 8 bits
-        return next(bits for bits in BITS if int(np.asarray(image).max()) < 2 ** (bits - 8))
+        colours = image.getchannel("L") if image.mode == "LA" else image.convert("RGB")  # without alpha
+        return next(bits for bits in BITS if int(np.asarray(colours).max()) < 2 ** (bits - 8))
     return None
 
 
@@ -138,6 +142,10 @@ def as_array(image: AnyImage, bits: int = 16) -> NDArray[np.uint8]:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             shape = f"{image.dtype} {image.shape}"
             raise LabError(f"an image must be uint8 (H, W, 3) RGB, not {shape}: lab.image_files.read")
+        if min(image.shape[:2]) < MIN_SIDE:
+            raise LabError(
+                f"an image of {image.shape[1]} x {image.shape[0]} pixels is too small; it needs {MIN_SIDE} a side"
+            )
         return image
     if isinstance(image, (str, os.PathLike, bytes, Image.Image)) or hasattr(image, "read"):
         return read(image, bits=bits)
@@ -146,13 +154,14 @@ def as_array(image: AnyImage, bits: int = 16) -> NDArray[np.uint8]:
 
 
 def is_image(path: Path) -> bool:
-    """Whether the file begins like an image that `read` takes, whatever its name; False where it cannot be opened."""
-    return _reader(_head(path)) is not None
+    """Whether the file begins like an image that `read` takes, whatever its name; False where it cannot be opened.
+    A camera's raw file begins like a TIFF, and holds a preview."""
+    return _reader(_head(path)) is not None and path.suffix.lower() not in RAW
 
 
 def foreign_format(path: Path) -> str:
     """The name of the format of an image that is not read, e.g. "HEIC"; "" for any other file."""
-    return _foreign_format(_head(path))
+    return "camera raw" if path.suffix.lower() in RAW else _foreign_format(_head(path))
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:
@@ -207,17 +216,19 @@ def open_checked(source: Source, name: str) -> IO[bytes]:
     """The source as an open, seekable file within MAX_BYTES."""
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
-        if path.is_dir():
-            raise LabError(f"{name}: is a folder, not a file")
-        if not path.is_file():  # reading a pipe or a device could block
-            raise LabError(f"{name}: is not a file that can be read" if path.exists() else f"{name}: no such file")
         try:
+            if path.is_dir():
+                raise LabError(f"{name}: is a folder, not a file")
+            if not path.is_file():  # reading a pipe or a device could block
+                raise LabError(f"{name}: is not a file that can be read" if path.exists() else f"{name}: no such file")
             file: IO[bytes] = open(path, "rb")  # noqa: SIM115  the caller closes it
         except OSError as error:
             raise LabError(f"{name}: cannot be read: {printable(error.strerror)}") from error
         size = os.fstat(file.fileno()).st_size
     else:
         data = source if isinstance(source, bytes) else source.read(MAX_BYTES + 1)
+        if not isinstance(data, bytes):
+            raise LabError(f"{name}: was opened as text; open it in binary mode")
         file, size = io.BytesIO(data), len(data)
     if reason := "the file is empty" if not size else f"over {MAX_BYTES >> 20} MiB" if size > MAX_BYTES else "":
         file.close()
@@ -255,6 +266,7 @@ def _decode(source: Source | Image.Image, name: str) -> Image.Image:
     """The first frame, decoded and upright, in the file's mode."""
     if isinstance(source, Image.Image):
         _check_size(source, name)
+        _load(source, name)
         with contextlib.suppress(Exception):  # as below
             return ImageOps.exif_transpose(source)
         return source
@@ -263,14 +275,18 @@ def _decode(source: Source | Image.Image, name: str) -> Image.Image:
         deep = ";16" in str(image.tile)
         if "tag_v2" in vars(image):
             _check_tiff(image, name)
-        try:
-            image.load()
-        except Exception as error:
-            raise LabError(f"{name}: damaged or cut off ({printable(error)}); copy it again") from error
+        _load(image, name)
         with contextlib.suppress(Exception):  # on damaged EXIF Pillow raises nearly any type; the pixels are intact
             ImageOps.exif_transpose(image, in_place=True)
     image.info[_DEEP] = deep
     return image
+
+
+def _load(image: Image.Image, name: str) -> None:
+    try:
+        image.load()
+    except Exception as error:  # on damaged bytes Pillow raises nearly any type
+        raise LabError(f"{name}: damaged or cut off ({printable(error)}); copy it again") from error
 
 
 def _deep_colour(image: Image.Image) -> bool:
@@ -292,6 +308,8 @@ def _reader(head: bytes) -> type[ImageFile.ImageFile] | None:
     """Pillow's reader for a file that begins with these 16 bytes; None for another file than an image."""
     if (head[:2] == b"BM" and any(head[6:10])) or (head[:1] == b"P" and not head[2:3].isspace()):
         return None  # a text that begins like a BMP, whose bytes 6 to 9 are 0, or like a PPM
+    if head[:4] == b"RIFF" and head[8:12] != b"WEBP":
+        return None  # a film or a sound
     return next((reader for magic, reader in _READERS.items() if head.startswith(magic)), None)
 
 

@@ -95,7 +95,24 @@ def test_an_image_may_be_a_path_a_pillow_image_or_an_array(
     ):
         finding = patchcore.detect(image)
         assert finding.score == expected.score and np.array_equal(finding.anomaly_map, expected.anomaly_map)
-    for other in (tmp_path / "nobody.png", 7, [1, 2], None, torch.zeros(3, 96, 96), bad.astype(float), bad[..., 0]):
+    cut = tmp_path / "cut.jpg"
+    Image.fromarray(bad).save(cut, "JPEG")
+    cut.write_bytes(cut.read_bytes()[:700])
+    tiny, far = np.zeros((1, 1, 3), np.uint8), "x" * 6000
+    for other in (
+        Image.open(cut),
+        tiny,
+        tiny[:0, :0],
+        far,
+        io.StringIO("text"),
+        tmp_path / "nobody.png",
+        7,
+        [1, 2],
+        None,
+        torch.zeros(3, 96, 96),
+        bad.astype(float),
+        bad[..., 0],
+    ):
         with pytest.raises(LabError):
             patchcore.detect(other)
     files = []

@@ -72,6 +72,7 @@ def refused(folder: Path) -> str:
         *([name, "bad"] for name in "bad NG KO Not-OK Ungood Anomaly fail broken no_good".split()),
         *([name, "mask"] for name in ("Masks", "ground truth", "GT", "label")),
         *([name, ""] for name in "stuff not_so_good without_a_defect good_and_bad test_good train unsound".split()),
+        *([name, ""] for name in ("ok_stamp_missing", "nearly good", "never_ok", "io_port_bent")),
         ["ok_front", "good"], ["def_front", "bad"], ["Normal images", "good"],
     ],
 )  # fmt: skip
@@ -85,7 +86,7 @@ def test_a_name_says_good_or_bad_or_nothing(name: str, role: str) -> None:
         (0, "label", False), (1, "label", True), (1, "is_good", False), (False, "ok", True), ("0", "label", False),
         ("True", "is_anomaly", True), ("NG", "status", True), ("passing", "status", None), ("pass", "status", False),
         (2, "label", None), (float("nan"), "label", None), ("scratch", "label", None), (None, "label", None),
-        (b"\0", "label", None), (np.float32(1), "y", True),
+        (b"\0", "label", None), (np.float32(1), "anomaly", True), (1, "result", None),
     ],
 )  # fmt: skip
 def test_a_label_no_rule_knows_is_never_good(value: object, column: str, bad: bool | None) -> None:
@@ -311,3 +312,97 @@ def test_recognising_a_layout_reads_no_image(tmp_path: Path, monkeypatch: pytest
     put(tmp_path, *numbered("good/{}.png", 6))
     monkeypatch.setattr(layouts.image_files, "read", lambda *_, **__: pytest.fail("an image was read"))
     assert len(data.load(str(tmp_path)).train) == 6
+
+
+# --- what others have met: a role inside a role, masks beside images, own output -------------------------------------
+
+
+def test_the_deepest_folder_that_says_good_or_bad_counts(tmp_path: Path) -> None:
+    put(
+        tmp_path / "a",
+        *numbered("good/{}.png", 10),
+        *numbered("good/bad/{}.png", 3, 90),
+        *numbered("bad/{}.png", 2, 95),
+    )
+    dataset = data.load(str(tmp_path / "a"))
+    assert contents(dataset) == (8, 2, {"bad": 2}) and dataset.notes == ("a: 3 images not read: in good/bad",)
+    put(tmp_path / "b", *numbered("train/good/front/{}.png", 6), *numbered("train/good/NG/{}.png", 3, 90))
+    put(tmp_path / "b", *numbered("test/front/good/{}.png", 2, 50), *numbered("test/front/scratch/{}.png", 3, 60))
+    dataset = data.load(str(tmp_path / "b"))
+    assert contents(dataset) == (6, 2, {"front": 3}) and "3 images not read: in train/good/NG" in dataset.notes[0]
+    put(
+        tmp_path / "c",
+        *numbered("train/good/{}.png", 6),
+        "test/good/0.png",
+        *numbered("test/ok_stamp_missing/{}.png", 2),
+    )
+    assert contents(data.load(str(tmp_path / "c"))) == (6, 1, {"ok_stamp_missing": 2})
+
+
+def photo(folder: Path, *names: str) -> None:
+    """An image of many values, as a photograph has them, at each path."""
+    for name in names:
+        rng = np.random.default_rng(sum(name.encode()))
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (H, W, 3), dtype=np.uint8)).save(folder / name)
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("{}.png", "{}_mask.png"), ("image_{}.png", "mask_{}.png"), ("{}.png", "{}_masks.png"), ("{}.png", "gt_masks/{}.png"),
+        ("{}.jpg", "{}.png"), ("{}.tif", "{}.png"), ("{}.jpg", "{}.bmp"), ("{}.png", "SegmentationClass/{}.png"),
+    ],
+)  # fmt: skip
+def test_a_mask_beside_its_image_is_never_an_image(image: str, mask: str, tmp_path: Path) -> None:
+    """Also where other masks lie in a folder of their own."""
+    photo(tmp_path, *numbered(f"good/{image}", 10), *numbered(f"bad/{image}", 3, 50))
+    draw(tmp_path, *numbered(f"good/{mask}", 10), mask=SPOT * 0)
+    draw(tmp_path, *numbered(f"bad/{mask}", 2, 50), f"mask/{mask.rpartition('/')[2]}".format(52))
+    assert contents(data.load(str(tmp_path))) == (8, 2, {"bad": 3})
+
+
+def test_a_photo_that_is_called_like_a_mask_is_an_image(tmp_path: Path) -> None:
+    photo(tmp_path, *numbered("good/{}.png", 6), *numbered("good/{}_label.png", 4), *numbered("good/{}.jpg", 2))
+    photo(tmp_path / "labels of bottles", *numbered("label_{}.png", 6))
+    assert contents(data.load(str(tmp_path))) == (12, 0, {})
+    assert contents(data.load(str(tmp_path / "labels of bottles"))) == (6, 0, {})
+
+
+def test_flat_masks_belong_to_the_defective_images(tmp_path: Path) -> None:
+    put(tmp_path, *numbered("good/{:03}.png", 10), *numbered("bad/{:03}.png", 3))
+    draw(tmp_path, *numbered("mask/{:03}.png", 3))
+    assert contents(data.load(str(tmp_path))) == (8, 2, {"bad": 3})
+
+
+def test_sides_of_a_set_and_folders_of_masks_are_no_sets_of_good_images(tmp_path: Path) -> None:
+    put(tmp_path / "flat", *numbered("train/{}.png", 6), *numbered("test/good/{}.png", 6), "test/bad/0.png")
+    assert "not a set to detect anomalies in" in refused(tmp_path / "flat")
+    for folder in ("bad", "ground_truth/scratch", "Masks"):
+        put(tmp_path / "set" / folder, *numbered("{}.png", 6))
+        assert "not a set to detect anomalies in" in refused(tmp_path / "set" / folder)
+    put(tmp_path / "two", *numbered("bolt/good/{}.png", 6), *numbered("nut/gut/{}.png", 6))
+    assert "two: 1 folders are no categories: nut" in data.load(str(tmp_path / "two"), "bolt").notes
+
+
+def test_dagm_without_labels_is_not_good_throughout(tmp_path: Path) -> None:
+    for side in ("Train", "Test"):
+        put(tmp_path, *numbered(f"Class1/{side}/{{:04}}.PNG", 6))
+        (tmp_path / f"Class1/{side}/Label").mkdir()
+    assert "says of no image whether it is good" in refused(tmp_path / "Class1")
+    (tmp_path / "Class1/Train/Label/Labels.txt").write_text("0001.PNG,1\n")
+    assert "Labels.txt: says of no image whether it is good" in refused(tmp_path / "Class1")
+
+
+def test_overlays_of_a_run_that_was_stopped_are_no_images(tmp_path: Path) -> None:
+    put(tmp_path, *numbered("good/{}.png", 6), "good/out/0_anomaly_map.png")
+    draw(tmp_path, "good/out/0_mask.png")
+    dataset = data.load(str(tmp_path))
+    assert contents(dataset) == (6, 0, {}) and "2 files not read: .png (2)" in dataset.notes[0]
+
+
+def test_a_mask_that_marks_every_pixel_is_refused(tmp_path: Path) -> None:
+    put(tmp_path, *numbered("train/good/{}.png", 6), "test/dent/0.png")
+    draw(tmp_path, "ground_truth/dent/0.png", mask=SPOT // 255 + 1)  # 1 and 2: where is normal?
+    with pytest.raises(LabError, match="marks every pixel of its image; in a mask 0 is normal"):
+        data.load(str(tmp_path)).test[0].mask()

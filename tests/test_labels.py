@@ -51,6 +51,9 @@ NAMES = datasets.ClassLabel(names=["good", "scratch"])
         ("defect_type", ["good", "good", "dent"], V("string"), "dent"),
         ("anomaly_type", [0, 0, 1], NAMES, "scratch"),
         ("defect", [0, 0, 1], V("int64"), "anomaly"),
+        ("defect", ["no", "no", "yes"], V("string"), "anomaly"),
+        ("defect", ["0", "0", "1"], V("string"), "anomaly"),
+        ("label", ["good", "good", "ok_stamp_missing"], V("string"), "ok_stamp_missing"),
     ],
 )  # fmt: skip
 def test_a_defective_row_is_never_among_the_good(
@@ -70,11 +73,26 @@ def test_a_defective_row_is_never_among_the_good(
         ("label", [0, 0, None], V("int64")),
         ("label", ["good", "good", None], V("string")),
         ("label", [0, 1, 1], datasets.ClassLabel(names=["negative", "positive"])),
+        ("quality", [1, 1, 0], V("int64")),  # is 1 a pass, or a defect?
+        ("status", ["1", "1", "0"], V("string")),
+        ("label", ["good", "unknown", "unlabeled"], V("string")),
     ],
 )
 def test_a_label_that_no_rule_knows_is_refused(column: str, values: list, kind: object, tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match=rf"^t: the label .* in its column {column} is known as neither good nor bad"):
+    with pytest.raises(NotFound, match=rf"^t: its row of {column} .* is known as neither good nor bad"):
         placed([table(tmp_path, {column: (values, kind)})])
+
+
+def test_columns_complete_each_other_and_must_agree(tmp_path: Path) -> None:
+    kinds = {"label": ([0, 0, 1], V("int64")), "defect_type": (["none", "", "scratch"], V("string"))}
+    assert placed([table(tmp_path, kinds)], "test") == ["test/good/0.png", "test/good/1.png", "test/scratch/2.png"]
+    parts = {"class": (["nut", "nut", "nut"], V("string")), "label": (["good", "good", "dent"], V("string"))}
+    assert placed([table(tmp_path, parts)], "test")[-1] == "test/dent/2.png"
+    numbers = {"class": ([0, 1, 0], V("int64")), "is_good": ([True, True, False], V("bool"))}
+    assert placed([table(tmp_path, numbers)], "test")[-1] == "test/anomaly/2.png"
+    contradiction = {"label": ([0, 0, 1], V("int64")), "is_good": ([True, True, True], V("bool"))}
+    with pytest.raises(NotFound, match="its row of label 1, is_good True calls one image good and bad"):
+        placed([table(tmp_path, contradiction)])
 
 
 def test_a_column_that_may_part_good_from_bad_is_not_passed_over(tmp_path: Path) -> None:

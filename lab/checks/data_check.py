@@ -85,7 +85,7 @@ def duplicates(good: Images) -> list[Hint]:
     """Images that show again what an earlier one shows: copies, saved anew or shifted, and frames of a burst."""
     groups = group_near_duplicates([summary.small for summary in good])
     message = describe_repeats([summary.name for summary in good], groups)
-    return [Hint("twice", repeats(groups), message)] if message else []
+    return [Hint("twice", repeats(groups.same) or repeats(groups.alike), message)] if message else []
 
 
 def in_both_sets(good: Images, others: Images) -> list[Hint]:

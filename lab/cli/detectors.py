@@ -141,6 +141,8 @@ def find_image_files(paths: Sequence[str], results: Path | None = None) -> list[
     files = list[Path]()
     for path in map(Path, paths):
         found = [path]
+        if path.is_dir() and folder_walk.is_results(path):
+            raise LabError(f"{path}: holds results of `detect`, not images to judge; name the folder of the images")
         if path.is_dir():
             found, masks = folder_walk.split_masks(folder_walk.find_images(path), path)
             rest = unread.describe_unread(path, [*found, *masks])

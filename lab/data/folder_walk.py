@@ -10,10 +10,14 @@ masks are no images to learn from or to judge.
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from .. import image_files
 from ..errors import LabError
 from . import vocabulary
 
+MASK_VALUES = 16  # that a mask has at most: kinds of defects have numbers
+OWN_OUTPUT = "_anomaly_map.png"  # ending of an overlay that `detect` wrote; beside it lies its mask
 RESULTS = {"results.json", "results.csv"}  # files of `detect`
 
 
@@ -22,7 +26,10 @@ def is_hidden(name: str) -> bool:
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file is an image by its content, or claims to be one by its name."""
+    """Whether a file is an image by its content, or claims to be one by its name; not what `detect` wrote."""
+    stem = path.name.removesuffix(OWN_OUTPUT if path.name.endswith(OWN_OUTPUT) else "_mask.png")
+    if stem != path.name and path.with_name(stem + OWN_OUTPUT).is_file():
+        return False
     return image_files.is_image(path) or (path.suffix.lower() in image_files.SUFFIXES and path.is_file())
 
 
@@ -77,18 +84,31 @@ def walk(
             yield from walk(path, without, above, on_results)
 
 
-def split_masks(paths: Sequence[Path], folder: Path, beside: bool = True) -> tuple[list[Path], list[Path]]:
-    """(images, masks) of the files below a folder. Masks are those in a folder of masks; where there is no such folder
-    anywhere, `beside`, those with a mask's name or ending beside an image of the same name."""
-    masks = [path for path in paths if vocabulary.in_mask_folder(path.relative_to(folder))]
-    if beside and not masks:
-        names = {path.with_suffix("") for path in paths}
-        jpegs = {path.with_suffix("") for path in paths if path.suffix.lower() in (".jpg", ".jpeg", ".bmp")}
-        for path in paths:
-            others = {path.with_name(name) for name in vocabulary.image_names(path.name)[1:]}
-            if others & names or (path.suffix.lower() == ".png" and path.with_suffix("") in jpegs):
-                masks.append(path)
+def split_masks(paths: Sequence[Path], folder: Path) -> tuple[list[Path], list[Path]]:
+    """(images, masks) of the files below a folder. Masks are those in a folder of masks, and those beside an image that
+    have its name, with or without a word for masks, and look like one."""
+    names = {_lower(path.with_suffix("")) for path in paths}
+    photos = {_lower(path.with_suffix("")) for path in paths if path.suffix.lower() not in (".png", ".bmp", ".gif")}
+    masks = []
+    for path in paths:
+        others = {_lower(path.with_name(name)) for name in vocabulary.image_names(path.name)[1:]}
+        same = path.suffix.lower() in (".png", ".bmp", ".gif") and _lower(path.with_suffix("")) in photos
+        if vocabulary.in_mask_folder(path.relative_to(folder)) or ((others & names or same) and looks_like_mask(path)):
+            masks.append(path)
     return [path for path in paths if path not in set(masks)], masks
+
+
+def _lower(path: Path) -> str:
+    return str(path).casefold()
+
+
+def looks_like_mask(path: Path) -> bool:
+    """Whether a file that may be a mask by its name has few values, and grey ones; True for one that is not here."""
+    try:
+        pixels = image_files.read(path)
+    except LabError:
+        return True
+    return len(np.unique(pixels[::2, ::2].reshape(-1, 3), axis=0)) <= MASK_VALUES
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -83,6 +83,8 @@ def _read_mask(image: Path, files: Iterable[Path], defect: str) -> np.ndarray:
         if mask.shape != union.shape:
             sizes = [f"{width} x {height}" for height, width in (mask.shape, union.shape)]
             raise LabError(f"{path}: this mask is {sizes[0]} pixels, its image {image} is {sizes[1]}")
+        if mask.all():
+            raise LabError(f"{path}: marks every pixel of its image; in a mask 0 is normal, and the rest defective")
         if defect == "good" and mask.any():
             raise LabError(f"{path}: marks a defect, but {image} lies among the good images; put one of them right")
         union |= mask
@@ -95,26 +97,45 @@ def train_and_test(folder: Path, category: str, seed: int) -> Split:
     drawn = [path for sub in _mask_folders(folder) for path in find_images(sub)]
     train: list[Item] = []
     for sub in (good for side in subfolders(folder, vocabulary.TRAIN) for good in folders_of(side, "good")):
-        images, _ = split_masks(_images_of(sub), sub, beside=True)
-        train += make_items(images, f"train/{sub.name}", "good", folder=_view(sub))
-    found: list[tuple[Path, list[Path]]] = []
+        images, _ = split_masks(_images_of(sub), sub)
+        good = [path for path in images if vocabulary.side_of(path.relative_to(sub))[0] != "bad"]
+        train += make_items(good, f"train/{sub.name}", "good", folder=_view(sub))
+    found: list[tuple[Path, str, list[Path]]] = []
     for sub in (sub for side in subfolders(folder, vocabulary.TEST) for sub in list_folders(side)):
-        if sub not in _mask_folders(folder):
-            images, masks = split_masks(_images_of(sub), sub, beside=not drawn)
+        if not vocabulary.is_mask_folder(sub.name):
+            images, masks = split_masks(_images_of(sub), sub)
             drawn += masks
-            found.append((sub, images))
-    pairs = mask_pairs.pair([path for _, images in found for path in images], drawn)
+            own = "good" if vocabulary.is_good(sub.name) else sub.name
+            kinds = {path: _defect(path.relative_to(sub), own) for path in images}
+            found += [(sub, kind, [p for p in images if kinds[p] == kind]) for kind in dict.fromkeys(kinds.values())]
+    pairs = _pair_bad_first([(kind, images) for _, kind, images in found], drawn)
     test: list[Item] = []
-    for sub, images in found:
-        defect = "good" if vocabulary.is_good(sub.name) else sub.name
+    for sub, defect, images in found:
         test += make_items(images, f"test/{sub.name}", defect, pairs, bool(drawn), _view(sub))
     return train, test
+
+
+def _defect(inside: Path, own: str) -> str:
+    """The defect of an image by the folders between it and one of `own`: the deepest that says good or bad counts."""
+    for part in reversed(inside.parts[:-1]):
+        if side := vocabulary.exact_role(part):
+            return "good" if side == "good" else own if own != "good" else part
+    return own
+
+
+def _pair_bad_first(sides: list[tuple[str, list[Path]]], drawn: list[Path]) -> mask_pairs.Pairs:
+    """The masks of images by their defects; one of the good only gets a mask that no defective image takes."""
+    bad = [path for kind, images in sides if kind != "good" for path in images]
+    good = [path for kind, images in sides if kind == "good" for path in images]
+    pairs = mask_pairs.pair(bad, drawn)
+    taken = {mask for masks in pairs.values() for mask in masks}
+    return pairs | mask_pairs.pair(good, [mask for mask in drawn if mask not in taken])
 
 
 def _mask_folders(folder: Path) -> list[Path]:
     """The folders of masks of a category, or of its test."""
     sides = [folder, *subfolders(folder, vocabulary.TEST)]
-    return [sub for side in sides for sub in subfolders(side, vocabulary.MASKS)]
+    return [sub for side in sides for sub in list_folders(side) if vocabulary.is_mask_folder(sub.name)]
 
 
 def _images_of(folder: Path) -> list[Path]:
@@ -122,7 +143,8 @@ def _images_of(folder: Path) -> list[Path]:
     views = subfolders(folder, vocabulary.VIEWS)
     if not views or list_images(folder):
         return find_images(folder)
-    return [path for sub in (*views, *subfolders(folder, vocabulary.MASKS)) for path in find_images(sub)]
+    masks = [sub for sub in list_folders(folder) if vocabulary.is_mask_folder(sub.name)]
+    return [path for sub in (*views, *masks) for path in find_images(sub)]
 
 
 def _view(folder: Path) -> Path:
@@ -136,7 +158,7 @@ def kolektor_2(folder: Path, category: str, seed: int) -> Split:
     images of `train` are left out: nothing may learn from them."""
     sides: dict[str, Split] = {}
     for side in ("train", "test"):
-        images, masks = split_masks(list_images(folder / side), folder / side, beside=True)
+        images, masks = split_masks(list_images(folder / side), folder / side)
         pairs = mask_pairs.pair(images, masks)
         bad = [path for path in images if path in pairs and any(map(marks_a_defect, pairs[path]))]
         good = [path for path in images if path in pairs and path not in set(bad)]
@@ -173,6 +195,11 @@ def dagm(folder: Path, category: str, seed: int) -> Split:
         masks = mask_pairs.pair(paths, list_images(folder / side / "Label"))
         text = labels.read_text(encoding="utf-8", errors="replace") if labels.is_file() else ""
         names = set(re.findall(r"^\s*\d+\s+1\s+(\w+)\.png\b", text, re.IGNORECASE | re.MULTILINE))
+        understood = re.search(r"^\s*\d+\s+[01]\s+\w+\.png\b", text, re.IGNORECASE | re.MULTILINE)
+        if not understood and (text.strip() or not masks):
+            raise LabError(
+                f"{labels}: says of no image whether it is good; without DAGM's labels all would count as good"
+            )
         bad = [path for path in paths if path in masks or path.stem in names]
         good = make_items([path for path in paths if path not in set(bad)], f"{where}/good", "good", has_masks=True)
         sides[side] = good, make_items(bad, f"{where}/defect", "defect", masks)
@@ -282,15 +309,17 @@ def aitex(folder: Path, category: str, seed: int) -> Split:
 def good_and_bad(folder: Path, category: str, seed: int) -> Split:
     """Folders of good images, of bad ones, perhaps by kind, and of masks, under any of their names. A fifth of the good
     images, drawn by `seed`, is tested; all are trained on where none are bad."""
-    drawn = [path for sub in subfolders(folder, vocabulary.MASKS) for path in find_images(sub)]
-    sides: dict[str, list[tuple[Path, list[Path]]]] = {}
+    mask_folders = [sub for sub in list_folders(folder) if vocabulary.is_mask_folder(sub.name)]
+    drawn = [path for sub in mask_folders for path in find_images(sub)]
+    sides: dict[str, list[tuple[Path, list[Path]]]] = {"good": [], "bad": []}
     for role in ("good", "bad"):
         for sub in folders_of(folder, role):
-            images, masks = split_masks(find_images(sub), sub, beside=not drawn)
+            images, masks = split_masks(find_images(sub), sub)
             drawn += masks
-            sides.setdefault(role, []).append((sub, images))
-    good, bad = sides.get("good", []), sides.get("bad", [])
-    pairs = mask_pairs.pair([path for _, images in (*good, *bad) for path in images], drawn)
+            said = {path: vocabulary.side_of(path.relative_to(sub))[0] for path in images}
+            sides[role].append((sub, [path for path in images if said[path] in ("", role)]))
+    good, bad = sides["good"], sides["bad"]
+    pairs = _pair_bad_first([(role, images) for role, subs in sides.items() for _, images in subs], drawn)
     total, any_bad = sum(len(images) for _, images in good), any(images for _, images in bad)
     order = np.random.default_rng(seed).permutation(total)
     tested = set(order[: round(total / 5)].tolist() if any_bad else [])

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from .. import image_files
 from ..errors import LabError
-from . import layout_splits, licences, unread, vocabulary
+from . import folder_walk, layout_splits, licences, unread, vocabulary
 from .dataset import Dataset, Item
 from .folder_walk import has_images, list_folders, list_images
 
@@ -50,7 +50,12 @@ def find(folder: Path) -> dict[str, FoundCategory]:
         set_folder = folder.parent if layout.parent else folder
         return {name: FoundCategory(set_folder, folder, layout, name) for name in names}
     subs = [(sub, layout) for sub in list_folders(folder) if (layout := _recognise(sub))]
-    found = {s.name: FoundCategory(folder, s, layout, s.name) for s, layout in subs if layout.parent or layout.beside}
+    sides = vocabulary.TRAIN | vocabulary.TEST | {"val", "valid", "validation"}  # of one set, no categories
+    found = {
+        sub.name: FoundCategory(folder, sub, layout, sub.name)
+        for sub, layout in subs
+        if (layout.parent or layout.beside) and vocabulary.plain(sub.name) not in sides
+    }
     if not found:
         wanted = "; ".join(f"{name}: {text}" for name, text in LOOKS_FOR.items())
         found_foreign = unread.describe_foreign([folder, *list_folders(folder)])
@@ -73,6 +78,10 @@ def load(place: FoundCategory, seed: int = 0) -> Dataset:
     used = {file for sides in splits for items in sides for item in items for file in item.files}
     used |= {folder / name for name in layout.tables}
     notes = [f"{folder.name}: {text}"] if (text := unread.describe_unread(folder, used)) else []
+    if set_folder != folder:
+        unknown = [s.name for s in list_folders(set_folder) if not _recognise(s) and has_images(s)]
+        named = ", ".join(map(image_files.printable, unknown[:5]))
+        notes += [f"{set_folder.name}: {len(unknown)} folders are no categories: {named}"] if unknown else []
     bits = image_files.common_bits(item.files[0] for item in (*train, *test))
     if bits and (text := image_files.describe_bits(bits)):
         notes.append(f"{folder.name}: {text}")
@@ -92,7 +101,11 @@ def _recognise(folder: Path) -> Layout | None:
 
 
 def _only_images(folder: Path) -> bool:
-    return bool(images := list_images(folder)) and not any(vocabulary.is_mask(path.name) for path in images)
+    if vocabulary.role(folder.name) == "bad" or any(map(vocabulary.is_mask_folder, folder.parts[-2:])):
+        return False
+    images = list_images(folder)
+    masks = (path for path in images if vocabulary.is_mask(path.name) and folder_walk.looks_like_mask(path))
+    return bool(images) and not any(masks)
 
 
 def _has(*folders: str) -> Callable[[Path], bool]:

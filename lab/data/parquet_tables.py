@@ -64,26 +64,25 @@ class Table:
         self.class_names = {c: f.names for c, f in features.items() if isinstance(f, datasets.ClassLabel)}
         values = {vocabulary.plain(c): c for c in types if c in self.class_names or _VALUE.fullmatch(types[c])}
         texts = {name: c for name, c in values.items() if c in self.class_names or types[c] == "string"}
-        labels = (*vocabulary.LABEL_COLUMNS, *vocabulary.GOOD_COLUMNS, *vocabulary.DEFECT_COLUMNS)
         self.category = next((texts[name] for name in vocabulary.CATEGORY_COLUMNS if name in texts), None)
         self.defect = next((texts[name] for name in vocabulary.DEFECT_COLUMNS if name in texts), None)
-        self.label = next((values[name] for name in labels if name in values), None)
+        self.labels = [values[name] for name in vocabulary.LABELS if name in values and values[name] != self.category]
         self.mask = masks[0] if masks else None
-        known = {self.category, self.defect, self.label, *masks, *images}
+        known = {self.category, *self.labels, *masks, *images}
         self.others = [c for name, c in values.items() if c not in known and not vocabulary.PATH_COLUMN.search(name)]
         if not images:
             reason = f"its columns are {', '.join(features)}, none of them images"
             raise NotFound(f"{name}: {reason}; its layout has changed or is another")
         self.image = images[0]
-        self.names_good = self._names_good()  # or another table of the set does: `agree_on_labels`
+        self.naming_good = self._naming_good()  # or another table of the set does: `agree_on_labels`
 
     def rows(self, split: str, category: str) -> Iterator[TableRow]:
         """The rows of a category, "" for all of them; of the split "train" the good ones alone.
         Raises NotFound where nothing says which images are good, and for a label that no rule knows."""
-        if self.defect is None and self.label is None and (split == "test" or self._kinds()):
+        if not self.labels and (split == "test" or self._kinds()):
             reason = f"its columns are {', '.join(self.file.schema_arrow.names)}, none says which images are good"
             raise NotFound(f"{self.name}: {reason}; its layout has changed")
-        columns = [c for c in (self.image, self.mask, self.defect, self.label, self.category) if c]
+        columns = [c for c in (self.image, self.mask, *self.labels, self.category) if c]
         number, total = 0, max(self.file.metadata.num_rows, 1)
         for batch in self.file.iter_batches(batch_size=16, columns=columns):
             for row in batch.to_pylist():
@@ -107,31 +106,45 @@ class Table:
         values = {column: self.file.read(columns=[column])[column].unique() for column in self.others}
         return any(1 < len(unique) <= min(20, self.file.metadata.num_rows // 2) for unique in values.values())
 
-    def _names_good(self) -> bool:
-        """Whether a text in the column of labels means good: then texts that no rule knows are names of defects."""
-        if self.label is None:
-            return False
-        rows = self.file.read(columns=[self.label]).to_pylist()
-        values = {self._text(row, self.label) for row in rows if row[self.label] is not None}
-        return any(vocabulary.is_good(value) for value in values)
+    def _naming_good(self) -> set[str]:
+        """The columns of labels with a text that means good: a text in them that no rule knows names a defect."""
+        columns = set()
+        for column in self.labels:
+            rows = self.file.read(columns=[column]).to_pylist()
+            if any(vocabulary.is_good(self._text(row, column)) for row in rows if row[column] is not None):
+                columns.add(column)
+        return columns
 
     def _defect(self, row: dict[str, Any]) -> str:
-        """ "good", or the defect as a name of a folder."""
-        if self.defect and row[self.defect] is not None:
-            return vocabulary.defect_folder(self._text(row, self.defect))
-        if self.label is None and self.defect is None:
+        """ "good", or the defect as a name of a folder. Raises NotFound where no rule knows it, or columns disagree."""
+        if not self.labels:
             return "good"  # a table of images to learn from, without labels
-        column = str(self.label or self.defect)
-        value = self._text(row, column) if column in self.class_names else row[column]
-        bad = vocabulary.bad_value(value, column)
-        if isinstance(value, str) and (bad or (bad is None and self.names_good)):
-            return (
-                "anomaly" if vocabulary.plain(value) in ("0", "1", "true", "false") else vocabulary.defect_folder(value)
+        said = {column: self._is_bad(row, column) for column in self.labels}
+        known = {bad for bad in said.values() if bad is not None}
+        if len(known) != 1:
+            cells = ", ".join(f"{column} {self._value(row, column)!r}" for column in self.labels)
+            reason = "is known as neither good nor bad" if not known else "calls one image good and bad"
+            raise NotFound(
+                f"{self.name}: its row of {cells} {reason}; its owner has to name them, as good and bad or 0 and 1"
             )
-        if bad is None:
-            reason = f"the label {value!r} in its column {column} is known as neither good nor bad"
-            raise NotFound(f"{self.name}: {reason}; its owner has to name them, as good and bad or 0 and 1")
-        return "anomaly" if bad else "good"
+        if known == {False}:
+            return "good"
+        names = (self._value(row, column) for column in (self.defect, *self.labels) if column and said[column])
+        texts = (vocabulary.defect_folder(name) for name in names if isinstance(name, str) and not _says_yes(name))
+        return next(texts, "anomaly")
+
+    def _value(self, row: dict[str, Any], column: str) -> Any:
+        return self._text(row, column) if column in self.class_names and row[column] is not None else row[column]
+
+    def _is_bad(self, row: dict[str, Any], column: str) -> bool | None:
+        value = self._value(row, column)
+        bad = vocabulary.bad_value(value, column)
+        is_name = isinstance(value, str) and value.strip() and vocabulary.plain(value) not in vocabulary.UNSURE
+        return True if bad is None and is_name and column in self.naming_good else bad
+
+
+def _says_yes(text: str) -> bool:
+    return vocabulary.plain(text) in ("0", "1", "true", "false", "yes")
 
 
 def read_files(tables: list[tuple[Table, str]], category: str, read: Callable[[str], bytes]) -> Iterator[PlacedFile]:
@@ -162,9 +175,9 @@ def read_files(tables: list[tuple[Table, str]], category: str, read: Callable[[s
 def agree_on_labels(tables: Iterable[Table]) -> None:
     """Where one table of a set names good images, the others need not."""
     tables = list(tables)
-    names_good = any(table.names_good for table in tables)
+    naming_good = {column for table in tables for column in table.naming_good}
     for table in tables:
-        table.names_good = names_good
+        table.naming_good = naming_good
 
 
 def referenced_paths(tables: list[tuple[Table, str]], category: str) -> set[str]:

@@ -17,9 +17,12 @@ MASKS = set("mask masks ground_truth groundtruth gt label labels seg segmentatio
 TRAIN, TEST = {"train", "training"}, {"test", "testing", "test_public"}
 VIEWS = set("rgb img imgs image images".split())  # folders that hold the images of the folder above, beside other data
 OTHER_DATA = {"xyz", "depth", "depths", "normals", "pointcloud", "pcd"}  # folders whose images show no part
-UNSAID = set("no not non un without free train training test testing val valid validation".split())  # see `role`
+NEUTRAL = set("image images img imgs part parts picture pictures photo photos sample samples product products".split())
+NEUTRAL |= set("front back top bottom side left right view data set only".split())  # see `role`
+UNSURE = set("unknown unlabeled unlabelled unsure unclear maybe todo".split())  # labels that are none
+NO_DEFECT = {"none", "", "no", "0", "false", "nan", "na", "n_a", "null"}  # of a column that names a defect
 
-_MASK_WORD = r"(?:mask|label|gt|seg|segmentation|ground_?truth|annotation)"
+_MASK_WORD = r"(?:masks?|labels?|gt|seg|segmentation|ground_?truth|annotation)"
 MASK_SUFFIX = re.compile(rf"[ _.-]+{_MASK_WORD}[ _-]?\d*$", re.IGNORECASE)  # what a mask's name has beyond its image's
 MASK_PREFIX = re.compile(rf"^{_MASK_WORD}[ _.-]+", re.IGNORECASE)
 MASK_COLUMN = re.compile(r"mask|ground.?truth|segment|(^|_)gt(_|$)", re.IGNORECASE)
@@ -31,7 +34,9 @@ LABEL_COLUMNS = tuple(
     "label labels anomaly is_anomaly is_anomalous defective is_defective target class classes".split()
 )
 LABEL_COLUMNS += tuple("status verdict result quality y".split())
+EITHER_COLUMNS = ("status", "verdict", "result", "quality", "class", "classes", "y")  # whose numbers may mean either
 GOOD_COLUMNS = ("good", "is_good", "ok", "is_ok", "is_normal", "normal")  # true, or 1, means good
+LABELS = (*LABEL_COLUMNS, *GOOD_COLUMNS, *DEFECT_COLUMNS)
 CATEGORY_COLUMNS = ("object", "category", "product", "class_name", "cls_name")
 
 
@@ -43,14 +48,13 @@ def plain(name: str) -> str:
 def role(name: str) -> str:
     """What a folder or a label of this name means: "good", "bad" or "mask"; "" where it says nothing.
 
-    Beyond the words themselves, a name with one of the words for good or for bad in it counts: "ok_front". Not so with
-    a word that turns the meaning, or parts the images otherwise: "not_ok_front", "test_good".
+    Beyond the words themselves, a name counts that has one of them beside words that change nothing: "ok_front 2". Not
+    so with any other word, which may turn the meaning: "never_ok", "ok_stamp_missing", "test_good".
     """
     if exact := exact_role(name):
         return exact
-    words = set(plain(name).split("_"))
-    found = {role for names, role in ((GOOD, "good"), (BAD, "bad")) if names & words}
-    return found.pop() if len(found) == 1 and not words & (UNSAID | MASKS) else ""
+    words = {word for word in plain(name).split("_") if not word.isdigit()} - NEUTRAL
+    return exact_role(words.pop()) if len(words) == 1 else ""
 
 
 def exact_role(name: str) -> str:
@@ -68,7 +72,11 @@ def bad_value(value: Any, column: str) -> bool | None:
     """Whether a value of a column of labels means a defective image; None where no rule knows it.
 
     0 and False are good, 1 and True are not; the other way round in a column whose name says that it marks good ones.
+    Numbers of a column that may mean either, as "result", are unknown.
     """
+    if plain(column) in DEFECT_COLUMNS and isinstance(value, str):
+        text = plain(value)
+        return False if text in NO_DEFECT or is_good(value) else None if text in UNSURE else True
     if isinstance(value, str) and value.strip() not in ("0", "1"):
         known = {"good": False, "bad": True}.get(role(value))
         truth = {"true": True, "false": False}.get(plain(value), known)
@@ -79,7 +87,7 @@ def bad_value(value: Any, column: str) -> bool | None:
         number = float(value)
     except (TypeError, ValueError):
         return None
-    if number not in (0, 1):  # NaN is neither
+    if number not in (0, 1) or plain(column) in EITHER_COLUMNS:  # NaN is neither
         return None
     return bool(number) != (plain(column) in GOOD_COLUMNS)
 
@@ -87,7 +95,9 @@ def bad_value(value: Any, column: str) -> bool | None:
 def image_names(mask: str) -> list[str]:
     """The names, without or with their ending, that the image of a mask file may have; the likeliest first."""
     stem = PurePosixPath(mask).stem
-    return list(dict.fromkeys([stem, MASK_SUFFIX.sub("", stem), MASK_PREFIX.sub("", stem)]))
+    bare = MASK_PREFIX.sub("", stem)
+    others = [f"{word}{mark}{bare}" for word in ("image", "img") for mark in "_-"] if bare != stem else []
+    return list(dict.fromkeys([stem, MASK_SUFFIX.sub("", stem), bare, *others]))
 
 
 def is_mask(path: str) -> bool:
@@ -97,7 +107,13 @@ def is_mask(path: str) -> bool:
 
 def in_mask_folder(path: PurePath) -> bool:
     """Whether a folder of a relative path is one of masks."""
-    return any(plain(part) in MASKS for part in path.parts[:-1])
+    return any(is_mask_folder(part) for part in path.parts[:-1])
+
+
+def is_mask_folder(name: str) -> bool:
+    """Whether a folder of this name holds masks; a label may be missing from a part, too: "missing_label" is none."""
+    key = plain(name)
+    return key in MASKS or key.startswith("segmentation") or bool({"mask", "masks", "gt"} & set(key.split("_")))
 
 
 def side_of(path: PurePath) -> tuple[str, bool]:

@@ -103,7 +103,7 @@ def fit_and_judge(
     truths = [payload.Truth(upload.role.defective) for upload, _ in judged]
     panel_payload = payload.judged_payload(c, [finding for _, finding in judged], truths)
     report(1.0, "done")  # the last moment to be cancelled: the images may have changed meanwhile
-    names = tuple(good[number].name for number in near_duplicates.distinct(detector.groups))
+    names = tuple(good[number].name for number in near_duplicates.distinct(detector.groups.same))
     return FittedMethod(detector, c, names, rows, panel_payload, secrets.token_hex(16), result, seconds)
 
 
