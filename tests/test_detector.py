@@ -100,7 +100,7 @@ def test_an_image_may_be_a_path_a_pillow_image_or_an_array(
     cut.write_bytes(cut.read_bytes()[:700])
     tiny, far = np.zeros((1, 1, 3), np.uint8), "x" * 6000
     for other in (
-        Image.open(cut),
+        Image.open(io.BytesIO(cut.read_bytes())),
         tiny,
         tiny[:0, :0],
         far,

@@ -350,7 +350,8 @@ def photo(folder: Path, *names: str) -> None:
 @pytest.mark.parametrize(
     ("image", "mask"),
     [
-        ("{}.png", "{}_mask.png"), ("image_{}.png", "mask_{}.png"), ("{}.png", "{}_masks.png"), ("{}.png", "gt_masks/{}.png"),
+        ("{}.png", "{}_mask.png"), ("image_{}.png", "mask_{}.png"), ("{}.png", "{}_masks.png"),
+        ("{}.png", "gt_masks/{}.png"),
         ("{}.jpg", "{}.png"), ("{}.tif", "{}.png"), ("{}.jpg", "{}.bmp"), ("{}.png", "SegmentationClass/{}.png"),
     ],
 )  # fmt: skip

@@ -88,7 +88,7 @@ def test_kinds_of_parts_are_told_and_kept(images: list[np.ndarray]) -> None:
     for n in range(24):
         base = np.asarray(Image.fromarray(images[n % 6]).resize((256, 256)), float)
         blotch = (
-            8 * np.sin(x / rng.uniform(9, 15) + rng.uniform(0, 6)) * np.sin(y / rng.uniform(9, 15) + rng.uniform(0, 6))
+            20 * np.sin(x / rng.uniform(9, 15) + rng.uniform(0, 6)) * np.sin(y / rng.uniform(9, 15) + rng.uniform(0, 6))
         )
         varied.append(np.clip(base + blotch[..., None] + rng.normal(0, 1, base.shape), 0, 255).astype(np.uint8))
     groups = group_near_duplicates(varied)

@@ -143,8 +143,8 @@ def copies_between(known: Images, others: Images) -> list[tuple[int, int]]:
     equal = {image.small.tobytes() + image.crop.tobytes(): i for i, image in reversed(list(enumerate(first)))}
     large = [i for i, image in enumerate(first) if min(image.small.shape[:2]) >= SIDE]
     small = np.stack([_comparable(first[i].small) for i in large]) if large else np.empty((0, SIDE, SIDE), np.float32)
-    coarse, squares = (planes := _coarse(small)), (planes**2).sum(1)
-    found = []
+    coarse = _coarse(small)
+    squares, found = (coarse**2).sum(1), []
     for number, image in enumerate(second):
         if (key := image.small.tobytes() + image.crop.tobytes()) in equal:
             found.append((number, equal[key]))
@@ -181,8 +181,8 @@ def _noise_ratio(a: Preview, b: Preview) -> float:
 
 def _coarse(small: NDArray[np.float32]) -> NDArray[np.float32]:
     """(N, SIDE, SIDE) -> (N, features), in which a shift by a pixel hardly counts."""
-    n = len(small)
-    return np.asarray(small.reshape(n, SIDE // 4, 4, SIDE // 4, 4).mean((2, 4)).reshape(n, -1))
+    n, side = len(small), SIDE // 4
+    return np.asarray(small.reshape(n, side, 4, side, 4).mean((2, 4)).reshape(n, side * side))
 
 
 def _comparable(image: NDArray[np.uint8]) -> NDArray[np.float32]:
