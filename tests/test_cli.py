@@ -197,6 +197,16 @@ def test_detect_reads_images_of_any_name_and_no_masks(
     assert "3 masks not judged" in told and "1 file not read: HEIC (1)" in told
 
 
+def test_fit_checks_its_images(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """The data check of the page, on the command line: one image much brighter than the rest."""
+    folder = good_folder(tmp_path / "g", 12)
+    bright = np.clip(np.asarray(stripes(5)).astype(float) * 1.5, 0, 255).astype(np.uint8)
+    image_files.write_png(folder / "bright.png", bright)
+    assert main(["fit", "--method", "padim", "--data", str(folder), "-o", str(tmp_path / "d.safetensors")]) == 0
+    told = capsys.readouterr().err
+    assert "bright is 50%" in told and "brighter than the rest of your 13 good images" in told
+
+
 def test_a_threshold_is_asked_for_by_mean_or_bound(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     detector = tmp_path / "d.safetensors"
     assert main(["fit", "--method", "patchcore", "--data", str(data), "-o", str(detector), *QUICK]) == 0

@@ -32,9 +32,7 @@ COPY, BURST = 1.0, 1.8
 MAX_SHARE = 0.3  # of all pairs: more cannot be repeats, but are kinds of parts
 BLUR = 1.0  # pixels of SIDE, standard deviation
 SAME = 0.3  # grey levels, RMS: what saving anew changes at SIDE
-CLOSE = (
-    1.0  # grey levels, RMS: what a shift by a pixel leaves at most; pairs below are copies if they share their noise
-)
+CLOSE = 1.0  # grey levels, RMS: what a shift by a pixel leaves at most; below are copies, if they share their noise
 
 
 class Preview(NamedTuple):

@@ -5,12 +5,14 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from .. import data, image_files, plots, promise, ready_detectors
 from ..atomic_write import check_writable
-from ..checks import near_duplicates
+from ..checks import data_check, near_duplicates
 from ..data import folder_walk, unread
 from ..detector import Detector
 from ..errors import LabError
@@ -78,12 +80,22 @@ def fit(args: Arguments) -> None:
     detector = Detector(args.method, **chosen_settings(args, args.method))
     detector.origin, detector.grey_bits = dataset.origin, dataset.grey_bits
     resume = Path(args.resume) if args.resume else None
+    summaries = list[data_check.ImageSummary]()
+
+    def images() -> Iterator[np.ndarray]:
+        for item in dataset.train:
+            image = item.image()
+            summaries.append(data_check.summarize(item.name, image))
+            yield image
+
     with ProgressBar(args.method) as bar:
-        detector.fit((item.image() for item in dataset.train), seed=args.seed, report=bar, resume=resume)
+        detector.fit(images(), seed=args.seed, report=bar, resume=resume)
+        hints = data_check.check_images(summaries, report=bar)
     assert detector.calibration is not None
     print(f"{detector.save(args.output)}: {detector.method.title} fitted on {detector.n_images} images")
     print(detector.calibration.statement())
     warn(near_duplicates.describe_repeats([item.name for item in dataset.train], detector.groups))
+    warn(*(hint.message for hint in hints if hint.code not in ("few", "twice")))  # which are said already
     for name, note in detector.method.notes.items():
         print(f"{name}: {note}")
 
