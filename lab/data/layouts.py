@@ -103,9 +103,9 @@ def _recognise(folder: Path) -> Layout | None:
 def _only_images(folder: Path) -> bool:
     if vocabulary.role(folder.name) == "bad" or any(map(vocabulary.is_mask_folder, folder.parts[-2:])):
         return False
-    images = list_images(folder)
-    masks = (path for path in images if vocabulary.is_mask(path.name) and folder_walk.looks_like_mask(path))
-    return bool(images) and not any(masks)
+    files = folder_walk.list_files(folder)
+    named = (path for path in files if vocabulary.is_mask(path.name) and folder_walk.is_image(path))
+    return any(map(folder_walk.is_image, files)) and not any(map(folder_walk.looks_like_mask, named))
 
 
 def _has(*folders: str) -> Callable[[Path], bool]:
