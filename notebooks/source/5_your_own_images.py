@@ -192,7 +192,8 @@ for defect_type, verdicts in by_type.items():
 #
 # ## Keeping it
 #
-# A detector is one safetensors file: numbers and JSON, nothing that could run code. Equal fits (with equally many threads) give equal bytes.
+# A detector is one safetensors file: numbers and JSON, nothing that could run code.
+# Equal fits (with equally many threads) give equal bytes.
 
 # %%
 detector.save("cloth.safetensors")
