@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from .. import image_files
 from . import vocabulary
+from .unread import name_folders
 
 
 class PlacedFile(NamedTuple):
@@ -51,9 +52,7 @@ def describe_unplaced(paths: Iterable[str], placed: dict[str, dict[str, str]]) -
     folders = Counter(path.rpartition("/")[0] or "." for path in paths if _is_visible_image(path) and path not in known)
     if not folders:
         return ""
-    shown = ", ".join(f"{folder} ({count})" for folder, count in folders.most_common(3))
-    more = f" and {len(folders) - 3} more folders" if len(folders) > 3 else ""
-    return image_files.printable(f"{folders.total()} images not read: {shown}{more}")
+    return f"{folders.total()} images not read: {name_folders(folders)}"
 
 
 def _is_visible_image(path: str) -> bool:

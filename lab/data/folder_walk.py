@@ -103,7 +103,7 @@ def _lower(path: Path) -> str:
 
 
 def looks_like_mask(path: Path) -> bool:
-    """Whether a file that may be a mask by its name has few values, and grey ones; True for one that is not here."""
+    """Whether a file that may be a mask by its name has few colours, too; True where it cannot be read."""
     try:
         pixels = image_files.read(path)
     except LabError:

@@ -11,7 +11,7 @@ from . import vocabulary
 from .folder_walk import is_image, list_files, walk
 
 _SILENT = re.compile(r"(licen[cs]e|copying|readme).*|thumbs\.db|desktop\.ini", re.IGNORECASE)  # no data
-FOLDERS_NAMED = 3  # of those with unread images
+FOLDERS_NAMED = 3  # at most, of those with files that are not read
 
 
 def describe_unread(folder: Path, used: Collection[Path]) -> str:
@@ -50,6 +50,13 @@ def describe_foreign(folders: Iterable[Path]) -> str:
     formats = (image_files.foreign_format(path) for folder in folders for path in list_files(folder))
     kinds = Counter(found for found in formats if found)
     return f" ({_count(kinds.total(), 'file')} not read: {_kinds(kinds)})" if kinds else ""
+
+
+def name_folders(counts: Counter[str]) -> str:
+    """ "validation/good (20), extra (3) and 4 more folders" """
+    shown = ", ".join(f"{folder} ({count})" for folder, count in counts.most_common(FOLDERS_NAMED))
+    more = f" and {_count(len(counts) - FOLDERS_NAMED, 'more folder')}" if len(counts) > FOLDERS_NAMED else ""
+    return image_files.printable(f"{shown}{more}")
 
 
 def _kinds(counts: Counter[str]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ... import image_files, zip_files
 from ...checks import data_check
-from ...data import folder_walk, vocabulary
+from ...data import folder_walk, unread, vocabulary
 from ...errors import LabError
 from ..html import image_data
 from ..phrases import error_message
@@ -178,8 +178,8 @@ def _of_role(names: list[str], role: Role, zip_name: str, refused: list[str]) ->
     chosen = [paths[path] for path, (side, tested) in sides.items() if nothing_said or may_have(side, tested)]
     others = Counter(path.parent.as_posix() for path in paths if paths[path] not in set(chosen))
     if others:
-        where = ", ".join(f"{'its top' if place == '.' else place} ({count})" for place, count in others.most_common(3))
-        more = f" and {len(others) - 3} more folders" if len(others) > 3 else ""
-        reason = f"{others.total()} files lie in folders that say otherwise, or are masks: {where}{more}"
-        refused.append(image_files.printable(f"{zip_name}: not taken as {role.label.lower()}, {reason}"))
+        reason = (
+            f"{others.total()} files lie in folders that say otherwise, or are masks: {unread.name_folders(others)}"
+        )
+        refused.append(f"{image_files.printable(zip_name)}: not taken as {role.label.lower()}, {reason}")
     return chosen
