@@ -1,8 +1,6 @@
 """What the scores of held-out good images say: the unit of an anomaly map, thresholds and their false-alarm rates."""
 
 import dataclasses
-import math
-from collections.abc import Sequence
 from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -29,22 +27,6 @@ class Scale(NamedTuple):
     def normalize(self, raw: Values) -> Values:
         """Raw numbers -> σ; the same type and shape."""
         return (raw - self.median) / self.unit
-
-
-def conformal_threshold(scores: Sequence[float], alpha: float) -> float | None:
-    """The split-conformal threshold: the ceil((n+1)(1-alpha))-th smallest of n held-out good scores.
-
-    A new good image exceeds it with probability at most alpha, whatever the distribution, if it is exchangeable
-    with the held-out ones. None when n is too small to promise alpha (alpha < 1/(n+1)).
-    """
-    n = len(scores)
-    rank = math.ceil(round((n + 1) * (1 - alpha), 9))
-    return sorted(scores)[max(rank, 1) - 1] if rank <= n else None
-
-
-def images_needed(alpha: float) -> int:
-    """The smallest number of held-out good images with which `conformal_threshold` can promise alpha."""
-    return math.ceil(round(1 / alpha, 9)) - 1
 
 
 def robust_scale(values: np.ndarray) -> Scale:
@@ -78,8 +60,8 @@ class Calibration:
         score_sigmas = tuple(np.sort(score_scale.normalize(scores.astype(float))).tolist())
         peak_sigmas = tuple(np.sort(pixel_scale.normalize(peaks.astype(float))).tolist())
         step = 1 / (len(scores) + 1)
-        look = conformal_threshold(score_sigmas, max(LOOK_RATE, 2 * step))
-        bad, pixel_bad = (conformal_threshold(values, max(BAD_RATE, step)) for values in (score_sigmas, peak_sigmas))
+        look = promise.threshold_for(score_sigmas, max(LOOK_RATE, 2 * step))
+        bad, pixel_bad = (promise.threshold_for(values, max(BAD_RATE, step)) for values in (score_sigmas, peak_sigmas))
         assert look is not None and bad is not None and pixel_bad is not None
         pixel_95 = float(np.quantile(pixel_scale.normalize(pixels), 0.95))
         return cls(hold_out, pixel_scale, score_scale, score_sigmas, peak_sigmas, look, bad, pixel_bad, pixel_95)

@@ -16,8 +16,9 @@ from conftest import stripes
 from PIL import Image
 
 from lab import Detector, LabError, image_files
-from lab.calibration import Calibration, Scale, conformal_threshold, robust_scale
+from lab.calibration import Calibration, Scale, robust_scale
 from lab.parts import features
+from lab.promise import threshold_for
 
 QUICK = dict(size=96, candidates=600)
 
@@ -176,11 +177,7 @@ def test_other_scoring_needs_no_fit_and_may_stay_uncalibrated(good: list[np.ndar
 def test_conformal_rank() -> None:
     # n = 9, alpha = 0.2: ceil(10 * 0.8) = 8th smallest; alpha = 0.1: the 9th; below 1/10 nothing can be promised
     scores = [float(i) for i in range(1, 10)]
-    assert (
-        conformal_threshold(scores, 0.2) == 8
-        and conformal_threshold(scores, 0.1) == 9
-        and conformal_threshold(scores, 0.09) is None
-    )
+    assert threshold_for(scores, 0.2) == 8 and threshold_for(scores, 0.1) == 9 and threshold_for(scores, 0.09) is None
 
 
 def test_conformal_promise_holds() -> None:
@@ -189,7 +186,7 @@ def test_conformal_promise_holds() -> None:
         alarms = []
         for _ in range(4000):
             drawn = rng.exponential(size=26)
-            threshold = conformal_threshold(drawn[:25].tolist(), alpha)
+            threshold = threshold_for(drawn[:25].tolist(), alpha)
             assert threshold is not None
             alarms.append(drawn[25] > threshold)
         assert np.mean(alarms) <= alpha + 0.015

@@ -16,8 +16,9 @@ from pages import PLACE, Visit, serve, small
 from PIL import Image
 
 from lab import metrics, plots
-from lab.calibration import MARKED_RATES, Calibration, Scale, conformal_threshold, images_needed
+from lab.calibration import MARKED_RATES, Calibration, Scale
 from lab.detector import Detector, Finding
+from lab.promise import images_for, threshold_for
 from lab.ui.comparison import Comparison
 from lab.ui.detector_service import ordered_test_items
 from lab.ui.jobs import JobRunner
@@ -88,10 +89,10 @@ def test_levels_end_with_the_scale() -> None:
 
 
 def test_marks_say_what_so_few_images_can_promise() -> None:
-    assert [images_needed(rate) for rate in MARKED_RATES] == [9, 19, 99]
+    assert [images_for(rate) for rate in MARKED_RATES] == [9, 19, 99]
     c = calibration(20)
     promises = scale_payload(c)["promises"]
-    assert [p["threshold"] for p in promises] == [conformal_threshold(c.scores, 0.1), c.scores[-1], None]
+    assert [p["threshold"] for p in promises] == [threshold_for(c.scores, 0.1), c.scores[-1], None]
     assert [p["needs"] for p in promises] == [9, 19, 99]
     assert c.promise(promises[0]["threshold"]) <= 0.1 and c.promise(promises[1]["threshold"]) <= 0.05
 
@@ -284,7 +285,7 @@ def test_a_promise_sets_every_method_to_its_own_mark(visit: Visit, served: Lab) 
         settled(visit)
         for m in METHODS:
             scores = served.detectors[m].calibration.scores  # type: ignore[union-attr]
-            assert line(visit, m)[1] == (conformal_threshold(scores, rate) or scores[-1])
+            assert line(visit, m)[1] == (threshold_for(scores, rate) or scores[-1])
         agrees(visit, served)
     assert "5 % would take 19" in visit.card("padim").locator(".words").inner_text()
 

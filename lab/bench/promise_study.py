@@ -136,12 +136,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--fresh", type=int, default=FRESH)
     parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder of promise.json")
     args = parser.parse_args(arguments)
-    args.out.mkdir(parents=True, exist_ok=True)
+    methods, categories = args.methods.split(","), args.categories.split(",")
+    for kind, names, known in (("method", methods, METHODS), ("category", categories, samples.CATEGORIES)):
+        if unknown := [name for name in names if name not in known]:
+            parser.error(f"no {kind} is called {unknown[0]!r}; there are {', '.join(known)}")
     counts = [int(count) for count in args.images.split(",")]
+    args.out.mkdir(parents=True, exist_ok=True)
     rows = []
-    for row in study(
-        args.out / "promise.json", args.methods.split(","), args.categories.split(","), counts, args.draws, args.fresh
-    ):
+    for row in study(args.out / "promise.json", methods, categories, counts, args.draws, args.fresh):
         rows.append(row)
         print(
             f"{row['category']} {row['method']:<11} {row['images']:>3} images, draw {row['draw']}: "

@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from show import code, distributions, overlay, row, table
 
-from lab import METHODS, Detector, calibration, data, metrics
+from lab import METHODS, Detector, data, metrics, promise
 from lab.papers import survey
 from lab.plots import BLUE, INK, ORANGE
 
@@ -174,11 +174,12 @@ distributions(pairs, unit="anomaly map, σ", span=(-4, 30))
 # ## What good images can promise
 #
 # *Held-out good images* set the dots above. With $n$ of their scores, the threshold for a false-alarm rate $\alpha$ is
-# the $\lceil (n+1)(1-\alpha) \rceil$-th smallest, and **no rate below $1/(n+1)$ can be promised**: the next good image
-# exceeds even the largest of $n$ good scores once in $n + 1$ times.
+# the $k$-th largest, $k = \lfloor (n + 1)\,\alpha \rfloor$, and **no rate below $1/(n+1)$ can be promised**: the next
+# good image exceeds even the largest of $n$ good scores once in $n + 1$ times. With a `confidence`, the bound of the
+# detector in hand is kept, not the mean over all.
 
 # %%
-code(calibration.conformal_threshold)
+code(promise.rank_for, promise.threshold_for)
 
 # %%
 rng = np.random.default_rng(0)
@@ -186,7 +187,7 @@ print("  n   promised 1/(n+1)   exceeded, of 20,000 draws")
 for n in (4, 9, 20, 99):
     drawn = rng.standard_normal((20_000, n + 1))
     limit = 1 / (n + 1)
-    assert calibration.conformal_threshold(drawn[0, :n], limit) == drawn[0, :n].max()
+    assert promise.threshold_for(drawn[0, :n], limit) == drawn[0, :n].max()
     print(f"{n:>3}   {limit:>16.3f}   {(drawn[:, n] > drawn[:, :n].max(1)).mean():.3f}")
 
 # %% [markdown]
@@ -258,7 +259,7 @@ assert abs(pairs - metrics.image_auroc(bad, scores["patchcore"])) < 1e-9
 # your turn
 
 # %% tags=["solution"]
-assert calibration.images_needed(1 / 200) == 199
+assert promise.images_for(1 / 200) == 199
 n_scores = {method: len(detector.calibration.scores) for method, detector in detectors.items()}
 assert n_scores == {"autoencoder": 4, "fastflow": 4, "patchcore": 20, "cdo": 4}
 for method, rate in (("cdo", 1 / 5), ("patchcore", 1 / 21)):

@@ -22,7 +22,7 @@ import numpy as np
 from show import code, overlay, row, table
 
 import lab
-from lab import Detector, calibration, data, image_files
+from lab import Detector, data, image_files, promise
 from lab.checks import data_check
 from lab.plots import BLUE, INK, ORANGE
 
@@ -115,24 +115,23 @@ row({name.removesuffix(".png"): overlay(detector, new[name]) for name in names})
 # ## What the thresholds mean
 #
 # Both thresholds come from good images alone. Each is scored as if the detector had not learned from it. With $n$ such
-# scores $s_{(1)} \le \dots \le s_{(n)}$, the split-conformal threshold for a false-alarm rate $\alpha$ is
+# scores $s_{(1)} \ge \dots \ge s_{(n)}$, the split-conformal threshold for a false-alarm rate $\alpha$ is
 #
-# $$t_\alpha = s_{(k)}, \qquad k = \lceil (n + 1)(1 - \alpha) \rceil.$$
+# $$t_\alpha = s_{(k)}, \qquad k = \lfloor (n + 1)\,\alpha \rfloor.$$
 #
 # If the next good image is like the others (*exchangeable* with them), its score is equally likely to fall into any
-# of the $n + 1$ gaps between them, so it lies above $s_{(k)}$ with probability at most
-# $(n + 1 - k)/(n + 1) \le \alpha$, whatever the distribution. For $\alpha < 1/(n + 1)$ there is no such $k \le n$, and
-# no promise is possible.
+# of the $n + 1$ gaps between them, so it lies above $s_{(k)}$ with probability at most $k/(n + 1) \le \alpha$, whatever
+# the distribution. For $\alpha < 1/(n + 1)$ there is no such $k \ge 1$, and no promise is possible.
 
 # %%
-code(calibration.conformal_threshold)
+code(promise.rank_for, promise.threshold_for)
 
 # %%
 c = detector.calibration
 print(c.statement(), "\n")
 by_hand = [1, 2, 3, 4]
-print("by hand: scores 1, 2, 3, 4 and alpha 0.2 give k = 5 * 0.8 = 4:", calibration.conformal_threshold(by_hand, 0.2))
-print("         and alpha 0.1 would need k = 5, a fifth score:", calibration.conformal_threshold(by_hand, 0.1))
+print("by hand: scores 1, 2, 3, 4 and alpha 0.2 give k = 5 * 0.2 = 1:", promise.threshold_for(by_hand, 0.2))
+print("         and alpha 0.1 would give k = 0, no score:", promise.threshold_for(by_hand, 0.1))
 
 figure, axis = plt.subplots(figsize=(8, 2.2))
 axis.plot(c.scores, np.zeros(len(c.scores)), "o", color=BLUE, alpha=0.6, label="good, left out in turn")
@@ -232,7 +231,7 @@ print(sorted(path.name for path in Path("out").iterdir())[:4], "...")
 # ### Exercise 1
 #
 # How many good images does it take to promise a false-alarm rate of 5 %, of 1 % and of 0.1 %? Work it out from
-# $\alpha \ge 1/(n + 1)$, then ask `calibration.images_needed`.
+# $\alpha \ge 1/(n + 1)$, then ask `promise.images_for`.
 
 # %%
 # your turn
@@ -240,9 +239,9 @@ print(sorted(path.name for path in Path("out").iterdir())[:4], "...")
 # %% tags=["solution"]
 # n >= 1/alpha - 1
 for alpha, n in ((0.05, 19), (0.01, 99), (0.001, 999)):
-    assert calibration.images_needed(alpha) == n
-    assert calibration.conformal_threshold(range(n), alpha) is not None
-    assert calibration.conformal_threshold(range(n - 1), alpha) is None
+    assert promise.images_for(alpha) == n
+    assert promise.threshold_for(range(n), alpha) is not None
+    assert promise.threshold_for(range(n - 1), alpha) is None
 
 # %% [markdown]
 # ### Exercise 2
@@ -257,8 +256,8 @@ for alpha, n in ((0.05, 19), (0.01, 99), (0.001, 999)):
 rng = np.random.default_rng(0)
 for draw in (rng.standard_normal, rng.standard_cauchy, rng.standard_exponential):
     scores = draw((20_000, 20))
-    thresholds = np.sort(scores[:, :19], 1)[:, 17]  # k = 20 * 0.9 = 18
-    assert thresholds[0] == calibration.conformal_threshold(scores[0, :19], 0.1)
+    thresholds = np.sort(scores[:, :19], 1)[:, -2]  # k = 20 * 0.1 = 2
+    assert thresholds[0] == promise.threshold_for(scores[0, :19], 0.1)
     assert abs((scores[:, 19] > thresholds).mean() - 0.1) < 0.01  # 2 of 20 gaps, whatever the distribution
 
 # %% [markdown]
