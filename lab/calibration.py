@@ -53,6 +53,18 @@ class Calibration:
     pixel_bad: float  # threshold on the anomaly map, σ, of the mask
     pixel_95: float  # 95 % quantile of good pixels, σ: maps are transparent up to it
 
+    def __post_init__(self) -> None:
+        """LabError for what no calibration can be: such a detector would call everything good, or nothing."""
+        numbers = (*self.pixel_scale, *self.score_scale, *self.scores, *self.peaks)
+        if not np.isfinite((*numbers, self.look, self.bad, self.pixel_bad, self.pixel_95)).all():
+            raise LabError("a calibration holds numbers that are not finite; fit again, at a lower learning rate")
+        if not (self.pixel_scale.unit > 0 and self.score_scale.unit > 0):
+            raise LabError("a calibration has a unit that is not above 0; fit again")
+        if not self.scores or len(self.scores) != len(self.peaks):
+            raise LabError(f"a calibration has {len(self.scores)} scores and {len(self.peaks)} peaks; fit again")
+        if list(self.scores) != sorted(self.scores) or list(self.peaks) != sorted(self.peaks) or self.look > self.bad:
+            raise LabError("a calibration has scores or thresholds in a wrong order; fit again")
+
     @classmethod
     def of(cls, pixels: np.ndarray, scores: np.ndarray, peaks: np.ndarray, hold_out: str) -> Self:
         """From raw values: a sample of pixels (any shape), image scores (n,), the images' largest pixels (n,)."""
@@ -123,7 +135,9 @@ class Calibration:
         return dataclasses.replace(self, bad=bad, look=min(self.look, bad), pixel_bad=self.pixel_threshold_at(bad))
 
     def verdict(self, score: float) -> str:
-        """ "good", "look" or "bad" for an image's score in σ."""
+        """ "good", "look" or "bad" for an image's score in σ. LabError for one that is not a number."""
+        if not np.isfinite(score):
+            raise LabError(f"a score of {score} says nothing: the detector is damaged or its training has failed")
         return "bad" if score > self.bad else "look" if score > self.look else "good"
 
     def statement(self) -> str:

@@ -14,9 +14,11 @@ from torch import Tensor
 from . import image_files, quantized_safetensors
 from .calibration import MIN_IMAGES, Calibration
 from .checks import near_duplicates
+from .detector_metadata import DetectorMetadata
 from .device import device
 from .errors import LabError
 from .hub.detector_files import detector_file
+from .image_files import printable
 from .image_stack import ImageStack, batches
 from .method import BaseSettings, Method, Scores
 from .methods import METHODS
@@ -222,10 +224,14 @@ class Detector:
         return _score_held_out(self.method, images, indices, activity, report)
 
     def raw(self, image: image_files.AnyImage) -> Scores:
-        """The method's own numbers for one image, at settings.size."""
+        """The method's own numbers for one image, at settings.size. LabError where they are not finite."""
         # contiguous, as in training and calibration: another layout changes the bits and slows the first convolution
         batch = self._resized(image)[None].contiguous()
-        return self.method.score((batch.float() / 255).to(device()))
+        scores = self.method.score((batch.float() / 255).to(device()))
+        if not bool(torch.isfinite(scores.anomaly_map).all() & torch.isfinite(scores.image_score).all()):
+            title = self.method.title
+            raise LabError(f"{title} gives no finite score for this image: the detector is damaged, or its fit failed")
+        return scores
 
     def detect(self, image: image_files.AnyImage) -> Finding:
         """A path, a Pillow image or uint8 (H, W, 3) RGB -> Finding of its height and width.
@@ -280,30 +286,34 @@ class Detector:
         version of the format, or whose backbone is missing or has other weights."""
         path = Path(path)
         device()  # what is wrong with it is not the file's fault
-        metadata, tensors = quantized_safetensors.read(path)
-        if metadata.get("format") != FILE_FORMAT:
-            written = f"{path} has format {metadata.get('format')} (written by version {metadata.get('version')})"
-            raise LabError(f"{written}, this version reads format {FILE_FORMAT}; fit it again")
+        stated, tensors = quantized_safetensors.read(path)
+        if stated.get("format") != FILE_FORMAT:
+            written = f"{path} has format {stated.get('format')} (written by version {stated.get('version')})"
+            raise LabError(f"{printable(written)}, this version reads format {FILE_FORMAT}; fit it again")
         try:
-            detector = cls(metadata["method"], **metadata["settings"])
-            initial = detector.method.initial_tensors()
-            detector.method.restore(quantized_safetensors.dequantize(metadata, tensors, initial))
-            detector.calibration = Calibration.from_dict(metadata["calibration"])
-            detector.method.history, detector.method.notes = metadata["history"], metadata["notes"]
-            detector.quantization_bits = dict(metadata["quantization_bits"])
-            for name in FILE_FIELDS:
-                setattr(detector, name, metadata[name])
-            detector.grey_bits = metadata.get("grey_bits")
-            if detector.grey_bits not in (None, *image_files.BITS):
-                raise ValueError(f"grey_bits {detector.grey_bits!r}")
+            metadata = DetectorMetadata.of(stated)
+            detector = cls(metadata.method, **metadata.settings)
+            detector._restore(metadata, tensors)
         except LabError as error:
             raise LabError(f"{path}: {error}") from None
-        except (KeyError, TypeError, ValueError) as error:
-            raise LabError(f"{path} does not fit this version ({error}); fit it again") from None
-        if (weights := metadata["backbone"]) != detector.weights():
-            other = f"other weights of {weights.get('tag')} (sha256 {str(weights.get('sha256'))[:12]}...)"
-            raise LabError(f"{path} was made on {other} than those at hand; fit it again")
+        except TypeError as error:
+            raise LabError(f"{path} does not fit this version ({printable(error)}); fit it again") from None
+        if metadata.backbone != detector.weights():
+            other = f"other weights of {metadata.backbone.get('tag')}"
+            other += f" (sha256 {metadata.backbone.get('sha256', '')[:12]}...)"
+            raise LabError(f"{path} was made on {printable(other)} than those at hand; fit it again")
         return detector
+
+    def _restore(self, metadata: DetectorMetadata, tensors: Tensors) -> None:
+        """Takes over what a file states and holds. Shapes are checked before anything is decompressed."""
+        method, shapes = self.method, metadata.quantized_shapes
+        method.build()
+        method.check_shapes(quantized_safetensors.shapes(shapes, tensors))
+        method.restore(quantized_safetensors.dequantize(shapes, tensors, method.initial_tensors()))
+        method.history, method.notes = dict(metadata.history), dict(metadata.notes)
+        self.calibration = Calibration.from_dict(metadata.calibration.model_dump())
+        for name in (*FILE_FIELDS, "grey_bits", "quantization_bits"):
+            setattr(self, name, getattr(metadata, name))
 
     @classmethod
     def from_hub(cls, repository: str) -> Self:

@@ -3,9 +3,10 @@
 import dataclasses
 import hashlib
 import json
+import math
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -53,6 +54,8 @@ class BaseSettings:
             problem = ""
             if field.default is not None and type(value) is not expected:
                 problem = f"expected {expected.__name__}"
+            elif isinstance(value, float) and not math.isfinite(value):
+                problem = "must be finite"
             elif choices and value not in choices:
                 problem = f"choose one of {', '.join(map(str, choices))}"
             elif (low is not None and not value >= low) or (high is not None and not value <= high):
@@ -162,25 +165,54 @@ class Method(nn.Module):
         """Those tensors of `state` that training moves only a little, before training, on the CPU; {} by default."""
         return {}
 
+    def learned_shapes(self) -> dict[str, tuple[int | str, ...]]:
+        """Name -> shape of each learned tensor that `build` leaves empty; equal letters stand for equal numbers."""
+        return {}
+
+    def check_learned(self) -> None:
+        """LabError where learned whole numbers, such as indices, cannot be those of the settings; after `restore`."""
+
     def restore(self, state: Mapping[str, Tensor]) -> Self:
-        """The inverse of `state`. LabError where names or shapes are not those of this method and its settings."""
+        """The inverse of `state`. LabError where names, shapes, types or numbers are not those of this method and its
+        settings."""
         self.build()
-        names = [name for name in self.state_dict() if not name.startswith("backbone.")]
-        if sorted(names) != sorted(state):
-            odd = sorted(set(names) ^ set(state))[:3]
-            raise LabError(f"the tensors are not those of {self.title} and its settings ({', '.join(odd)}...)")
-        for name in names:
+        self.check_shapes({name: x.shape for name, x in state.items()})
+        for name, built in self._built().items():
+            value = state[name]
+            if value.dtype != built.dtype:
+                raise LabError(f"the tensor {name} has {value.dtype} numbers, those of {self.title} are {built.dtype}")
+            if not bool(torch.isfinite(value).all()):
+                raise LabError(f"the tensor {name} holds numbers that are not finite")
             path, _, leaf = name.rpartition(".")
-            module, value = self.get_submodule(path), state[name]
-            if leaf in module._buffers:
+            if leaf in (module := self.get_submodule(path))._buffers:
                 module._buffers[leaf] = value.clone()
             else:
-                parameter = module._parameters[leaf]
-                if parameter is None or parameter.shape != value.shape:
-                    raise LabError(f"the tensor {name} has shape {tuple(value.shape)}, not that of {self.title}")
                 with torch.no_grad():
-                    parameter.copy_(value)
+                    built.copy_(value)
+        self.check_learned()
         return self.to(device()).eval()
+
+    def check_shapes(self, shapes: Mapping[str, Sequence[int]]) -> None:
+        """LabError where names or shapes of a state are not those that `build` has made; costs nothing."""
+        built, learned, numbers = self._built(), self.learned_shapes(), dict[str, int]()
+        if sorted(built) != sorted(shapes):
+            odd = sorted(set(built) ^ set(shapes))[:3]
+            raise LabError(f"the tensors are not those of {self.title} and its settings ({', '.join(odd)}...)")
+        for name, shape in shapes.items():
+            expected = learned.get(name, tuple(built[name].shape))
+            fits = len(shape) == len(expected) and all(
+                side == (numbers.setdefault(wanted, side) if isinstance(wanted, str) else wanted)
+                and (side > 0 or wanted == 0)
+                for side, wanted in zip(shape, expected, strict=True)
+            )
+            if not fits:
+                raise LabError(f"the tensor {name} has shape {tuple(shape)}, not that of {self.title}")
+
+    def _built(self) -> dict[str, Tensor]:
+        """Name -> parameter or buffer, all but the frozen backbone's, as they are in the module."""
+        named = (*self.named_parameters(remove_duplicate=False), *self.named_buffers(remove_duplicate=False))
+        kept = self.state_dict(keep_vars=True)
+        return {name: x for name, x in named if name in kept and not name.startswith("backbone.")}
 
     @classmethod
     def differs(cls) -> list[tuple[str, str]]:

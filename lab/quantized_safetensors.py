@@ -11,7 +11,7 @@ import collections
 import json
 import lzma
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,15 @@ from torch import Tensor
 from .atomic_write import atomic_write
 from .errors import LabError
 
-MAX_VALUES = 2**28  # of one quantized tensor: a file that claims more is refused
+MAX_BYTES = 2**32  # of a file
+MAX_RATIO, SMALL = 64, 2**20  # values of a quantized tensor for each byte it takes; below SMALL any number
 DIFFERENCE_BITS = 4  # fewer bits for a difference: its error weighs less than that of a whole value
 EXPONENTS = ":exponents"  # suffix of the name under which a quantized tensor's exponents are kept
 LZMA = [{"id": lzma.FILTER_LZMA2, "dict_size": 2**20, "lc": 1, "lp": 1, "pb": 1}]  # for pairs of bytes
 
 Tensors = Mapping[str, Tensor]
 Bits = Mapping[str, int]
+Shapes = Mapping[str, Sequence[int]]
 
 
 def parts(tensors: Tensors) -> list[str]:
@@ -74,12 +76,16 @@ def read(path: Path, with_tensors: bool = True) -> tuple[dict[str, Any], dict[st
     if not path.is_file():
         raise LabError(f"there is no file {path}; `python -m lab fit` makes one")
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise LabError(f"{path}: {path.stat().st_size >> 20} MiB are more than a detector takes")
         with safetensors.safe_open(path, "pt") as file:
             metadata = json.loads((file.metadata() or {})["lab"])
             content = {name: file.get_tensor(name) for name in (file.keys() if with_tensors else ())}
         if not isinstance(metadata, dict) or "method" not in metadata:
             raise KeyError("method")
-    except (safetensors.SafetensorError, KeyError, ValueError, OSError):
+    except LabError:
+        raise
+    except (safetensors.SafetensorError, KeyError, ValueError, OSError, RecursionError):
         reason = "is not a detector's file, or it is cut off; make or download it again"
         if _is_pickle(path):
             reason = (
@@ -89,14 +95,25 @@ def read(path: Path, with_tensors: bool = True) -> tuple[dict[str, Any], dict[st
     return metadata, content
 
 
-def dequantize(metadata: Mapping[str, Any], content: Tensors, initial: Tensors) -> dict[str, Tensor]:
-    """The tensors that `quantize` returned for what was written. LabError where the file contradicts itself."""
+def shapes(shapes_quantized: Shapes, content: Tensors) -> dict[str, list[int]]:
+    """The shapes that the tensors of a file will have once it is dequantized, by name; nothing is decompressed."""
+    kept = {name: list(x.shape) for name, x in content.items() if name.removesuffix(EXPONENTS) not in shapes_quantized}
+    return kept | {name: list(shape) for name, shape in shapes_quantized.items()}
+
+
+def dequantize(shapes_quantized: Shapes, content: Tensors, initial: Tensors) -> dict[str, Tensor]:
+    """The tensors that `quantize` returned for what was written. LabError where the file contradicts itself.
+
+    shapes_quantized   name -> shape, the file's metadata `quantized_shapes`
+    """
     tensors = dict(content)
     try:
-        for name, shape in metadata.get("quantized_shapes", {}).items():
+        for name, shape in shapes_quantized.items():
             q, e = _decompress(tensors[name], shape), tensors.pop(name + EXPONENTS)
+            if e.dtype != torch.int8 or list(e.shape) != list(shape[:1]):
+                raise ValueError(e.shape)
             tensors[name] = _values(q, e, initial.get(name))
-    except (AttributeError, KeyError, MemoryError, TypeError, ValueError, RuntimeError, lzma.LZMAError):
+    except (KeyError, MemoryError, TypeError, ValueError, RuntimeError, lzma.LZMAError):
         raise LabError("its quantized tensors cannot be read; make or download it again") from None
     return tensors
 
@@ -107,12 +124,17 @@ def compress(q: Tensor) -> Tensor:
     return torch.frombuffer(bytearray(data), dtype=torch.uint8)
 
 
-def _decompress(data: Tensor, shape: list[int]) -> Tensor:
+def _decompress(data: Tensor, shape: Sequence[int]) -> Tensor:
     """The inverse of `compress`: int16 of that shape. ValueError where the data is not of that shape."""
     count = math.prod(shape)
-    if not all(type(n) is int and n > 0 for n in shape) or count > MAX_VALUES:
+    if not all(n > 0 for n in shape) or count > max(SMALL, MAX_RATIO * data.numel()):
         raise ValueError(shape)
-    raw = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=LZMA).decompress(data.numpy().tobytes(), 2 * count)
+    if data.dtype != torch.uint8 or data.ndim != 1:
+        raise TypeError(data.dtype)
+    decompressor = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=LZMA)
+    raw = decompressor.decompress(data.numpy().tobytes(), 2 * count + 1)
+    if len(raw) != 2 * count or not decompressor.eof or decompressor.unused_data:
+        raise ValueError("more, or fewer, values than its shape has")
     return torch.from_numpy(np.frombuffer(raw, "<i2").reshape(shape).astype(np.int16))
 
 

@@ -161,7 +161,7 @@ def test_the_range_of_greys_travels_with_the_detector(patchcore: Detector, bad: 
     with pytest.raises(LabError, match="outside 0 to 4095; the images of its set use 12 bits"):
         loaded.detect(tmp_path / "deeper.png")
     copy.grey_bits = 11
-    with pytest.raises(LabError, match="does not fit this version"):
+    with pytest.raises(LabError, match="grey_bits"):
         Detector.load(copy.save(tmp_path / "d.safetensors"))
 
 

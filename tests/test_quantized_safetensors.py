@@ -67,7 +67,7 @@ def test_a_row_is_rounded_once_and_to_a_step_of_its_own(bits: int, tmp_path: Pat
     metadata, content = quantized_safetensors.read(file)
     assert metadata["nice"] == "ü" and metadata["quantization_bits"] == all_in(bits)
     assert quantized_safetensors.read_metadata(file) == metadata
-    restored = quantized_safetensors.dequantize(metadata, content, INITIAL)
+    restored = quantized_safetensors.dequantize(metadata["quantized_shapes"], content, INITIAL)
     assert set(restored) == set(rounded) and all(torch.equal(restored[name], rounded[name]) for name in rounded)
     quantized_safetensors.write(tmp_path / "b.safetensors", restored, dict(method="x", nice="ü"), all_in(bits), INITIAL)
     assert (tmp_path / "b.safetensors").read_bytes() == file.read_bytes()

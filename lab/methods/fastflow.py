@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import LabError
 from ..image_stack import ImageStack
 from ..method import BaseSettings, Method, Scores, setting
 from ..parts import features, maps
@@ -119,6 +120,11 @@ class FastFlow(Method):
         s = self.settings
         self.backbone = features.backbone(s.backbone)
         self.flows = nn.ModuleList(Flow(c, s.steps, s.ratio) for c in self.backbone.channels)
+
+    def check_learned(self) -> None:
+        for step in (module for module in self.modules() if isinstance(module, Step)):
+            if step.order.sort().values.tolist() != list(range(len(step.order))):
+                raise LabError("a step's order of channels is no permutation")
 
     def latents(self, pyramid: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
         """Every level's z and log|det J|."""

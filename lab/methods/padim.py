@@ -71,6 +71,15 @@ class PaDiM(Method):
             self.register_buffer(name, torch.empty(0))
         self.register_buffer("count", torch.tensor(0))
 
+    def learned_shapes(self) -> dict[str, tuple[int | str, ...]]:
+        P, d = (self.settings.size // self.settings.stride) ** 2, len(self.kept)
+        return {"mean": (P, d), "inverse": (P, d, d)}
+
+    def check_learned(self) -> None:
+        allowed = range(sum(self.backbone.channels))
+        if self.count < 3 or not set(self.kept.tolist()) <= set(allowed):
+            raise LabError("PaDiM's number of images or its kept channels cannot be")
+
     def features(self, pyramid: list[Tensor]) -> Tensor:
         """Pyramid -> (B, P, d) in reading order: each level brought to the grid, then only the kept channels."""
         factor = self.settings.stride // 4

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from ..equations import equation
+from ..errors import LabError
 from ..image_stack import ImageStack
 from ..method import BaseSettings, Method, Scores, setting
 from ..parts import features, maps, memory_bank
@@ -59,6 +60,13 @@ class PatchCore(Method):
         self.register_buffer("bank", torch.empty(0))  # (m, C)
         self.register_buffer("owner", torch.empty(0, dtype=torch.int32))  # (m,) the image a row came from
         self.register_buffer("place", torch.empty(0, dtype=torch.int32))  # (m,) and its patch there, line by line
+
+    def learned_shapes(self) -> dict[str, tuple[int | str, ...]]:
+        return {"bank": ("m", sum(self.backbone.channels)), "owner": ("m",), "place": ("m",)}
+
+    def check_learned(self) -> None:
+        if int(self.owner.amin()) < 0 or not 0 <= int(self.place.amin()) <= int(self.place.amax()) < 2**24:
+            raise LabError("PatchCore's bank names images or patches that cannot be")
 
     def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
         s = self.settings

@@ -126,6 +126,11 @@ class SMCC(Method):
         trained = s.trainable if s.l_c or s.l_o else ""
         self.embedding = Embedding(self.backbone, s.projection if thin else width, trained)
 
+    def learned_shapes(self) -> dict[str, tuple[int | str, ...]]:
+        s, width = self.settings, sum(self.backbone.channels)
+        C = s.projection if 0 < s.projection < width else width
+        return {"embedding.bank": ("m", C), "S": ("k", C) if s.l_c or s.l_o else (0,)}
+
     def initial_tensors(self) -> dict[str, Tensor]:
         s = self.settings
         if s.trainable != "backbone" or not (s.l_c or s.l_o):
