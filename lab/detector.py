@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import image_files, quantized_safetensors
+from . import file_hashes, image_files, quantized_safetensors
 from .calibration import MIN_IMAGES, Calibration
 from .checks import near_duplicates
 from .detector_metadata import DetectorMetadata
@@ -32,6 +32,7 @@ FILE_FORMAT = 4  # raised when an older reader could no longer understand the fi
 PIXELS_PER_IMAGE = 4096  # sampled from each held-out image for the scale of pixels
 FIT_FIELDS = ("seed", "n_images", "fingerprint", "origin")  # attributes that say what was learned from
 FILE_FIELDS = (*FIT_FIELDS, "request_key")  # attributes that the file states as they are
+OPTIONAL_FIELDS = ("grey_bits", "repository")  # the same, where there is anything to state
 
 Images = Iterable[image_files.AnyImage]
 HeldOutScores = tuple[Tensor, Scores]  # indices (B,) of images, their Scores without what was learned from them
@@ -65,6 +66,7 @@ class Detector:
     groups             `near_duplicates.Groups` of those images; empty after `load`
     grey_bits          bits with which images of 16 bits are read (`image_files.grey_bits`); None where there were none
     origin             `Dataset.origin` of those images, for the file
+    repository         "user/name@revision" of the Hub from which it was loaded; "" for none
     request_key        `ready_detectors.request_key` under which somebody will look for this detector; "" for none
     quantization_bits  bits of each part's values in the file; a part that is not named keeps float32
     """
@@ -75,7 +77,8 @@ class Detector:
         self.id = method
         self.method: Method = METHODS[method](**settings)
         self.calibration: Calibration | None = None
-        self.seed, self.n_images, self.fingerprint, self.request_key = 0, 0, "", ""
+        self.seed, self.n_images, self.fingerprint = 0, 0, ""
+        self.request_key = self.repository = ""
         self.groups = near_duplicates.Groups([], [])
         self.grey_bits: int | None = None
         self.origin: dict[str, str] = {}
@@ -275,8 +278,7 @@ class Detector:
         metadata |= dict(format=FILE_FORMAT, version=__version__, method=self.id, settings=self.settings.as_dict())
         metadata |= dict(backbone=self.weights(), calibration=self.calibration.as_dict())
         metadata |= dict(history=method.history, notes=method.notes)
-        if self.grey_bits is not None:
-            metadata |= dict(grey_bits=self.grey_bits)
+        metadata |= {name: value for name in OPTIONAL_FIELDS if (value := getattr(self, name))}
         quantized_safetensors.write(path, method.state(), metadata, self.quantization_bits, method.initial_tensors())
         return path
 
@@ -286,6 +288,8 @@ class Detector:
         version of the format, or whose backbone is missing or has other weights."""
         path = Path(path)
         device()  # what is wrong with it is not the file's fault
+        if path.is_file():
+            file_hashes.check(path)
         stated, tensors = quantized_safetensors.read(path)
         if stated.get("format") != FILE_FORMAT:
             written = f"{path} has format {stated.get('format')} (written by version {stated.get('version')})"
@@ -312,20 +316,24 @@ class Detector:
         method.restore(quantized_safetensors.dequantize(shapes, tensors, method.initial_tensors()))
         method.history, method.notes = dict(metadata.history), dict(metadata.notes)
         self.calibration = Calibration.from_dict(metadata.calibration.model_dump())
-        for name in (*FILE_FIELDS, "grey_bits", "quantization_bits"):
+        for name in (*FILE_FIELDS, *OPTIONAL_FIELDS, "quantization_bits"):
             setattr(self, name, getattr(metadata, name))
 
     @classmethod
-    def from_hub(cls, repository: str) -> Self:
+    def from_hub(cls, repository: str, revision: str = "main") -> Self:
         """The detector of a repository of the Hugging Face Hub, "user/name", as `python -m lab push` leaves it.
 
+        revision   a branch, a tag or a commit; name a commit to get the same detector ever after. The commit that was
+                   loaded is in `repository`, and in every file saved from it
         LabError for a repository that does not exist, is gated, cannot be reached or holds no detector, and as `load`.
         """
-        path = detector_file(repository)
+        path, commit = detector_file(repository, revision)
         try:
-            return cls.load(path)
+            detector = cls.load(path)
         except LabError as error:
             raise LabError(str(error).replace(str(path), f"{repository}/{path.name}")) from None
+        detector.repository = f"{repository}@{commit}"
+        return detector
 
 
 def held_out(n: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -57,6 +57,7 @@ class DetectorMetadata(_Checked):
     origin: Texts
     request_key: Text
     grey_bits: int | None = None
+    repository: Text = ""
     quantization_bits: Annotated[dict[Text, int], pydantic.Field(max_length=MAX_ENTRIES)]
     quantized_shapes: Annotated[dict[Text, list[int]], pydantic.Field(max_length=MAX_ENTRIES)]
 

@@ -39,6 +39,8 @@ LAYERS = [
         "lab.calibration",
         "lab.papers",
         "lab.quantized_safetensors",
+        "lab.detector_metadata",
+        "lab.file_hashes",
         "lab.image_files",
         "lab.zip_files",
         "lab.image_stack",

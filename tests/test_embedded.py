@@ -69,7 +69,7 @@ def test_file_is_small_and_tells_its_story() -> None:
 
 
 def test_readme_names_the_files_hash() -> None:
-    assert hashlib.sha256(FILE.read_bytes()).hexdigest() in (WEIGHTS / "README.md").read_text()
+    assert hashlib.sha256(FILE.read_bytes()).hexdigest() in (WEIGHTS / "SHA256SUMS").read_text()
 
 
 @pytest.mark.parametrize("size", [(64, 64), (96, 160), (70, 50)])

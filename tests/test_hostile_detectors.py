@@ -16,12 +16,13 @@ import pytest
 import safetensors
 import safetensors.torch
 import torch
-from conftest import stripes
+from conftest import ROOT, stripes
 
-from lab import Detector, LabError, quantized_safetensors
+from lab import Detector, LabError, file_hashes, quantized_safetensors
 from lab.calibration import Calibration
 from lab.detector import FILE_FORMAT
 from lab.hub import detector_card
+from lab.parts import features
 
 GOOD = [stripes(i) for i in range(10)]
 BAD = stripes(100, defect=True)
@@ -210,3 +211,38 @@ def test_what_was_saved_comes_back(files: dict[str, Path], tmp_path: Path) -> No
         assert detector.save(tmp_path / "again.safetensors").read_bytes() == path.read_bytes(), method
         assert detector.detect(BAD).verdict in ("good", "look", "bad")
         assert detector_card.write_card(detector, "a/b")
+
+
+def test_a_file_that_is_not_the_listed_one_is_not_used(files: dict[str, Path], tmp_path: Path) -> None:
+    """Beside or above the file, as in weights/; a file that no list names is."""
+    path = tmp_path / "washer" / "padim.safetensors"
+    path.parent.mkdir()
+    path.write_bytes(files["padim"].read_bytes())
+    Detector.load(path)
+    file_hashes.write(tmp_path)
+    assert (tmp_path / file_hashes.LIST).read_text().endswith("  washer/padim.safetensors\n")
+    Detector.load(path)
+    path.write_bytes(files["patchcore"].read_bytes())
+    refused(path, "is not the file that SHA256SUMS names")
+    (tmp_path / file_hashes.LIST).write_bytes(b"\xff\xfe no list")
+    Detector.load(path)
+
+
+def test_the_backbone_that_is_not_the_listed_one_is_not_used(tmp_path: Path) -> None:
+    path = tmp_path / "embedded.safetensors"
+    path.write_bytes(features.find_weights("embedded").read_bytes())
+    file_hashes.write(tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "weights_folders", lambda: [tmp_path])
+        features.Backbone("embedded")
+        content = safetensors.torch.load_file(path)
+        safetensors.torch.save_file({name: x * 2 for name, x in content.items()}, path)
+        with pytest.raises(LabError, match="embedded.safetensors is not the file that SHA256SUMS names"):
+            features.Backbone("embedded")
+
+
+def test_every_file_of_the_project_is_listed() -> None:
+    listed = (ROOT / "weights" / file_hashes.LIST).read_text().split()[1::2]
+    assert sorted(listed) == sorted(
+        p.relative_to(ROOT / "weights").as_posix() for p in ROOT.glob("weights/**/*.safetensors")
+    )

@@ -94,6 +94,18 @@ def test_what_is_pushed_comes_back_the_same(hub, file, bad, capsys):
     assert list(hub.repos) == [("models", "anna/nut")]
 
 
+def test_the_commit_that_was_loaded_is_recorded(hub, file, tmp_path):
+    publishing.push(file, "anna/nut")
+    commit = hub.repos["models", "anna/nut"].sha
+    for revision in ("main", commit):
+        detector = Detector.from_hub("anna/nut", revision)
+        assert detector.repository == f"anna/nut@{commit}"
+    kept = Detector.load(detector.save(tmp_path / "kept.safetensors"))
+    assert kept.repository == detector.repository and Detector.load(file).repository == ""
+    with pytest.raises(LabError, match="anna/nut: "):
+        Detector.from_hub("anna/nut", "no-such-branch")
+
+
 def test_card(hub, file):
     publishing.push(file, "anna/nut")
     head, text = split(files(hub, "anna/nut")["README.md"].decode())

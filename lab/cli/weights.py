@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from .. import markdown, ready_detectors
+from .. import file_hashes, markdown, ready_detectors
 from ..distill import recipe
 from ..errors import LabError
 from .common import Arguments, Commands, ProgressBar
@@ -11,7 +11,7 @@ from .common import Arguments, Commands, ProgressBar
 
 def add_commands(commands: Commands) -> None:
     help = "make the ready detectors that are missing or stale, or those named"
-    details = "Also draws the table in the README.md of their folder."
+    details = "Also draws the table in the README.md of their folder, and lists the hashes in its SHA256SUMS."
     add = commands.add(make_ready_detectors, "weights", help, details).add_argument
     add("names", nargs="*", metavar="NAME", help='such as "washer/cdo" or "cloth/rb_ae_rbam_off"')
     add("--all", action="store_true", help="make all of them, current ones as well")
@@ -37,6 +37,7 @@ def make_ready_detectors(args: Arguments) -> None:
             bar.print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
             bar(count / len(names), f"{count} of {len(names)}")
     markdown.replace_between(folder / "README.md", ready_detectors.README_MARK, ready_detectors.readme_table(folder))
+    file_hashes.write(folder)
     print(f"{len(names)} of {len(args.names or plans)} made, the others were there already")
 
 
@@ -45,4 +46,6 @@ def distill(args: Arguments) -> None:
     images = Path(args.images) if args.images else None
     with ProgressBar("distill") as bar:
         recipe.distill(teacher, images, Path(args.output), crops=args.crops, seed=args.seed, report=bar)
+    if (Path(args.output).parent / file_hashes.LIST).is_file():
+        file_hashes.write(Path(args.output).parent)
     print(f"wrote {args.output}")

@@ -25,8 +25,9 @@ from torch import Tensor, nn
 from ..atomic_write import atomic_write
 from ..device import seeded
 from ..errors import LabError
+from ..file_hashes import file_sha256
 from ..parts.embedded import Block, Embedded
-from ..parts.features import file_sha256, find_weights
+from ..parts.features import find_weights
 from ..progress import Report, no_report
 from .distillation_data import DistillationData
 from .pruning import fit_heads, patch_vectors, prune_teacher

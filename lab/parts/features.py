@@ -1,7 +1,6 @@
 """Backbones: images -> feature pyramids. Sole owner of ImageNet's mean and deviation, and of the feature cache."""
 
 import functools
-import hashlib
 import os
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -13,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .. import file_hashes
 from ..device import device
 from ..errors import LabError
 from ..image_stack import ImageStack, batches
@@ -101,7 +101,8 @@ class Backbone(nn.Module):
     def __init__(self, tag: str, levels: tuple[int, ...] = (1, 2, 3)):
         super().__init__()
         path = find_weights(tag)
-        self.tag, self.levels, self.sha256 = tag, levels, file_sha256(path)
+        file_hashes.check(path)
+        self.tag, self.levels, self.sha256 = tag, levels, file_hashes.file_sha256(path)
         if tag == "embedded":
             self.network: nn.Module = Embedded()
             self.channels = tuple(Embedded.channels[level - 1] for level in levels)
@@ -170,19 +171,10 @@ def find_weights(tag: str) -> Path:
         raise LabError(f"backbone {tag} is not at hand: {places}; {todo}") from None
 
 
-@functools.lru_cache(maxsize=16)
-def _sha256(path: Path, changed: int) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    return _sha256(path, path.stat().st_mtime_ns)
-
-
 def backbone_weights(settings: BaseSettings) -> dict[str, str]:
     """Tag and hash of the pretrained weights that the settings name; empty when they name none."""
     tag = next((value for k in ("backbone", "perceptual") if (value := getattr(settings, k, "none")) != "none"), None)
-    return {"tag": tag, "sha256": file_sha256(find_weights(tag))} if tag else {}
+    return {"tag": tag, "sha256": file_hashes.file_sha256(find_weights(tag))} if tag else {}
 
 
 OWNER: ContextVar[str] = ContextVar("owner", default="")

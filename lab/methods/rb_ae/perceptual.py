@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from ...device import device
 from ...equations import equation
+from ...file_hashes import file_sha256
 from ...parts import features
 
 VGG = "vgg16.tv_in1k"
@@ -22,7 +23,7 @@ class Vgg(nn.Module):
 
         super().__init__()
         path = features.find_weights(VGG)
-        self.relus, self.sha256 = relus, features.file_sha256(path)
+        self.relus, self.sha256 = relus, file_sha256(path)
         with torch.device("meta"):  # no random weights: they would be replaced at once
             self.features = vgg.make_layers(vgg.cfgs["D"], batch_norm=False)[: relus[-1] + 1]
         features.load_weights(self, VGG, path, assign=True)
