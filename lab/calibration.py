@@ -62,8 +62,10 @@ class Calibration:
             raise LabError("a calibration has a unit that is not above 0; fit again")
         if not self.scores or len(self.scores) != len(self.peaks):
             raise LabError(f"a calibration has {len(self.scores)} scores and {len(self.peaks)} peaks; fit again")
-        if list(self.scores) != sorted(self.scores) or list(self.peaks) != sorted(self.peaks) or self.look > self.bad:
-            raise LabError("a calibration has scores or thresholds in a wrong order; fit again")
+        if list(self.scores) != sorted(self.scores) or list(self.peaks) != sorted(self.peaks):
+            raise LabError("a calibration has scores or peaks in a wrong order; fit again")
+        if not self.scores[0] <= self.look <= self.bad:
+            raise LabError("a calibration has thresholds below all its scores, or in a wrong order; fit again")
 
     @classmethod
     def of(cls, pixels: np.ndarray, scores: np.ndarray, peaks: np.ndarray, hold_out: str) -> Self:

@@ -20,7 +20,7 @@ import contextlib
 import importlib
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -36,6 +36,7 @@ AnyImage = Source | Image.Image | NDArray[np.uint8]  # where decoded images are 
 
 MAX_BYTES = 512 * 2**20  # of one file or archive
 MAX_PIXELS = 64_000_000  # of one image
+FORMAT_PIXELS = {"WEBP": 32_000_000}  # the same where decoding takes several times the image's memory
 MIN_SIDE = 16  # pixels
 
 FORMATS = "PNG, JPEG, BMP, TIFF, WebP, GIF or PPM"
@@ -43,6 +44,10 @@ FORMATS = "PNG, JPEG, BMP, TIFF, WebP, GIF or PPM"
 SUFFIXES = tuple(".png .jpg .jpeg .jpe .jfif .bmp .dib .tif .tiff .webp .gif .ppm .pgm .pbm .pnm".split())
 RAW = (".nef", ".nrw", ".cr2", ".arw", ".dng", ".orf", ".rw2", ".pef", ".srw")  # of cameras
 BITS = (8, 10, 12, 14, 16)  # of a camera's grey values
+STRIP_PIXELS = 2**20  # of an image that are converted at a time
+# None, CCITT, LZW, Deflate and PackBits. Of JPEG (6, 7), a strip shorter than its header says gets what lay in memory
+# before, up to Pillow 12 (GHSA-q45j-58j2-45rg); of the rest nobody here knows.
+TIFF_COMPRESSIONS = (1, 2, 3, 4, 5, 8, 32773, 32946)
 
 # First bytes -> Pillow's reader. Image.open is not used: it tries all formats and warns about large images globally.
 _FORMATS = {b"\x89PNG\r\n\x1a\n": "Png", b"\xff\xd8\xff": "Jpeg", b"BM": "Bmp", b"II*\0": "Tiff", b"MM\0*": "Tiff"}
@@ -65,25 +70,54 @@ _FOREIGN = {
 _FOREIGN |= {(4, b"JXL "): "JPEG XL", (0, b"\xff\x0a"): "JPEG XL", (0, b"8BPS"): "Photoshop", (0, b"%PDF"): "PDF"}
 
 
-def read(source: Source | Image.Image, name: str | None = None, *, bits: int = 16) -> np.ndarray:
+def read(
+    source: Source | Image.Image, name: str | None = None, *, bits: int = 16, max_pixels: int = MAX_PIXELS
+) -> np.ndarray:
     """One image -> uint8 (H, W, 3) RGB at its own size, by the rules above. LabError with its `name`, or path.
 
-    bits  that the values of 16-bit grey use where the file states no range: `grey_bits` over all images of a set
+    bits        that the values of 16-bit grey use where the file states no range: `grey_bits` over all images of a set
+    max_pixels  more are refused before anything is decoded
     """
     name = display_name(source, name)
-    image = _decode(source, name)
-    if image.mode[0] in "IF":
-        return np.repeat(_to_eight_bits(image, name, bits)[..., None], 3, axis=2)
+    image = _decode(source, name, max_pixels)
     if _deep_colour(image) and bits < 16:
         reason = f"its colours are of 16 bits, of which the set uses {bits}; save it with 8 bits per channel"
         raise LabError(f"{name}: {reason}")
-    if not image.has_transparency_data:
-        return np.array(_convert(image, "RGB", name))
-    rgba, white = _convert(image, "RGBA", name), Image.new("RGBA", image.size, "white")
-    return np.array((rgba if _is_blank(image) else Image.alpha_composite(white, rgba)).convert("RGB"))
+    to_rgb = _converter(image, name, bits)
+    rgb = np.empty((image.height, image.width, 3), np.uint8)
+    for rows, strip in _strips(image):
+        rgb[rows] = to_rgb(strip)
+    return rgb
 
 
-def grey_bits(source: Source | Image.Image, name: str | None = None) -> int | None:
+def _strips(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
+    """(rows, the image's part there) from top to bottom: what is made of a large image is never made of all at once."""
+    step = max(1, STRIP_PIXELS // image.width)
+    for top in range(0, image.height, step):
+        bottom = min(top + step, image.height)
+        yield slice(top, bottom), image.crop((0, top, image.width, bottom))
+
+
+def _converter(image: Image.Image, name: str, bits: int) -> Callable[[Image.Image], np.ndarray]:
+    """Turns strips of a decoded image into uint8 (h, W, 3) or (h, W, 1)."""
+    if image.mode[0] in "IF":
+        values, used = _numbers(image, name, bits), _used_bits(image, bits)
+        if image.mode == "F":
+            return lambda strip: np.minimum(values(strip) * 256, 255)[..., None]
+        return lambda strip: (values(strip) >> (used - 8))[..., None]
+    if not image.has_transparency_data or _is_blank(image):
+        if image.has_transparency_data:
+            return lambda strip: np.asarray(_convert(strip, "RGBA", name))[..., :3]
+        return lambda strip: np.asarray(_convert(strip, "RGB", name))
+
+    def on_white(strip: Image.Image) -> np.ndarray:
+        white = Image.new("RGBA", strip.size, "white")
+        return np.asarray(Image.alpha_composite(white, _convert(strip, "RGBA", name)).convert("RGB"))
+
+    return on_white
+
+
+def grey_bits(source: Source | Image.Image, name: str | None = None, max_pixels: int = MAX_PIXELS) -> int | None:
     """The fewest of BITS that hold the values of an image of 16 bits that states no range; None for any other image.
 
     One image alone says little: the largest answer of a whole set is its range. LabError as `read`.
@@ -91,21 +125,30 @@ def grey_bits(source: Source | Image.Image, name: str | None = None) -> int | No
     name = display_name(source, name)
     if not isinstance(source, Image.Image):
         with open_checked(source, name) as file:
-            header = _read_header(file, name)
+            header = _read_header(file, name, max_pixels)
             deep = header.mode[0] == "I" or ";16" in str(header.tile)
         if hasattr(source, "seek"):
             source.seek(0)
         if not deep:
             return None
-    image = _decode(source, name)
+    image = _decode(source, name, max_pixels)
     if image.format == "PPM":  # states its range
         return None
     if image.mode[0] == "I" and _stated_bits(image) in (None, 16):
-        return next(bits for bits in BITS if int(_values(image, name).max()) < 2**bits)
+        values = _numbers(image, name)
+        most = max(int(values(strip).max()) for _, strip in _strips(image))
+        return next(bits for bits in BITS if most < 2**bits)
     if _deep_colour(image):  # Pillow has kept the upper 8 bits
-        colours = image.getchannel("L") if image.mode == "LA" else image.convert("RGB")  # without alpha
-        return next(bits for bits in BITS if int(np.asarray(colours).max()) < 2 ** (bits - 8))
+        colours = zip(image.getbands(), _extrema(image), strict=True)
+        brightest = max(high for band, (_, high) in colours if band != "A")
+        return next(bits for bits in BITS if brightest < 2 ** (bits - 8))
     return None
+
+
+def _extrema(image: Image.Image) -> list[tuple[int, int]]:
+    """(least, greatest) of each band."""
+    extrema: Any = image.getextrema()
+    return list(extrema) if len(image.getbands()) > 1 else [extrema]
 
 
 def common_bits(paths: Iterable[Path]) -> int | None:
@@ -129,11 +172,16 @@ def read_mask(source: Source, name: str | None = None) -> np.ndarray:
     image = _decode(source, name)
     if image.format == "JPEG":
         raise LabError(f"{name}: a JPEG cannot be a mask, it blurs the edge; save it as PNG")
-    if (image.mode in ("1", "L") and not image.has_transparency_data) or image.mode[0] in "IF":
-        return np.asarray(_values(image, name) > 0)
-    rgba = _convert(image, "RGBA", name)
-    red, green, blue, alpha = (np.asarray(band) for band in rgba.split())
-    return np.asarray((red | green | blue > 0) & ((alpha > 0) | _is_blank(image)))
+    plain = (image.mode in ("1", "L") and not image.has_transparency_data) or image.mode[0] in "IF"
+    values, blank = _numbers(image, name), _is_blank(image)
+    mask = np.empty((image.height, image.width), bool)
+    for rows, strip in _strips(image):
+        if plain:
+            mask[rows] = values(strip) > 0
+        else:
+            red, green, blue, alpha = (np.asarray(band) for band in _convert(strip, "RGBA", name).split())
+            mask[rows] = (red | green | blue > 0) & ((alpha > 0) | blank)
+    return mask
 
 
 def as_array(image: AnyImage, bits: int = 16) -> NDArray[np.uint8]:
@@ -236,7 +284,7 @@ def open_checked(source: Source, name: str) -> IO[bytes]:
     return file
 
 
-def _read_header(file: IO[bytes], name: str) -> ImageFile.ImageFile:
+def _read_header(file: IO[bytes], name: str, max_pixels: int = MAX_PIXELS) -> ImageFile.ImageFile:
     """The image with its header read and its size checked; no pixel is decoded yet."""
     head = file.read(16)
     file.seek(0)
@@ -249,29 +297,30 @@ def _read_header(file: IO[bytes], name: str) -> ImageFile.ImageFile:
         image = reader(file)
     except Exception as error:  # on damaged bytes Pillow raises nearly any type
         raise LabError(f"{name}: begins like an image but is damaged or of an unknown kind; save it anew") from error
-    _check_size(image, name)
+    _check_size(image, name, max_pixels)
     return image
 
 
-def _check_size(image: Image.Image, name: str) -> None:
+def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
     width, height = image.size
-    if width * height > MAX_PIXELS:
-        most = MAX_PIXELS // 1_000_000
-        raise LabError(f"{name}: {width} x {height} pixels is more than {most} megapixels; make it smaller")
+    max_pixels = min(max_pixels, FORMAT_PIXELS.get(image.format or "", max_pixels))
+    if width * height > max_pixels:
+        most = max_pixels // 1_000_000
+        raise LabError(f"{name}: {width} x {height} pixels are more than {most} megapixels; make it smaller")
     if min(width, height) < MIN_SIDE:
         raise LabError(f"{name}: {width} x {height} pixels is too small; each side needs {MIN_SIDE} or more")
 
 
-def _decode(source: Source | Image.Image, name: str) -> Image.Image:
+def _decode(source: Source | Image.Image, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """The first frame, decoded and upright, in the file's mode."""
     if isinstance(source, Image.Image):
-        _check_size(source, name)
+        _check_size(source, name, max_pixels)
         _load(source, name)
         with contextlib.suppress(Exception):  # as below
             return ImageOps.exif_transpose(source)
         return source
     with open_checked(source, name) as file:
-        image = _read_header(file, name)
+        image = _read_header(file, name, max_pixels)
         deep = ";16" in str(image.tile)
         if "tag_v2" in vars(image):
             _check_tiff(image, name)
@@ -319,6 +368,9 @@ def _foreign_format(head: bytes) -> str:
 
 def _check_tiff(image: Any, name: str) -> None:
     """Refuses what Pillow would decode to other values than the file means."""
+    if image.tag_v2.get(259, 1) not in TIFF_COMPRESSIONS:
+        compression = image.info.get("compression", "in a way that is not known")
+        raise LabError(f"{name}: a TIFF compressed as {compression} is not read; save it with LZW, Deflate or none")
     bits, sample_formats = max(image.tag_v2.get(258, (1,))), image.tag_v2.get(339, (1,))
     if 2 in sample_formats and bits <= 16:  # of 32 bits those in the range of 16 are read, as Pillow writes them
         raise LabError(f"{name}: a TIFF of signed numbers is not read; save it with unsigned 8 or 16 bits per channel")
@@ -339,28 +391,30 @@ def _convert(image: Image.Image, mode: str, name: str) -> Image.Image:
         raise LabError(f"{name}: colour mode {image.mode} is not supported; save it as RGB") from error
 
 
-def _to_eight_bits(image: Image.Image, name: str, bits: int) -> np.ndarray:
-    """Modes I;16, I and F -> uint8 (H, W): the upper 8 of `bits`, or of the bits that the file states."""
-    values, stated = _values(image, name, bits), _stated_bits(image)
-    used = bits if stated in (None, 16) else stated
-    upper = np.minimum(values * 256, 255) if image.mode == "F" else values >> (used - 8)
-    return np.asarray(upper, np.uint8)
-
-
-def _values(image: Image.Image, name: str, bits: int = 16) -> np.ndarray:
-    """The numbers of a grey image, 0 for black; those of modes I;16, I and F checked against what the bits allow."""
-    values = np.asarray(image)
-    if image.mode[0] not in "IF":
-        return values
+def _used_bits(image: Image.Image, bits: int) -> int:
+    """How many bits grey uses: those that the file states, or else `bits`."""
     stated = _stated_bits(image)
-    white = 1 if image.mode == "F" else 2 ** (bits if stated in (None, 16) else stated) - 1
-    if not (values.min() >= 0 and values.max() <= white):  # so written, NaN is refused too
-        advice = "save it with 8 or 16 bits per channel"
-        if bits < 16 and white < 2**16 - 1:
-            advice = f"the images of its set use {bits} bits: take all from one camera with one setting, and fit again"
-        raise LabError(f"{name}: has values outside 0 to {white}; {advice}")
+    return bits if stated in (None, 16) else stated
+
+
+def _numbers(image: Image.Image, name: str, bits: int = 16) -> Callable[[Image.Image], np.ndarray]:
+    """Turns strips of a grey image into its numbers, 0 for black; those of modes I;16, I and F are checked against what
+    the bits allow."""
+    if image.mode[0] not in "IF":
+        return np.asarray
+    white = 1 if image.mode == "F" else 2 ** _used_bits(image, bits) - 1
     white_is_zero = getattr(image, "tag_v2", {}).get(262) == 0
-    return np.asarray(white - values if white_is_zero else values)
+    advice = "save it with 8 or 16 bits per channel"
+    if bits < 16 and white < 2**16 - 1:
+        advice = f"the images of its set use {bits} bits: take all from one camera with one setting, and fit again"
+
+    def numbers(strip: Image.Image) -> np.ndarray:
+        values = np.asarray(strip)
+        if not (values.min() >= 0 and values.max() <= white):  # so written, NaN is refused too
+            raise LabError(f"{name}: has values outside 0 to {white}; {advice}")
+        return np.asarray(white - values if white_is_zero else values)
+
+    return numbers
 
 
 def _stated_bits(image: Image.Image) -> int | None:

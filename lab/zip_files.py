@@ -11,6 +11,8 @@ from .errors import LabError
 
 MAX_ENTRIES = 2_000  # of one archive
 MAX_UNPACKED = 2**30  # bytes, all entries together
+MAX_ENTRY = 192 * 2**20  # bytes of one entry, unpacked
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others unpack all at once, whatever size was stated
 MAX_RATIO = 200  # unpacked : packed bytes of one entry; images stay below 50, a zip bomb is near 1,000
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 
@@ -53,7 +55,8 @@ def read_zip(
 def _unpack(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], name: str) -> Iterator[tuple[str, bytes]]:
     for entry in entries:
         try:
-            data = archive.read(entry)  # never more than the size the entry states, which was checked
+            with archive.open(entry) as file:
+                data = file.read(entry.file_size)  # read() unpacks all there is, whatever size was stated
         except Exception as error:  # zlib, lzma and zipfile each have their own
             raise LabError(
                 f"{name}: entry {image_files.printable(entry.filename)}: is damaged ({image_files.printable(error)})"
@@ -67,19 +70,23 @@ def _unpack(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], name: str)
 
 def _is_skipped(entry: zipfile.ZipInfo) -> bool:
     parts = PurePosixPath(entry.filename.replace("\\", "/")).parts
-    return entry.is_dir() or any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in parts)
+    return entry.filename.endswith("/") or any(
+        part == "__MACOSX" or (part.startswith(".") and part != "..") for part in parts
+    )
 
 
 def _reason_to_refuse(entry: zipfile.ZipInfo, seen: set[str]) -> str:
     """Why this entry is refused; "" where it is not."""
     path, size, packed = entry.filename.replace("\\", "/"), entry.file_size, entry.compress_size
-    most = min(image_files.MAX_BYTES, MAX_RATIO * max(packed, 1))
     reasons = {
         "its path leads out of the zip": ".." in path.split("/") or path.startswith("/") or path[1:2] == ":",
         "is a link or a special file, not an image": stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG),
         "is an archive within a zip; unpack it first": Path(path).suffix.lower() in ARCHIVES,
         "is locked with a password": entry.flag_bits & 1,
+        "has no name": not path.strip("/"),
+        "is packed by a method other than Deflate; pack it anew": entry.compress_type not in METHODS,
         "appears twice": entry.filename in seen,
-        f"unpacks to {size:,} bytes from {packed:,}, which no image does": size > most,
+        f"is over {MAX_ENTRY >> 20} MiB": size > MAX_ENTRY,
+        f"unpacks to {size:,} bytes from {packed:,}, which no image does": size > MAX_RATIO * max(packed, 1),
     }
     return next((reason for reason, applies in reasons.items() if applies), "")

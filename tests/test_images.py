@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
 import struct
+import subprocess
+import sys
+import time
+import tracemalloc
 import warnings
 import zipfile
 import zlib
@@ -13,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from PIL import Image, PngImagePlugin
 
 from lab import image_files, zip_files
@@ -21,6 +27,8 @@ from lab.errors import LabError
 RNG = np.random.default_rng(0)
 PHOTO = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
 RED, WHITE = (255, 0, 0), (255, 255, 255)
+TURNED = Image.Exif()
+TURNED[274] = 6
 
 
 def encoded(image: Image.Image | np.ndarray, file_format: str = "PNG", **options: object) -> bytes:
@@ -353,6 +361,109 @@ def test_a_zip_that_lies_about_a_size_is_refused():
     data = zipped(("a.bmp", bytes(100_000)))
     packed = struct.pack("<I", 100_000)
     refused(patched(data, packed, struct.pack("<I", 1_000)), "liar.zip", read_all)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_methods_that_unpack_all_at_once_are_refused(compression):
+    assert "a.png: is packed by a method other than Deflate" in refused(
+        zipped(("a.png", b"x" * 99), compression=compression), "a.zip", read_all
+    )
+
+
+def test_a_zip_that_states_less_than_it_holds_costs_no_more_than_it_states():
+    """128 MiB of zeros that claim to be one: nothing beyond the claim is unpacked."""
+    data = zipped(("a.png", bytes(2**27)))
+    for signature, at in ((b"PK\x01\x02", 24), (b"PK\x03\x04", 22)):
+        place = data.rindex(signature) + at
+        data = data[:place] + struct.pack("<I", 2**17) + data[place + 4 :]
+    tracemalloc.start()
+    assert "is damaged" in refused(data, "bomb.zip", read_all)
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+    tracemalloc.stop()
+
+
+def test_an_entry_without_a_name_is_refused():
+    data = zipped(("a", b"x"))
+    place = data.index(b"PK\x01\x02")
+    nameless = data[:place] + data[place : place + 28] + b"\0\0" + data[place + 30 :]
+    assert refused(nameless, "a.zip", read_all)
+
+
+def jpeg_tiff(width: int, height: int, stated: int) -> bytes:
+    """A TIFF whose JPEG strips say that they have `stated` rows."""
+    file = io.BytesIO()
+    Image.fromarray(np.full((height, width, 3), 90, np.uint8)).save(file, "TIFF", compression="jpeg")
+    data = bytearray(file.getvalue())
+    for at in range(len(data) - 9):
+        if data[at] == 0xFF and data[at + 1] in (0xC0, 0xC1, 0xC2):
+            data[at + 5 : at + 7] = struct.pack(">H", stated)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("stated", [1, 8, 512])
+def test_a_tiff_of_jpeg_strips_is_refused(stated):
+    """Strips shorter than stated get memory of before: of other visits' images, on the page."""
+    message = refused(jpeg_tiff(256, 512, stated), "a.tif", image_files.read)
+    assert message.endswith("a TIFF compressed as jpeg is not read; save it with LZW, Deflate or none")
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits"])
+def test_a_short_strip_never_shows_what_lay_in_memory(compression):
+    """Each allowed compression, its strips cut or spoilt: refused, or equal pixels whatever was freed before."""
+    file = io.BytesIO()
+    Image.fromarray(RNG.integers(0, 255, (96, 64, 3), np.uint8)).save(file, "TIFF", compression=compression)
+    whole = file.getvalue()
+    for change in range(30):
+        data = bytearray(whole)
+        if change < 15:
+            data = data[: len(whole) - 37 * change]
+        else:
+            data[200 + 61 * change : 230 + 61 * change] = bytes(30)
+        seen = set()
+        for value in (0x11, 0xEE):
+            freed = [np.full(size, value, np.uint8) for size in (4096, 18432, 65536, 131072) for _ in range(20)]
+            del freed
+            with contextlib.suppress(LabError):
+                seen.add(image_files.read(bytes(data)).tobytes())
+        assert len(seen) < 2, change
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "RGBA", "I;16", "LA"])
+def test_too_many_pixels_cost_nothing(mode):
+    """The page's limit is checked by the header: 24 megapixels, however few bytes."""
+    file = io.BytesIO()
+    Image.new(mode, (6000, 5000)).save(file, "PNG")
+    for read in (image_files.read, image_files.grey_bits):
+        since = time.process_time()
+        with pytest.raises(LabError, match=r"6000 x 5000 pixels are more than 24 megapixels; make it smaller$"):
+            read(file.getvalue(), "big.png", max_pixels=24_000_000)
+        assert time.process_time() - since < 0.05
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="memory is read from /proc")
+@pytest.mark.parametrize(
+    ("mode", "options"), [("RGBA", {}), ("RGB", {"exif": TURNED}), ("RGB", {"transparency": (1, 2, 3)})]
+)
+def test_a_large_image_costs_its_pixels_and_little_more(mode, options, tmp_path):
+    """16 megapixels: 64 MB decoded, 48 MB read, 64 MB more while it is turned; no further copies at a time."""
+    path = tmp_path / "large.png"
+    Image.new(mode, (4096, 4096)).save(path, "PNG", **options)
+    code = "import sys, lab.image_files as f; peak = lambda: [int(l.split()[1]) for l in open('/proc/self/status')"
+    code += " if l.startswith('VmHWM')][0]; before = peak(); f.read(sys.argv[1]); print((peak() - before) // 1000)"
+    grown = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert int(grown.stdout) < 150, grown.stdout
+
+
+def test_strips_leave_no_seam(monkeypatch):
+    """Whatever the height of the strips, the pixels are the same: of every mode, upright and turned."""
+    colours = Image.fromarray(RNG.integers(0, 255, (50, 33, 4), np.uint8))
+    images = {mode: colours.convert("RGB").convert(mode) for mode in ("RGB", "LA", "P", "CMYK")} | {"RGBA": colours}
+    images["I;16"] = Image.fromarray(RNG.integers(0, 4096, (50, 33)).astype(np.uint16))
+    for mode, image in images.items():
+        whole, mask = image_files.read(image), image_files.grey_bits(image)
+        with monkeypatch.context() as patch:
+            patch.setattr(image_files, "STRIP_PIXELS", 33 * 7)
+            assert np.array_equal(image_files.read(image), whole) and image_files.grey_bits(image) == mask, mode
 
 
 def test_a_zip_too_large_in_all_is_refused_before_the_first_file(monkeypatch):

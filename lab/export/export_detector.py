@@ -74,7 +74,11 @@ def compare(detector: Detector, own: Runner, exported: Runner, images: Iterable[
         relative.append(difference / max(abs(own_score[0]), score_scale.unit))
         sigmas.append(difference / score_scale.unit)
         maps.append(float(abs(map_ - own_map).max() / max(abs(own_map).max(), pixel_unit)))
-        verdicts += len({calibration.verdict(score_scale.normalize(float(s[0]))) for s in (own_score, score)}) - 1
+        # what is no number has no verdict: that of the detector's own score is another one
+        own_sigma, exported_sigma = (score_scale.normalize(float(s[0])) for s in (own_score, score))
+        verdicts += not np.isfinite(exported_sigma) or calibration.verdict(own_sigma) != calibration.verdict(
+            exported_sigma
+        )
     if not relative:
         return None
     score_part, sigma, map_part = (
