@@ -184,6 +184,13 @@ def read_mask(source: Source, name: str | None = None) -> np.ndarray:
     return mask
 
 
+def check_header(source: Source, name: str | None = None, max_pixels: int = MAX_PIXELS) -> None:
+    """LabError for what `read` would refuse by its format or size; nothing is decoded."""
+    name = display_name(source, name)
+    with open_checked(source, name) as file:
+        _read_header(file, name, max_pixels)
+
+
 def as_array(image: AnyImage, bits: int = 16) -> NDArray[np.uint8]:
     """A path, a file, a Pillow image or an array -> uint8 (H, W, 3) RGB. LabError for another array, and as `read`."""
     if isinstance(image, np.ndarray):

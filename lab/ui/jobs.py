@@ -100,43 +100,62 @@ class JobRunner:
         self.owner = secrets.token_hex(8) if private else ""
         self._on_close = on_close
         self._stop = threading.Event()  # of the newest job
-        self._starting, self._working = threading.Lock(), threading.Lock()
+        self._kept: set[threading.Event] = set()  # of jobs that a newer one does not end
+        self._starting = threading.Lock()
+        self._thread = threading.Thread()  # of the newest job
         self._changed: set[str] = set()
 
     def cancel(self) -> None:
-        """Ends the job under way at its next report."""
-        self._stop.set()
+        """Ends all jobs at their next reports."""
+        for stop in (self._stop, *self._kept):
+            stop.set()
+
+    def supersede(self) -> None:
+        """Ends the job under way as a newer one would: not where it is kept."""
+        if self._stop not in self._kept:
+            self._stop.set()
 
     def close(self) -> None:
-        """The visit is over: its job ends, and all that was made is given up."""
+        """The visit is over: its jobs end, and all that was made is given up."""
         with self._starting:
             self.closed = True
-            self._stop.set()
+            self.cancel()
         self._give_up()
 
     def notify(self, *parts: str) -> None:
         """Called by a job: these parts of the page have changed."""
         self._changed |= set(parts)
 
-    def run(self, job: Job, keep_alive: Callable[[], None] = lambda: None, changed: Set[str] = frozenset()) -> Changes:
+    def run(
+        self,
+        job: Job,
+        keep_alive: Callable[[], None] = lambda: None,
+        changed: Set[str] = frozenset(),
+        kept: bool = False,
+    ) -> Changes:
         """Runs `job(report) -> message`; yields the parts of the page that have changed, at most four times a second.
+
+        kept    a newer job does not end this one, but starts when it has ended: nothing that it does may be lost
 
         The first set holds `changed`; the last one is yielded when the job has ended; nothing is yielded once a newer
         job has begun. STATUS is in a set whenever the status has changed. `keep_alive` is called as long as the job
         goes on.
         """
-        with self._starting:
-            self._stop.set()
-            stop = self._stop = threading.Event()
-            if self.closed:
-                stop.set()
-        self.running, self.cancelled, self.unfinished = True, False, False
-        self.status, self._changed = JobStatus(0.0, "beginning"), set(changed)
         context = contextvars.copy_context()  # who asks: a lent GPU is asked for in their name
         context.run(features.OWNER.set, self.owner)
-        work, shown = (self._work, job, stop), None
-        thread = threading.Thread(target=context.run, args=work, name=self.owner or "job", daemon=True)
-        thread.start()
+        with self._starting:
+            self.supersede()
+            stop, previous, shown = threading.Event(), self._thread, None
+            work = (self._work, job, stop, previous)
+            thread = threading.Thread(target=context.run, args=work, name=self.owner or "job", daemon=True)
+            self._stop, self._thread = stop, thread
+            if kept:
+                self._kept.add(stop)
+            if self.closed:
+                stop.set()
+            self.running, self.cancelled, self.unfinished = True, False, False
+            self.status, self._changed = JobStatus(0.0, "beginning"), set(changed)
+            thread.start()
         while self._stop is stop:
             keep_alive()
             ended = not thread.is_alive()
@@ -149,9 +168,11 @@ class JobRunner:
                 return
             thread.join(0.25)
 
-    def _work(self, job: Job, stop: threading.Event) -> None:
-        with self._working:  # a job that was cancelled goes on to its next report
-            self._work_alone(job, stop)
+    def _work(self, job: Job, stop: threading.Event, previous: threading.Thread) -> None:
+        if previous.ident:  # a job that was cancelled goes on to its next report
+            previous.join()
+        self._work_alone(job, stop)
+        self._kept.discard(stop)
 
     def _work_alone(self, job: Job, stop: threading.Event) -> None:
         began = since = time.monotonic()

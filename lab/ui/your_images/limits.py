@@ -17,3 +17,8 @@ LIMITS = (
     f"With more than {MAX_VISITS} visits, or {MAX_TOTAL_MEGABYTES} MB of detectors among them, the one unused for "
     "longest ends."
 )
+
+
+def max_pixels() -> int:
+    """MAX_MEGAPIXELS in pixels."""
+    return int(MAX_MEGAPIXELS * 10**6)

@@ -17,7 +17,7 @@ from ...errors import LabError
 from ...inspection import nearest_patches, ranking
 from ...lru_cache import LRUCache
 from ...methods import METHODS
-from ...progress import Report, part_of
+from ...progress import Report, no_report, part_of
 from ..detector_service import DetectorService
 from ..jobs import JobRunner, JobStatus
 from . import answer, limits, report
@@ -89,20 +89,22 @@ class YourImagesSession:
 
     # --- images and the data check ------------------------------------------------------------------------------------
 
-    def add(self, paths: list[str], role: Role) -> None:
-        """Takes files and zips of the web server in, and announces what was taken and what was refused."""
+    def add(self, paths: list[str], role: Role, report: Report = no_report) -> str:
+        """Takes files and zips of the web server in; returns what was taken and what was refused, in words."""
         self._acquire(map(Path, paths))
-        before = len(self.uploads.images)
-        refused = self.uploads.take(paths, role)
-        self._images_changed()
-        count = len(self.uploads.images) - before
+        before = set(self.uploads.images)
+        try:
+            refused = self.uploads.take(paths, role, report)
+        finally:
+            self._images_changed()
+        count = len(set(self.uploads.images) - before)
         message = f"{count} {'image' if count == 1 else 'images'} taken ({role.label.lower()})."
         if refused:
             more = f"; and {len(refused) - 3} more" if refused[3:] else ""
             message += f" Not taken: {'; '.join(refused[:3])}{more}."
         if bits := self.uploads.grey_bits:
             message += f" {note[0].upper()}{note[1:]}." if (note := image_files.describe_bits(bits)) else ""
-        self.runner.status = JobStatus(None, message)
+        return message
 
     def leave_out(self, names: list[str]) -> None:
         for name in names:
@@ -112,7 +114,7 @@ class YourImagesSession:
 
     def _images_changed(self) -> None:
         """What was fitted no longer speaks of the images."""
-        self.runner.cancel()
+        self.runner.supersede()
         self.answers.clear()
         self._release_downloads(*report.SUFFIXES)
 

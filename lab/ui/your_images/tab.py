@@ -34,11 +34,11 @@ class Handlers:
 
     # --- steps one and two --------------------------------------------------------------------------------------------
 
-    def take(self, role: Role) -> Callable[..., Updates]:
+    def take(self, role: Role) -> Callable[..., Iterator[Updates]]:
         """The handler of one drop zone."""
 
-        def take(files: list[str], request: gr.Request) -> Updates:
-            return self._take(self.widgets.image_controls.drop_zones[role], files or [], role, request)
+        def take(files: list[str], request: gr.Request) -> Iterator[Updates]:
+            yield from self._take(self.widgets.image_controls.drop_zones[role], files or [], role, request)
 
         take.__doc__ = f"""Takes images in as {role.label.lower()} ones.
 
@@ -50,14 +50,17 @@ class Handlers:
         """
         return take
 
-    def take_photo(self, image: str | None, role: str, request: gr.Request) -> Updates:
+    def take_photo(self, image: str | None, role: str, request: gr.Request) -> Iterator[Updates]:
         """Of the page alone: the camera's image."""
-        return self._take(self.widgets.image_controls.camera, [image] if image else [], ROLES[role], request)
+        yield from self._take(self.widgets.image_controls.camera, [image] if image else [], ROLES[role], request)
 
-    def _take(self, source: gr.components.Component, files: list[str], role: Role, request: gr.Request) -> Updates:
-        session = self.sessions.of(request)
-        session.add(list(map(str, files)), role)
-        return {source: None} | self.widgets.updates(session)
+    def _take(
+        self, source: gr.components.Component, files: list[str], role: Role, request: gr.Request
+    ) -> Iterator[Updates]:
+        """A job that no newer one ends: images dropped while others are being read are read after them."""
+        job: Job = lambda session, report: session.add(list(map(str, files)), role, report)
+        for updates in self._follow(request, job, kept=True):
+            yield {source: None} | updates
 
     def check(self, request: gr.Request) -> Iterator[Updates]:
         """The data check of the good images: its progress, then what it found as HTML."""
@@ -220,12 +223,17 @@ class Handlers:
         return self._follow(request, job, lambda session: self.widgets.job_updates(session) | drawn)
 
     def _follow(
-        self, request: gr.Request, job: Job, updates: Callable[[YourImagesSession], Updates] | None = None
+        self,
+        request: gr.Request,
+        job: Job,
+        updates: Callable[[YourImagesSession], Updates] | None = None,
+        kept: bool = False,
     ) -> Iterator[Updates]:
         """Runs a job in the visit, which is then in use and holds more and more. What `updates` says at its end, else
         everything, comes all at once, so that no part of it overtakes what follows on a visitor's click."""
         session = self.sessions.of(request)
-        for _ in session.runner.run(lambda report: job(session, report), lambda: self.sessions.refresh(request)):
+        keep_alive = lambda: self.sessions.refresh(request)
+        for _ in session.runner.run(lambda report: job(session, report), keep_alive, kept=kept):
             if session.runner.running:
                 yield self.widgets.job_updates(session)
         if not session.runner.running:

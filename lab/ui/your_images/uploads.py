@@ -1,5 +1,6 @@
 """What a visitor gives: images in three roles, taken in from files and zips, into a folder deleted with the visit."""
 
+import contextlib
 import functools
 import itertools
 import secrets
@@ -15,7 +16,10 @@ from ... import image_files, zip_files
 from ...checks import data_check
 from ...data import folder_walk, unread, vocabulary
 from ...errors import LabError
+from ...progress import Report, no_report
 from ..html import image_data
+from ..image_workers import WORKERS
+from ..jobs import add_waiting_seconds
 from ..phrases import error_message
 from . import limits
 
@@ -53,7 +57,7 @@ class Upload:
 
     def pixels(self) -> np.ndarray:
         """uint8 (H, W, 3), as it came."""
-        return image_files.read(self.path, self.name, bits=self.bits)
+        return WORKERS.read(self.path, self.name, self.bits, limits.max_pixels()).pixels
 
     def resized(self, size: int) -> np.ndarray:
         """uint8 (size, size, 3), as a detector would resize it."""
@@ -77,25 +81,34 @@ class Uploads:
         """The images of these roles, role by role."""
         return [image for role in roles for image in self.images.values() if image.role == role]
 
-    def take(self, paths: Sequence[str], role: Role) -> list[str]:
-        """Takes files and zips in; returns a sentence for each image that was refused."""
+    def take(self, paths: Sequence[str], role: Role, report: Report = no_report) -> list[str]:
+        """Takes files and zips in; returns a sentence for each image that was refused. What `report` raises ends it;
+        what was taken before stays."""
         refused = list[str]()
         _, masks = folder_walk.split_masks([Path(PurePosixPath(path).name) for path in paths], Path())
         refused += [f"{mask}: looks like the mask of an image given with it, and is no image itself" for mask in masks]
         paths = [path for path in paths if Path(PurePosixPath(path).name) not in set(masks)]
-        for name, content in _opened(paths, role, refused):
-            try:
-                self._add(name, content, role)
-            except LabError as error:
-                refused.append(error_message(error))
-        self._read_greys_alike()
+        try:
+            for number, (name, content) in enumerate(_opened(paths, role, refused), 1):
+                message = f"reading image {number}, {image_files.printable(name)}"
+                try:
+                    self._add(name, content, role, functools.partial(_report, report, message))
+                except LabError as error:
+                    refused.append(error_message(error))
+        finally:
+            self._read_greys_alike()
         return refused
 
     def drop(self, name: str) -> None:
-        if image := self.images.pop(name, None):
-            self.bytes -= image.path.stat().st_size
-            image.path.unlink()
+        if image := self.images.get(name):
+            self.images = {other: kept for other, kept in self.images.items() if other != name}
+            self._delete(image.path)
             self._read_greys_alike()
+
+    def _delete(self, path: Path) -> None:
+        with contextlib.suppress(FileNotFoundError):  # the visit is over
+            self.bytes -= path.stat().st_size
+            path.unlink()
 
     @property
     def grey_bits(self) -> int | None:
@@ -115,30 +128,37 @@ class Uploads:
                 image.summary = data_check.summarize(image.name, pixels)
                 image.thumbnail = image_data.thumb(pixels)
 
-    def _add(self, name: str, content: bytes, role: Role) -> None:
+    def _add(self, name: str, content: bytes, role: Role, report: Report) -> None:
         if len(self.images) >= limits.MAX_IMAGES:
             raise LabError(f"{name}: a visit may hold {limits.MAX_IMAGES} images, leave others out first")
-        if self.bytes + len(content) > (most := limits.MAX_UPLOAD_MEGABYTES) * limits.MEGABYTE:
-            raise LabError(f"{name}: a visit may hold {most} MB of files, make the images smaller")
-        pixels = image_files.read(content, name)
-        megapixels, allowed = pixels.shape[0] * pixels.shape[1] / 10**6, limits.MAX_MEGAPIXELS
-        if megapixels > allowed:
-            raise LabError(f"{name}: {megapixels:.0f} megapixels are more than {allowed}, make it smaller")
-        name = self._unused(PurePosixPath(name).name)
+        if self.bytes + len(content) > limits.MAX_UPLOAD_MEGABYTES * limits.MEGABYTE:
+            raise LabError(
+                f"{name}: a visit may hold {limits.MAX_UPLOAD_MEGABYTES} MB of files, make the images smaller"
+            )
+        image_files.check_header(content, name, most := limits.max_pixels())
         path = self.folder / (secrets.token_hex(8) + image_files.suffix(content))
+        self.bytes += len(content)
         try:
             path.write_bytes(content)
+            pixels, bits = WORKERS.read(path, name, 16, most, report, add_waiting_seconds.get(lambda _: None))
         except OSError as error:  # a full disk, or a connection lost so long that the visit was over
+            self._delete(path)
             raise LabError(f"{name}: could not be kept ({error.strerror}); reload the page and give it again") from None
-        self.bytes += len(content)
-        summary = data_check.summarize(name, pixels)
-        bits = image_files.grey_bits(content, name)
-        self.images[name] = Upload(name, path, role, summary, image_data.thumb(pixels), bits)
+        except BaseException:
+            self._delete(path)
+            raise
+        name = self._unused(PurePosixPath(name).name)
+        upload = Upload(name, path, role, data_check.summarize(name, pixels), image_data.thumb(pixels), bits)
+        self.images = self.images | {name: upload}  # a new one: others may be reading the old one
 
     def _unused(self, name: str) -> str:
         """The name, with a number behind it where an image has it already."""
         names = itertools.chain([name], (f"{name} ({number})" for number in itertools.count(2)))
         return next(unused for unused in names if unused not in self.images)
+
+
+def _report(report: Report, message: str, *_: object) -> None:
+    report(0.0, message)
 
 
 def _opened(paths: Sequence[str], role: Role, refused: list[str]) -> Iterator[tuple[str, bytes]]:
