@@ -44,6 +44,9 @@ FORMATS = "PNG, JPEG, BMP, TIFF, WebP, GIF or PPM"
 SUFFIXES = tuple(".png .jpg .jpeg .jpe .jfif .bmp .dib .tif .tiff .webp .gif .ppm .pgm .pbm .pnm".split())
 RAW = (".nef", ".nrw", ".cr2", ".arw", ".dng", ".orf", ".rw2", ".pef", ".srw")  # of cameras
 BITS = (8, 10, 12, 14, 16)  # of a camera's grey values
+MAX_SCANS = 100  # of a JPEG
+MAX_CHUNKS, CHUNK_WEIGHT = 100_000, 20  # of a PNG; one beside the pixels takes as long as so many of them
+MAX_TEXT_PIXELS = 2_000_000  # of a PPM as text, of which Pillow reads less than a million a second
 STRIP_PIXELS = 2**20  # of an image that are converted at a time
 # None, CCITT, LZW, Deflate and PackBits. Of JPEG (6, 7), a strip shorter than its header says gets what lay in memory
 # before, up to Pillow 12 (GHSA-q45j-58j2-45rg); of the rest nobody here knows.
@@ -300,6 +303,8 @@ def _read_header(file: IO[bytes], name: str, max_pixels: int = MAX_PIXELS) -> Im
         foreign = _foreign_format(head)
         what = f"is {foreign}, which is not read; save it as" if foreign else "not an image; it must be"
         raise LabError(f"{name}: {what} {FORMATS}")
+    if head.startswith(b"\x89PNG"):
+        _check_chunks(file, name)
     try:
         image = reader(file)
     except Exception as error:  # on damaged bytes Pillow raises nearly any type
@@ -331,6 +336,12 @@ def _decode(source: Source | Image.Image, name: str, max_pixels: int = MAX_PIXEL
         deep = ";16" in str(image.tile)
         if "tag_v2" in vars(image):
             _check_tiff(image, name)
+        elif image.format == "JPEG":
+            _check_scans(file, name)
+        elif image.format == "PPM" and image.width * image.height > MAX_TEXT_PIXELS and _is_text(file):
+            raise LabError(
+                f"{name}: a PPM of {image.width} x {image.height} pixels in text is not read; save it as PNG"
+            )
         _load(image, name)
         with contextlib.suppress(Exception):  # on damaged EXIF Pillow raises nearly any type; the pixels are intact
             ImageOps.exif_transpose(image, in_place=True)
@@ -384,6 +395,39 @@ def _check_tiff(image: Any, name: str) -> None:
     if image.tag_v2.get(284) == 2 and bits > 8:
         reason = f"a TIFF of {bits} bits per channel in separate planes is not read"
         raise LabError(f"{name}: {reason}; save it with interleaved channels, or 8 bits")
+
+
+def _check_scans(file: IO[bytes], name: str) -> None:
+    """Refuses a JPEG of so many scans that decoding takes minutes: cameras and programs write about ten."""
+    place, scans, last = file.tell(), 0, b""
+    file.seek(0)
+    while block := file.read(2**20):
+        scans += (last + block).count(b"\xff\xda")
+        last = block[-1:]
+    file.seek(place)
+    if scans > MAX_SCANS:
+        raise LabError(f"{name}: a JPEG of {scans} scans is not read; save it anew")
+
+
+def _check_chunks(file: IO[bytes], name: str) -> None:
+    """Refuses a PNG of so many chunks that reading its header takes minutes."""
+    place, chunks = file.tell(), 0
+    file.seek(8)
+    while len(head := file.read(8)) == 8:
+        chunks += 1 if head[4:] == b"IDAT" else CHUNK_WEIGHT
+        if chunks > MAX_CHUNKS:
+            raise LabError(f"{name}: a PNG of so many chunks is not read; save it anew")
+        file.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)
+    file.seek(place)
+
+
+def _is_text(file: IO[bytes]) -> bool:
+    """Whether a PPM has its numbers as text."""
+    place = file.tell()
+    file.seek(0)
+    magic = file.read(2)
+    file.seek(place)
+    return magic in (b"P1", b"P2", b"P3")
 
 
 def _is_blank(image: Image.Image) -> bool:

@@ -454,6 +454,23 @@ def test_a_large_image_costs_its_pixels_and_little_more(mode, options, tmp_path)
     assert int(grown.stdout) < 150, grown.stdout
 
 
+def test_what_would_take_minutes_is_refused_at_once():
+    """A JPEG of a thousand scans, a PNG of 200,000 texts, a PPM of four million numbers as text."""
+    jpeg = encoded(Image.new("L", (4000, 4000)), "JPEG", progressive=True)
+    scan = jpeg[jpeg.rindex(b"\xff\xda") : -2]
+    jpeg = jpeg[:-2] + 1000 * scan + jpeg[-2:]
+    png = encoded(Image.new("L", (64, 64)))
+    text = struct.pack(">I", 3) + b"tEXta\0b" + struct.pack(">I", zlib.crc32(b"tEXta\0b"))
+    png = png[:33] + 200_000 * text + png[33:]
+    ppm = b"P2 2000 2000 255\n" + b"0 " * 4_000_000
+    for data, reason in ((jpeg, "scans"), (png, "so many chunks"), (ppm, "in text")):
+        since = time.process_time()
+        assert reason in refused(data, "slow", image_files.read)
+        assert time.process_time() - since < 0.5
+    small = b"P2 20 20 255\n" + b"7 " * 400
+    assert (image_files.read(small) == 7).all()
+
+
 def test_strips_leave_no_seam(monkeypatch):
     """Whatever the height of the strips, the pixels are the same: of every mode, upright and turned."""
     colours = Image.fromarray(RNG.integers(0, 255, (50, 33, 4), np.uint8))
