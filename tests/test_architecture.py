@@ -41,6 +41,7 @@ LAYERS = [
         "lab.quantized_safetensors",
         "lab.detector_metadata",
         "lab.file_hashes",
+        "lab.csv_cells",
         "lab.image_files",
         "lab.zip_files",
         "lab.image_stack",

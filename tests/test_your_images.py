@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,7 +43,7 @@ from lab.ui.variant import Variant
 from lab.ui.your_images import close_up, limits, uploads, widgets
 from lab.ui.your_images import session as session_module
 from lab.ui.your_images.fitting import FittedMethod, TimeUp
-from lab.ui.your_images.session import ServedFiles, YourImagesSession
+from lab.ui.your_images.session import YourImagesSession
 from lab.ui.your_images.tab import YourImages
 from lab.ui.your_images.uploads import BAD, GOOD, NEW, ROLES, Role
 
@@ -173,10 +173,15 @@ class Small(DetectorService):
 def visit(folder: Path, published: LRUCache[str, FittedMethod] | None = None) -> YourImagesSession:
     service = Small(folder=folder / "cache", backbone=None)
     session = YourImagesSession(service, LRUCache(100) if published is None else published)
-    sent = Path(tempfile.mkdtemp(dir=folder))  # to the web server: deleted with the visit
     for name, role in ROLES.items():
-        session.add([shutil.copy(path, sent) for path in sorted(folder.glob(f"{name}-*.png"))], role)
+        session.add(sent(sorted(folder.glob(f"{name}-*.png"))), role)
     return session
+
+
+def sent(paths: Iterable[Path]) -> list[str]:
+    """Copies, as the web server has them of what was sent: they are deleted once they are taken."""
+    folder = tempfile.mkdtemp()
+    return [shutil.copy(path, folder) for path in paths]
 
 
 def test_zips_and_bad_files_and_caps(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,10 +249,10 @@ def test_greys_of_one_visit_are_read_alike(folder: Path) -> None:
         Image.fromarray(grey * (16 if n < 6 else 257)).save(folder / f"deep-{n}.png")
     (folder / "nothing").mkdir()
     session = visit(folder / "nothing")
-    assert "read as 12 bits, 4095 is white" in session.add([str(folder / f"deep-{n}.png") for n in range(6)], GOOD)
+    assert "read as 12 bits, 4095 is white" in session.add(sent(folder / f"deep-{n}.png" for n in range(6)), GOOD)
     first = session.uploads.images["deep-0.png"]
     assert np.array_equal(first.pixels()[..., 0], stripes(0)[..., 0]) and first.summary.small.max() > 100
-    assert "read as" not in session.add([str(folder / "deep-6.png")], GOOD)
+    assert "read as" not in session.add(sent([folder / "deep-6.png"]), GOOD)
     assert first.pixels().max() < 16 and first.summary.small.max() < 16
     session.leave_out(["deep-6.png"])
     assert first.summary.small.max() > 100
@@ -406,19 +411,9 @@ def test_nothing_computed_of_a_visitors_images_outlasts_the_visit(folder: Path) 
     assert session.runner.status.message == jobs.ENDED
 
 
-def test_a_file_of_the_web_server_is_deleted_when_no_visit_needs_it(folder: Path) -> None:
-    files, shared_file, single = ServedFiles(), folder / "good-0.png", folder / "good-1.png"
-    files.acquire([shared_file, single])
-    files.acquire([shared_file])
-    files.release([shared_file, single])
-    assert shared_file.exists() and not single.exists()
-    files.release([shared_file])
-    assert not shared_file.exists()
-
-
 def test_a_hint_is_about_the_images_that_were_checked(folder: Path) -> None:
     session = visit(folder)
-    session.add([str(folder / "good-3.png")], GOOD)
+    session.add(sent([folder / "good-3.png"]), GOOD)
     session.check(no_report)
     (hint,) = [message for message in session.hints if "there twice" in message]
     session.hints = {hint: session.hints[hint]}
@@ -490,7 +485,7 @@ def tab(folder: Path, monkeypatch: pytest.MonkeyPatch) -> YourImages:
 
 
 def give(tab: YourImages, folder: Path, request: gr.Request, pattern: str = "good-*.png") -> widgets.Updates:
-    return last(tab.handlers.take(GOOD)(sorted(map(str, folder.glob(pattern))), request))
+    return last(tab.handlers.take(GOOD)(sent(sorted(folder.glob(pattern))), request))
 
 
 def test_no_copy_of_what_was_made_outlasts_the_visit(tab: YourImages, folder: Path) -> None:
@@ -556,7 +551,7 @@ def test_all_visits_together_hold_so_much(folder: Path, monkeypatch: pytest.Monk
 def test_undo_waits_for_the_job_that_runs(tab: YourImages, folder: Path) -> None:
     request = gr.Request(session_hash="a")
     session, inside, leave = tab.sessions.of(request), threading.Event(), threading.Event()
-    session.add(sorted(map(str, folder.glob("*.png"))), GOOD)
+    session.add(sent(sorted(folder.glob("*.png"))), GOOD)
 
     def job(report: Report) -> str:
         inside.set()
@@ -575,7 +570,7 @@ def test_undo_waits_for_the_job_that_runs(tab: YourImages, folder: Path) -> None
 
 def test_a_settled_hint_does_not_come_back(folder: Path) -> None:
     session = visit(folder)
-    session.add([str(folder / "good-3.png")], GOOD)
+    session.add(sent([folder / "good-3.png"]), GOOD)
     session.check(no_report)
     (hint,) = [message for message in session.hints if "there twice" in message]
     assert session.hints[hint] == [session.good()[12]] and "Leave it out" in widgets.images(session)
@@ -721,8 +716,9 @@ def test_twenty_good_five_bad_verdicts_and_a_detector(browser: Any, served: Serv
     assert not seen.abroad(address)
     assert not seen.complaints
     (session,) = tab.sessions.all()
-    files = [session.uploads.folder, *session._files]  # 25 images, and two files to take along
-    assert len(files) == 28 and all(path.exists() for path in files)
+    files = [session.uploads.folder, *session._downloads.values()]  # of 25 images; two files to take along
+    assert len(files) == 3 and all(path.exists() for path in files)
+    assert len(list(session.uploads.folder.iterdir())) == 25
     page.close()  # and with it the visit ends
     patience = time.monotonic() + 60
     while any(path.exists() for path in files):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..atomic_write import atomic_write
+from ..csv_cells import cell
 from ..errors import LabError
 
 Row = dict[str, Any]
@@ -54,7 +55,7 @@ class Rows:
                 table = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
                 table.writeheader()
                 table.writerows(
-                    {k: json.dumps(v) if isinstance(v, dict) else v for k, v in row.items()} for row in rows
+                    {k: json.dumps(v) if isinstance(v, dict) else cell(v) for k, v in row.items()} for row in rows
                 )
         except OSError as error:
             raise LabError(f"cannot write to {self.folder}: {error.strerror}") from None

@@ -13,6 +13,7 @@ import numpy as np
 from .. import data, image_files, plots, promise, ready_detectors
 from ..atomic_write import check_writable
 from ..checks import data_check, near_duplicates
+from ..csv_cells import cell
 from ..data import folder_walk, unread
 from ..detector import Detector
 from ..errors import LabError
@@ -142,7 +143,7 @@ def detect(args: Arguments) -> int:
     with open(folder / "results.csv", "w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, ["image", "score", "verdict", "marked", "file"])
         table.writeheader()
-        table.writerows(rows)
+        table.writerows({name: cell(value) for name, value in row.items()} for row in rows)
     print(scale)
     return status
 

@@ -1,19 +1,26 @@
 """The page, thin over `lab`: a folder for each tab; `build` puts them together."""
 
-from typing import Any
+import os
+import sys
+from typing import Any, NoReturn
 
 import gradio as gr
+from starlette.middleware import Middleware
 
-from . import allocator, assets, theme
+from . import allocator, assets, sessions, theme
 from .compare.tab import Compare
 from .detector_service import DetectorService
 from .field.tab import Field
+from .image_workers import WORKERS
 from .papers.tab import Papers
+from .run_folder import delete, run_folder
 from .take_apart.session import Question
 from .take_apart.tab import TakeApart
 from .variant import Variant
 from .view import View
+from .web_guard import UploadFolder, WebGuard
 from .your_images import tab, widgets
+from .your_images.limits import MAX_UPLOAD_MEGABYTES, MEGABYTE
 
 START = View("samples", "washer", (Variant("patchcore"), Variant("padim")), "test/missing_tooth/006")
 START_APART = Question("samples", "washer", Variant.of("cdo", {"oom": False}), "test/missing_tooth/006")
@@ -33,6 +40,7 @@ def build(
     start, start_apart   what *Compare* and *Take apart* show first
     """
     allocator.limit_malloc_arenas()  # before the first thread
+    os.environ["GRADIO_TEMP_DIR"] = str(run_folder())  # before any component asks where files go
     service = service or DetectorService()
     blocks = gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=widgets.FILE_SWEEP)
     with blocks:
@@ -69,6 +77,22 @@ def launch(blocks: gr.Blocks, port: int | None, **options: Any) -> tuple[Any, st
                 function.api_visibility = "undocumented"
     css = theme.CSS + assets.text("panel/panel.css", "your_images/your_images.css")
     options |= dict(footer_links=[], run_history=False, ssr_mode=False, pwa=False, share=False, max_threads=200)
+    guard = Middleware(WebGuard, seen=sessions.seen)
+    options |= dict(app_kwargs=dict(middleware=[guard], openapi_url=None, docs_url=None, redoc_url=None))
+    options |= dict(max_file_size=MAX_UPLOAD_MEGABYTES * MEGABYTE)
     queued: Any = blocks.queue(max_size=64, api_open=False)
-    launched: tuple[Any, str, str] = queued.launch(server_port=port, theme=theme.THEME, css=css, **options)
-    return launched
+    sessions.watch_silence()
+    waits, options["prevent_thread_lock"] = not options.get("prevent_thread_lock"), True
+    app, local, shared = queued.launch(server_port=port, theme=theme.THEME, css=css, **options)
+    app.uploaded_file_dir = UploadFolder()
+    if waits:
+        blocks.block_thread()
+    return app, local, shared
+
+
+def end() -> NoReturn:
+    """Ends the process once the server has stopped: deletes what visitors have sent, and waits for no job of theirs."""
+    WORKERS.close()
+    delete(run_folder())
+    sys.stdout.flush()
+    os._exit(0)  # the interpreter, going down beneath torch's threads, aborts at times

@@ -1,23 +1,39 @@
 """Phrases that more than one place of the page says."""
 
 import logging
+import os
+import re
 import secrets
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 
 from ..data.dataset import Item
 from ..errors import LabError
 from ..metrics import Rates
+from .run_folder import run_folder
 
 log = logging.getLogger("lab.ui")
 
 
 def error_message(error: BaseException) -> str:
-    """What a visitor reads of an error: a LabError's own sentence; anything else is logged under an id."""
+    """What a visitor reads of an error: a LabError's own sentence, without the server's folders; anything else is
+    logged under an id."""
     if isinstance(error, LabError):
-        return str(error)
+        return without_folders(str(error))
     error_id = secrets.token_hex(3)
     log.error("error %s", error_id, exc_info=error)
     return f"An error of ours (id {error_id}); the rest of the page still works."
+
+
+def without_folders(text: str) -> str:
+    """The text with every absolute path cut down to its last part: where things lie on the server is nobody's business.
+
+    Addresses of the web stay.
+    """
+    for folder in (run_folder(), Path.home(), Path(tempfile.gettempdir()), Path.cwd()):
+        text = text.replace(f"{folder}{os.sep}", "").replace(str(folder), folder.name)
+    return re.sub(r"(?<![\w/:.~-])(?:[A-Za-z]:)?[/\\](?:[^\s/\\:;,'\"<>]+[/\\])+", "", text)
 
 
 def readable_name(name: str) -> str:

@@ -1,13 +1,18 @@
 """The sessions of one tab: each visitor has one of their own, which ends when they leave or room is needed."""
 
+import threading
+import time
+import weakref
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import gradio as gr
 
 from ..lru_cache import LRUCache
 
 MAX_SESSIONS = 200  # of one tab, where a tab sets no limit of its own
+MAX_SILENCE = 2 * 3600  # seconds after a visitor's last sign of life, of their page or program, that their visit ends
+_last_seen: dict[str, float] = {}  # visitor's key -> time.monotonic()
 
 
 class Session(Protocol):
@@ -35,11 +40,12 @@ class Sessions(Generic[S]):
 
     def __init__(self, create: Callable[[str], S], limit: int = MAX_SESSIONS, size: Callable[[S], int] = lambda _: 1):
         self._create = create
+        _all_sessions.add(self)
         self._sessions: LRUCache[str, S] = LRUCache(limit, size, lambda session: session.close())
 
     def of(self, request: gr.Request) -> S:
         """The visitor's session; a new one at first."""
-        key = session_key(request)
+        seen(key := session_key(request))
         return self._sessions.get_or_create(key, lambda: self._create(key))
 
     def refresh(self, request: gr.Request) -> None:
@@ -54,3 +60,37 @@ class Sessions(Generic[S]):
     def all(self) -> list[S]:
         """The open sessions, least recently used first."""
         return self._sessions.values()
+
+    def end_silent(self, since: float) -> None:
+        """Closes the sessions whose visitors were last seen before `since`."""
+        for session in self._sessions.pop_where(lambda key: _last_seen.get(key, 0.0) < since):
+            session.close()
+
+
+_all_sessions: weakref.WeakSet[Sessions[Any]] = weakref.WeakSet()
+
+
+def seen(key: str) -> None:
+    """A visitor has given a sign of life."""
+    _last_seen[key] = time.monotonic()
+
+
+def end_silent_visits(now: float) -> None:
+    """Ends the visits that were silent for longer than MAX_SILENCE at `now`, a time.monotonic()."""
+    for sessions in list(_all_sessions):
+        sessions.end_silent(now - MAX_SILENCE)
+    for key in [key for key, at in list(_last_seen.items()) if at < now - MAX_SILENCE]:
+        _last_seen.pop(key, None)
+
+
+def watch_silence(every: float = 60.0) -> threading.Thread:
+    """Starts the thread that ends silent visits, looking at them so often, in seconds."""
+
+    def watch() -> None:
+        while True:
+            time.sleep(every)
+            end_silent_visits(time.monotonic())
+
+    thread = threading.Thread(target=watch, name="silent visits", daemon=True)
+    thread.start()
+    return thread

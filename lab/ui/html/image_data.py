@@ -10,6 +10,7 @@ from PIL import Image
 
 PANE_SIDE, THUMB_SIDE = 560, 76  # longest side of a pane's image, shortest side of a thumbnail, pixels
 MASK_SIDE = 280  # longest side of a truth mask, of which only the outline is drawn
+MAX_THUMB_SIDE = 1200  # pixels; of a longer image, as a line camera gives, the middle is shown
 
 
 def data_uri(pixels: NDArray[np.uint8]) -> str:
@@ -18,9 +19,12 @@ def data_uri(pixels: NDArray[np.uint8]) -> str:
 
 
 def thumb(pixels: NDArray[np.uint8]) -> str:
-    """uint8 (H, W, 3) -> data URI of the whole image, THUMB_SIDE on its shortest side."""
+    """uint8 (H, W, 3) -> data URI of the image, THUMB_SIDE on its shortest side; of a very long one, of its middle."""
     height, width = pixels.shape[:2]
-    return _webp(pixels, THUMB_SIDE * max(height, width) / min(height, width), quality=80)
+    most = min(height, width) * MAX_THUMB_SIDE // THUMB_SIDE
+    top, left = (max(0, side - most) // 2 for side in (height, width))
+    pixels = pixels[top : top + most, left : left + most]
+    return _webp(pixels, THUMB_SIDE * max(pixels.shape[:2]) / min(height, width), quality=80)
 
 
 def png(numbers: NDArray[np.uint8]) -> str:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 from markupsafe import Markup
 
+from ...csv_cells import cell
 from .. import assets
 from .render import render
 
@@ -41,7 +42,7 @@ class Download(NamedTuple):
 
     def __html__(self) -> Markup:
         text = io.StringIO()
-        csv.writer(text).writerows([self.head, *self.rows])
+        csv.writer(text).writerows(map(cell, row) for row in (self.head, *self.rows))
         return render("html/download.html", name=self.name, data=base64.b64encode(text.getvalue().encode()).decode())
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
+from ...csv_cells import cell
 from ...inspection.ranking import RankingResult
 from ...methods import METHODS
 from ...version import __version__
@@ -23,7 +24,7 @@ def csv_table(judged: Sequence[JudgedImage]) -> str:
     text = io.StringIO()
     rows = csv.writer(text)
     rows.writerow(["image", "given as", "score", "verdict", "marked", "judged"])
-    rows.writerows([i.name, i.role.name, i.score, i.verdict, i.marked, i.role.judging] for i in judged)
+    rows.writerows([cell(i.name), i.role.name, i.score, i.verdict, i.marked, i.role.judging] for i in judged)
     return text.getvalue()
 
 

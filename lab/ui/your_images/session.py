@@ -2,8 +2,6 @@
 
 import contextlib
 import secrets
-import threading
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -28,32 +26,6 @@ from .uploads import BAD, GOOD, NEW, Role, Upload, Uploads
 QUICKEST = "patchcore"  # also the method whose memory bank answers *Why?*
 
 
-class ServedFiles:
-    """Files of the web server that visits have sent or been offered: each is deleted when no visit needs it any more.
-
-    They are counted, since the web server keeps equal files of several visitors once.
-    """
-
-    def __init__(self) -> None:
-        self._visits: Counter[Path] = Counter()
-        self._lock = threading.Lock()
-
-    def acquire(self, paths: Iterable[Path]) -> None:
-        with self._lock:
-            self._visits.update(paths)
-
-    def release(self, paths: Iterable[Path]) -> None:
-        """Deletes those that no other visit needs, and their folders."""
-        with self._lock:
-            self._visits.subtract(paths := list(paths))
-            for path in paths:
-                if self._visits[path] <= 0:
-                    del self._visits[path]
-                    with contextlib.suppress(OSError):
-                        path.unlink()
-                        path.parent.rmdir()
-
-
 class YourImagesSession:
     """A visit. `close` cancels its job and gives up everything: images, detectors, files.
 
@@ -63,12 +35,9 @@ class YourImagesSession:
     runner    of the visit's jobs; the methods that take `report` are jobs and return a message
     """
 
-    def __init__(
-        self, service: DetectorService, published: LRUCache[str, FittedMethod], served_files: ServedFiles | None = None
-    ):
-        self._service, self._served_files = service, served_files or ServedFiles()
-        self._files: set[Path] = set()  # of the web server: in which images came, and those offered
-        self._downloads: dict[str, Path] = {}  # of those, the ones offered, by name
+    def __init__(self, service: DetectorService, published: LRUCache[str, FittedMethod]):
+        self._service = service
+        self._downloads: dict[str, Path] = {}  # files offered, by name
         self.uploads = Uploads()
         self.hints: dict[str, list[Upload]] = {}
         self._checked: list[Upload] = []
@@ -80,8 +49,7 @@ class YourImagesSession:
 
     def close(self) -> None:
         self.runner.close()
-        self._served_files.release(self._files)
-        self._files, self._downloads = set(), {}
+        self._release_downloads(*self._downloads)
 
     def _give_up(self) -> None:
         self.answers.clear()
@@ -90,12 +58,13 @@ class YourImagesSession:
     # --- images and the data check ------------------------------------------------------------------------------------
 
     def add(self, paths: list[str], role: Role, report: Report = no_report) -> str:
-        """Takes files and zips of the web server in; returns what was taken and what was refused, in words."""
-        self._acquire(map(Path, paths))
+        """Takes files and zips of the web server in, which are deleted; returns what was taken and what was refused, in
+        words."""
         before = set(self.uploads.images)
         try:
             refused = self.uploads.take(paths, role, report)
         finally:
+            delete_files(map(Path, paths))
             self._images_changed()
         count = len(set(self.uploads.images) - before)
         message = f"{count} {'image' if count == 1 else 'images'} taken ({role.label.lower()})."
@@ -256,7 +225,6 @@ class YourImagesSession:
         path = cache / secrets.token_hex(16) / f"{self.answers.method}{report.SUFFIXES[name]}"
         self._release_downloads(name)
         self._downloads[name] = path
-        self._acquire([path])
         try:
             path.parent.mkdir(parents=True)
             if name == "detector":
@@ -269,12 +237,13 @@ class YourImagesSession:
             raise LabError(f"The file could not be written ({error.strerror}); try again later.") from None
         return path
 
-    def _acquire(self, paths: Iterable[Path]) -> None:
-        new = set(paths) - self._files
-        self._files |= new
-        self._served_files.acquire(new)
-
     def _release_downloads(self, *names: str) -> None:
-        paths = {self._downloads.pop(name) for name in names if name in self._downloads}
-        self._files -= paths
-        self._served_files.release(paths)
+        delete_files([self._downloads.pop(name) for name in names if name in self._downloads])
+
+
+def delete_files(paths: Iterable[Path]) -> None:
+    """Deletes files of the web server, and the folder of each where it was alone."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.unlink()
+            path.parent.rmdir()

@@ -16,7 +16,7 @@ from ..detector_service import DetectorService
 from ..sessions import Sessions
 from . import close_up, limits
 from .fitting import FittedMethod
-from .session import ServedFiles, YourImagesSession
+from .session import YourImagesSession
 from .uploads import ROLES, Role
 from .widgets import ALL_METHODS, DOWNLOADS, Updates, Widgets, panel
 
@@ -245,9 +245,9 @@ class YourImages:
 
     def __init__(self, service: DetectorService):
         self.published: LRUCache[str, FittedMethod] = LRUCache(MAX_PUBLISHED)
-        served_files, total = ServedFiles(), int(limits.MAX_TOTAL_MEGABYTES * limits.MEGABYTE)
+        total = int(limits.MAX_TOTAL_MEGABYTES * limits.MEGABYTE)
         size = lambda session: max(session.answers.bytes(), total // limits.MAX_VISITS)
-        self.sessions = Sessions(lambda key: YourImagesSession(service, self.published, served_files), total, size)
+        self.sessions = Sessions(lambda key: YourImagesSession(service, self.published), total, size)
         self.widgets = Widgets(self.send)
         self.handlers = Handlers(self.sessions, self.widgets)
         self._wire()
