@@ -1,6 +1,7 @@
 """Reads untrusted zips: every limit and rule is checked before the first file is unpacked, and nothing is written."""
 
 import io
+import shutil
 import stat
 import zipfile
 from collections.abc import Callable, Collection, Iterator
@@ -55,8 +56,10 @@ def read_zip(
 def _unpack(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], name: str) -> Iterator[tuple[str, bytes]]:
     for entry in entries:
         try:
+            content = io.BytesIO()
             with archive.open(entry) as file:
-                data = file.read(entry.file_size)  # read() unpacks all there is, whatever size was stated
+                shutil.copyfileobj(file, content, 2**20)  # read() would unpack all there is, whatever size was stated
+            data = content.getvalue()
         except Exception as error:  # zlib, lzma and zipfile each have their own
             raise LabError(
                 f"{name}: entry {image_files.printable(entry.filename)}: is damaged ({image_files.printable(error)})"

@@ -9,13 +9,23 @@ from ...errors import LabError
 from ...hub import downloads
 from ...methods import METHODS
 from .. import variant_address
-from ..api import PRIVATE, QUIET, Steps, Updates, add_endpoint, bind_endpoint, errors_shown
+from ..api import (
+    PRIVATE,
+    QUIET,
+    Steps,
+    Updates,
+    add_endpoint,
+    bind_endpoint,
+    errors_shown,
+    event_value,
+    page_error,
+    warn_of_address,
+)
 from ..comparison import PANEL, Comparison
 from ..detector_service import DetectorService
 from ..html.render import render
 from ..jobs import STATUS, JobRunner
 from ..panel.component import live_panel
-from ..phrases import error_message
 from ..sessions import Sessions
 from ..view import MAX_METHODS, View
 from . import downloadable
@@ -95,7 +105,7 @@ class Compare:
         try:
             view = view.with_query(query if query.get("tab", "compare") == "compare" else {})
         except LabError as error:
-            gr.Warning(f"{error_message(error)} This is the first view instead.")
+            warn_of_address(error)
         yield self._menus(view) | {self.methods: view.methods}
         yield from self._show(view, self.sessions.of(request))
 
@@ -156,7 +166,7 @@ class Compare:
             pass
         scores = [of_variant for variant in view.variants if (of_variant := comparison.scores(variant))]
         if comparison.shown.place != view.place or len(scores) < len(view.variants):
-            raise gr.Error(runner.status.message)
+            raise page_error(runner.status.message)
         return scores
 
     def cancel(self, request: gr.Request) -> str:
@@ -173,7 +183,7 @@ class Compare:
         """Another image was chosen in the panel."""
         comparison = self.sessions.of(request).comparison
         with errors_shown():
-            comparison.pick(str(event._data["name"]))
+            comparison.pick(str(event_value(event, "name")))
         return {self.panel: comparison.panel(comparison.view.address)}
 
     def download(self, request: gr.Request) -> Steps:

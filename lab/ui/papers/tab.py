@@ -9,7 +9,7 @@ from ...bench import paper_comparison, study_files
 from ...errors import LabError
 from ...methods import METHODS
 from ...papers import paper_tables, survey
-from ..api import bind_endpoint
+from ..api import bind_endpoint, page_error
 from ..html.render import render
 from ..html.tables import HINT, Cell, Download, Facts, Origins, Table, board, table_component
 from ..phrases import error_message
@@ -79,7 +79,7 @@ def show(table: str) -> str:
     paper, _, number = table.partition("/")
     source = paper_tables.load_tables()["tables"].get(paper, {}).get(number)
     if source is None:
-        raise gr.Error(f"There is no table {table!r} here; choose one from the list.")
+        raise page_error(f"There is no table {table!r} here; choose one from the list.")
     origins: Origins = {shared_facts(paper, number, source): 0}
     ours, error = None, ""
     try:

@@ -11,13 +11,23 @@ from ... import data
 from ...bench.paper_comparison import format_claim
 from ...errors import LabError
 from .. import assets, phrases
-from ..api import PRIVATE, QUIET, Handler, Steps, Updates, add_endpoint, bind_endpoint, errors_shown
+from ..api import (
+    PRIVATE,
+    QUIET,
+    Handler,
+    Steps,
+    Updates,
+    add_endpoint,
+    bind_endpoint,
+    errors_shown,
+    event_value,
+    warn_of_address,
+)
 from ..comparison import PANEL
 from ..detector_service import DetectorService
 from ..html import tables
 from ..jobs import STATUS, JobStatus
 from ..panel.component import live_panel
-from ..phrases import error_message
 from ..sessions import Sessions
 from ..variant import Variant, controls, description, methods_with_components
 from . import drawings
@@ -122,7 +132,7 @@ class TakeApart:
         try:
             question = question.with_query(query) if query.get("tab") == "take-apart" else question
         except LabError as error:
-            gr.Warning(f"{error_message(error)} This is the first view instead.")
+            warn_of_address(error)
         settings = question.variant.settings()
         yield {
             self.method: question.method,
@@ -171,7 +181,7 @@ class TakeApart:
         """Another image was chosen in the panel."""
         session = self.sessions.of(request)
         with errors_shown():
-            session.comparison.pick(str(event._data["name"]))
+            session.comparison.pick(str(event_value(event, "name")))
             return {self.panel: session.panel(), self.views: _inner_views(session)}
 
     def _answer(

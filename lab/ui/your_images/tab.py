@@ -8,10 +8,9 @@ from typing import Any
 import gradio as gr
 
 from ... import image_files
-from ...errors import LabError
 from ...lru_cache import LRUCache
 from ...progress import Report
-from ..api import add_endpoint, bind_endpoint
+from ..api import add_endpoint, bind_endpoint, errors_shown, event_value
 from ..detector_service import DetectorService
 from ..sessions import Sessions
 from . import close_up, limits
@@ -122,7 +121,7 @@ class Handlers:
     def choose_image(self, event: gr.EventData, request: gr.Request) -> Updates:
         """Of the page alone: an image was chosen in the panel."""
         session = self.sessions.of(request)
-        session.choose_image(str(event._data["name"]))
+        session.choose_image(str(event_value(event, "name")))
         return {self.widgets.answers.panel: panel(session)} | self.widgets.spot_updates(session)
 
     def show_image(self, name: str, request: gr.Request) -> str:
@@ -168,10 +167,8 @@ class Handlers:
 
         def download(request: gr.Request) -> str:
             cache = Path(self.widgets.answers.downloads.links[name].GRADIO_CACHE)
-            try:
+            with errors_shown():
                 return str(self.sessions.of(request).write_download(name, cache))
-            except LabError as error:
-                raise gr.Error(str(error)) from None
 
         download.__doc__ = f"Writes what the method shown has to take along, and returns the file: {DOWNLOADS[name]}."
         return download
@@ -180,7 +177,7 @@ class Handlers:
 
     def choose_spot(self, event: gr.EventData) -> tuple[float, float]:
         """Of the page alone: a spot of the image was clicked."""
-        return round(float(event._data["x"]), 3), round(float(event._data["y"]), 3)
+        return round(float(event_value(event, "x")), 3), round(float(event_value(event, "y")), 3)
 
     def explain(self, x: float, y: float, request: gr.Request) -> Iterator[Updates]:
         """Why a spot of the image shown is hot or not: the nearest normal patches.
