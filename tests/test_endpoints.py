@@ -28,6 +28,8 @@ from lab.errors import LabError
 from lab.inspection import ranking
 from lab.progress import no_report
 from lab.ui import gpu
+from tests.fuzz import endpoints
+from tests.fuzz.targets import attempt
 
 START = ui.View("samples", "washer", (ui.Variant("padim"),))
 APART = ui.Question("samples", "washer", ui.Variant.of("cdo", {"oom": False}))
@@ -89,6 +91,15 @@ def test_a_request_of_nobody_is_refused(served: tuple[str, gr.Blocks]) -> None:
     for name in ("yours_scores", "take_apart_figures"):
         answer = httpx.post(f"{served[0]}gradio_api/run/{name}", json={"data": []})
         assert answer.status_code == 404 and "join the queue" in answer.text
+
+
+def test_a_slice_of_the_fuzzing_finds_no_error_of_ours(served: tuple[str, gr.Blocks]) -> None:
+    endpoints.connect(*served)
+    try:
+        outcomes = {number: attempt(endpoints, endpoints.make(number)) for number in range(12)}
+    finally:
+        endpoints.close()
+    assert not {number: outcome for number, outcome in outcomes.items() if outcome.failed}
 
 
 # --- tools ----------------------------------------------------------------------------------------------------------
