@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test quick slow check weights release browser space clean
+.PHONY: demo test quick slow check fuzz audit weights release browser space clean
 
 demo: $(READY)
 	$(BIN)/python app.py
@@ -29,6 +29,15 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Thousands of valid, damaged and hostile inputs for everything that takes untrusted ones: an hour on one core. What was
+# tried is kept in build/fuzz, where a stopped run continues. make fuzz FUZZ="--target images --count 500" runs a part.
+fuzz: $(READY)
+	env OMP_NUM_THREADS=1 $(BIN)/python -X utf8 -m tests.fuzz $(FUZZ)
+
+# Asks about known vulnerabilities of everything that is installed in .venv; needs the network
+audit: $(READY)
+	$(BIN)/python .ci/audit
 
 # Makes the ready detectors that are missing or stale: twenty minutes for all thirty, on two cores
 weights: $(READY)
