@@ -29,7 +29,7 @@ from .targets import ROOT, generator
 
 EXPECTED = {"answered", "refused", "refused by gradio", "not a request"}
 SECONDS = 60.0  # of the processor: a request may fit a method
-PER_PROCESS = 100  # the page keeps what visitors have fitted for a while
+PER_PROCESS = 50  # the page keeps what visitors have fitted for a while
 PATIENCE = 60.0  # seconds on the clock
 OURS = "An error of ours (id"
 UPLOAD = "{upload}"  # stands for the path under which the page keeps a file that was sent before
