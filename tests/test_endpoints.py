@@ -93,6 +93,7 @@ def test_a_request_of_nobody_is_refused(served: tuple[str, gr.Blocks]) -> None:
         assert answer.status_code == 404 and "join the queue" in answer.text
 
 
+@pytest.mark.filterwarnings("ignore:The copy keyword is deprecated")  # gradio's, when it sums up many events
 def test_a_slice_of_the_fuzzing_finds_no_error_of_ours(served: tuple[str, gr.Blocks]) -> None:
     endpoints.connect(*served)
     try:

@@ -15,6 +15,7 @@ import pytest
 from conftest import ROOT
 
 from lab import Detector, image_files
+from lab.calibration import Calibration
 from lab.errors import LabError
 from tests.fuzz import detector_files, driver, images, planted, targets
 from tests.fuzz.targets import attempt, load
@@ -87,18 +88,14 @@ def test_the_status_says_whether_anything_failed(tmp_path: Path) -> None:
 
 
 def test_a_silent_good_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A detector that took a threshold that is no number would call everything good."""
-    whole = detector_files.detector("padim")
-    assert whole.calibration is not None
-    deaf = Detector("padim", **detector_files.SETTINGS["padim"])
-    deaf.method.restore(whole.method.state())
-    deaf.calibration = dataclasses.replace(whole.calibration, bad=float("nan"), look=float("nan"))
+    """As if a file were loaded whose threshold is no number: nothing is above it."""
     broken = detector_files.DetectorFile(b"", "padim", "bad = nan", "a number is not finite")
-    monkeypatch.setattr(Detector, "load", lambda path: deaf)
-    outcome = attempt(detector_files, broken)
-    assert outcome.failed
-    monkeypatch.setattr(Detector, "load", lambda path: whole)
-    assert not attempt(detector_files, dataclasses.replace(broken, nonsense="")).failed  # which may be another detector
+    other = dataclasses.replace(broken, nonsense="")
+    monkeypatch.setattr(Detector, "load", lambda path: detector_files.detector("padim"))
+    assert attempt(detector_files, broken).kind == "loaded"  # it calls the bad image bad
+    monkeypatch.setattr(Calibration, "verdict", lambda self, score: "good")
+    assert attempt(detector_files, broken) == targets.Outcome("silent good, a number is not finite", True)
+    assert attempt(detector_files, other).kind == "loaded"  # which may be another detector
 
 
 def test_pixels_that_nobody_wrote_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
