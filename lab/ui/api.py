@@ -33,8 +33,8 @@ def errors_shown() -> Iterator[None]:
 
 
 def page_error(message: str) -> gr.Error:
-    """What a handler raises to show a message. Gradio takes messages for HTML, and they may quote what a visitor, or the
-    address that a visitor was given, says."""
+    """What a handler raises to show a message. Gradio takes messages for HTML, and they may quote what a visitor, or
+    the address that a visitor was given, says."""
     return gr.Error(html.escape(message, quote=False))
 
 
