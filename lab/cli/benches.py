@@ -18,7 +18,7 @@ from .common import (
     ProgressBar,
     check_folder,
     chosen_settings,
-    integers,
+    seeds,
     split_names,
 )
 
@@ -37,7 +37,7 @@ def add_commands(commands: Commands) -> None:
     add("--train", type=int, metavar="N", help="fit to at most N images, evenly spaced by the seed")
     help = "rotate by up to so many degrees and crop every image at random"
     add("--rto", type=float, metavar="DEGREES", help=help)
-    add("--seeds", type=integers, default=(0,), help="separated by commas; default 0")
+    add("--seeds", type=seeds, default=(0,), help="separated by commas; default 0")
     help = "fits that calibrate a method that trains; 0: no calibration; default 2"
     add("--folds", type=int, default=2, help=help)
     add("--native", action="store_true", help="score at the images' own size")

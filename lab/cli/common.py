@@ -62,9 +62,16 @@ class Commands:
                 add(flag, type=value_type, metavar="X", help=f"{text} ({allowed})" if allowed else text)
 
 
+def seed(text: str) -> int:
+    """A seed as torch and numpy take it; ArgumentTypeError for any other number."""
+    if not 0 <= (number := int(text)) < 2**63:
+        raise argparse.ArgumentTypeError(f"{number} is no seed; it is a number from 0 to 2^63 - 1")
+    return number
+
+
 def named_methods(arguments: Sequence[str]) -> list[str]:
     """The methods that a command line names. LabError for an unknown one."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser = Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--method", "--methods", "--ablate", dest="methods", type=split_names, default=[])
     methods: list[str] = parser.parse_known_args(arguments)[0].methods
     if unknown := [method for method in methods if method not in METHODS]:
@@ -95,6 +102,11 @@ def integers(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in text.split(","))
 
 
+def seeds(text: str) -> tuple[int, ...]:
+    """The seeds in "0,1,2"; see `seed`."""
+    return tuple(map(seed, text.split(",")))
+
+
 def check_folder(folder: Path) -> None:
     """Makes a folder for results, where there is none; LabError where nothing can be written to it."""
     try:
@@ -107,7 +119,12 @@ def check_folder(folder: Path) -> None:
 def warn(*messages: str) -> None:
     """Prints those messages that say something on standard error."""
     for message in filter(None, messages):
-        print(f"warning: {message}", file=sys.stderr)
+        complain("warning", message)
+
+
+def complain(kind: str, message: str) -> None:
+    """Prints one line on standard error; arguments and names of files may hold what a terminal would obey."""
+    print(f"{kind}: {''.join(c if c.isprintable() else ' ' for c in message)}", file=sys.stderr)
 
 
 class ProgressBar:

@@ -8,7 +8,7 @@ from ..data.downloadable_sets import DOWNLOADABLE
 from ..errors import LabError
 from ..hub.downloads import megabytes
 from ..parts import features, pretrained_weights
-from .common import Arguments, Commands, ProgressBar, split_names, warn
+from .common import Arguments, Commands, ProgressBar, seed, split_names, warn
 
 
 def add_commands(commands: Commands) -> None:
@@ -16,7 +16,7 @@ def add_commands(commands: Commands) -> None:
     add = commands.add(write_samples, "samples", help).add_argument
     add("folder", metavar="DIR", help="folder to write to")
     add("--categories", metavar="NAMES", help="only these, separated by commas; default: all")
-    add("--seed", type=int, default=0, help="other seeds draw other images; default 0")
+    add("--seed", type=seed, default=0, help="other seeds draw other images; default 0")
 
     help = "download one category of a data set, or the weights of a backbone"
     details = (

@@ -29,6 +29,7 @@ from .common import (
     ProgressBar,
     check_folder,
     chosen_settings,
+    seed,
     warn,
 )
 
@@ -40,7 +41,7 @@ def add_commands(commands: Commands) -> None:
     add("--method", required=True, metavar="METHOD", help=", ".join(METHODS))
     add("--data", required=True, metavar="SET", help=DATA_HELP)
     add("--category", metavar="NAME", help="needed where the set has several")
-    add("--seed", type=int, default=0, help="default 0")
+    add("--seed", type=seed, default=0, help="default 0")
     help = "a checkpoint: continue from it where it exists, delete it after the fit"
     add("--resume", metavar="FILE", help=help)
     add("-o", "--output", required=True, metavar="FILE", help="the .safetensors file to write")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ..errors import LabError
 from ..version import __version__
 from . import benches, datasets, detectors, methods, weights
-from .common import Arguments, Commands, Parser, named_methods
+from .common import Arguments, Commands, Parser, complain, named_methods
 
 log = logging.getLogger("lab.cli")
 GROUPS = (methods, datasets, detectors, benches, weights)
@@ -39,10 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         args = build_parser(named_methods(arguments)).parse_args(arguments, Arguments(arguments=arguments))
         return args.run(args) or 0
     except LabError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain("error", str(error))
         return 2
     except OSError as error:
-        print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        complain("error", f"{error.filename or 'a file'}: {error.strerror or error}")
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

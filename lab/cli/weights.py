@@ -6,7 +6,7 @@ from pathlib import Path
 from .. import file_hashes, markdown, ready_detectors
 from ..distill import recipe
 from ..errors import LabError
-from .common import Arguments, Commands, ProgressBar
+from .common import Arguments, Commands, ProgressBar, seed
 
 
 def add_commands(commands: Commands) -> None:
@@ -23,7 +23,7 @@ def add_commands(commands: Commands) -> None:
     add("--teacher", default="resnet18.tv_in1k", help="timm tag or .safetensors file of a ResNet-18")
     add("--images", metavar="DIR", help="natural images; without them, procedural ones only")
     add("--crops", type=int, default=12_800, help="crops of 128 pixels that the teacher sees")
-    add("--seed", type=int, default=0, help="default 0")
+    add("--seed", type=seed, default=0, help="default 0")
     add("-o", "--output", required=True, metavar="FILE", help="the .safetensors file to write")
 
 

@@ -57,7 +57,7 @@ def _tar_members(path: Path) -> Iterator[_Member]:
 
 def _zip_members(path: Path) -> Iterator[_Member]:
     with zipfile.ZipFile(path) as file:
-        entries = [entry for entry in file.infolist() if not entry.is_dir()]
+        entries = [entry for entry in file.infolist() if not entry.filename.endswith("/")]
         for number, entry in enumerate(entries):
             plain = stat.S_IFMT(entry.external_attr >> 16) in (0, stat.S_IFREG) and not entry.flag_bits & 1
             yield _Member(entry.filename, plain, entry.file_size, partial(file.read, entry), number / len(entries))

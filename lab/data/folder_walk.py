@@ -16,6 +16,7 @@ from .. import image_files
 from ..errors import LabError
 from . import vocabulary
 
+SYSTEM = [Path(folder) for folder in ("/proc", "/sys", "/dev")]
 MASK_VALUES = 16  # that a mask has at most: kinds of defects have numbers
 OWN_OUTPUT = "_anomaly_map.png"  # ending of an overlay that `detect` wrote; beside it lies its mask
 RESULTS = {"results.json", "results.csv"}  # files of `detect`
@@ -40,12 +41,12 @@ def is_results(folder: Path) -> bool:
 
 def list_folders(folder: Path) -> list[Path]:
     """The folders right in this one, by name; none where it does not exist."""
-    return [path for path in _entries(folder) if path.is_dir()]
+    return [path for path in _entries(folder) if is_folder(path)]
 
 
 def list_files(folder: Path) -> list[Path]:
     """The files right in the folder, by name; none where it does not exist."""
-    return [path for path in _entries(folder) if not path.is_dir()]
+    return [path for path in _entries(folder) if not is_folder(path)]
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -74,14 +75,26 @@ def walk(
     results, which `on_results` gets; a link to a folder `above` is not followed."""
     above = {*above, folder.resolve()}
     entries = _entries(folder)
-    yield from (path for path in entries if not path.is_dir())
+    yield from (path for path in entries if not is_folder(path))
     for path in entries:
-        if not path.is_dir() or vocabulary.plain(path.name) in without or path.resolve() in above:
+        if not is_folder(path) or vocabulary.plain(path.name) in without or path.resolve() in above:
             continue
         if is_results(path):
             on_results(path)
         else:
             yield from walk(path, without, above, on_results)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether the path is a folder that may hold a part of a set, or a link to one; the system's own, which have no end
+    (/proc has the whole disk in it), are none."""
+    try:
+        if not path.is_dir():
+            return False
+        place = path.resolve() if path.is_symlink() else path
+    except OSError:  # behind what may not be looked into
+        return False
+    return not any(place.is_relative_to(folder) for folder in SYSTEM)
 
 
 def split_masks(paths: Sequence[Path], folder: Path) -> tuple[list[Path], list[Path]]:
@@ -112,7 +125,7 @@ def looks_like_mask(path: Path) -> bool:
 
 
 def _entries(folder: Path) -> list[Path]:
-    if not folder.is_dir():
+    if not is_folder(folder):
         return []
     try:
         return sorted(path for path in folder.iterdir() if not is_hidden(path.name))

@@ -77,14 +77,18 @@ def load(place: FoundCategory, seed: int = 0) -> Dataset:
     splits = [(train, test), *(layout.split(folder, other, seed) for other in of_others)]
     used = {file for sides in splits for items in sides for item in items for file in item.files}
     used |= {folder / name for name in layout.tables}
-    notes = [f"{folder.name}: {text}"] if (text := unread.describe_unread(folder, used)) else []
+    notes = [f"{image_files.printable(folder.name)}: {text}"] if (text := unread.describe_unread(folder, used)) else []
     if set_folder != folder:
         unknown = [s.name for s in list_folders(set_folder) if not _recognise(s) and has_images(s)]
         named = ", ".join(map(image_files.printable, unknown[:5]))
-        notes += [f"{set_folder.name}: {len(unknown)} folders are no categories: {named}"] if unknown else []
+        notes += (
+            [f"{image_files.printable(set_folder.name)}: {len(unknown)} folders are no categories: {named}"]
+            if unknown
+            else []
+        )
     bits = image_files.common_bits(item.files[0] for item in (*train, *test))
     if bits and (text := image_files.describe_bits(bits)):
-        notes.append(f"{folder.name}: {text}")
+        notes.append(f"{image_files.printable(folder.name)}: {text}")
     learned, tested = (tuple(_with_bits(item, bits) for item in items) for items in (train, test))
     return Dataset(set_folder.name, category, licence, learned, tested, notes=tuple(notes), grey_bits=bits)
 

@@ -3,13 +3,16 @@
 A mask without one defective pixel says nothing, and is left out.
 """
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from .. import image_files
+from ..errors import Cancelled, LabError
 from ..hub.hub_errors import NotFound
+from ..image_files import printable
 from . import vocabulary
 from .file_trees import PlacedFile
 
@@ -40,6 +43,23 @@ class TableRow(NamedTuple):
     done: float
 
 
+@contextlib.contextmanager
+def _damage_told(name: str) -> Iterator[None]:
+    """What the libraries raise of damaged files, of nearly any type, becomes NotFound."""
+    import pyarrow
+
+    try:
+        yield
+    except (LabError, Cancelled, GeneratorExit):
+        raise
+    except OSError as error:
+        if error.errno:  # of the system, not of the file's content
+            raise
+        raise NotFound(f"{name}: is damaged, or no parquet file; its owner has to put it right") from error
+    except (pyarrow.ArrowException, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise NotFound(f"{name}: is damaged, or no parquet file; its owner has to put it right") from error
+
+
 class Table:
     """One parquet file and what its columns mean.
     Images are in a column of the Hub's Image type, as plain bytes, or as paths of other files; so are masks, in a
@@ -50,12 +70,10 @@ class Table:
         import pyarrow
         import pyarrow.parquet
 
-        try:
+        self.name = name = printable(name)
+        with _damage_told(name):
             self.file = pyarrow.parquet.ParquetFile(path)
             features = datasets.Features.from_arrow_schema(self.file.schema_arrow)
-        except (pyarrow.ArrowException, ValueError) as error:
-            raise NotFound(f"{name}: is no parquet file; its owner has to put it right") from error
-        self.name = name
         types = {c: str(getattr(f, "dtype", "")).removeprefix("large_") for c, f in features.items()}
         images = [c for c, f in features.items() if isinstance(f, datasets.Image) or types[c] == "binary"]
         images = images or [c for c in types if types[c] == "string" and vocabulary.PATH_COLUMN.search(c)]
@@ -71,17 +89,22 @@ class Table:
         known = {self.category, *self.labels, *masks, *images}
         self.others = [c for name, c in values.items() if c not in known and not vocabulary.PATH_COLUMN.search(name)]
         if not images:
-            reason = f"its columns are {', '.join(features)}, none of them images"
-            raise NotFound(f"{name}: {reason}; its layout has changed or is another")
+            reason = f"its columns are {', '.join(features)}"
+            raise NotFound(f"{name}: {printable(reason)}, none of them images; its layout has changed or is another")
         self.image = images[0]
-        self.naming_good = self._naming_good()  # or another table of the set does: `agree_on_labels`
+        with _damage_told(name):
+            self.naming_good = self._naming_good()  # or another table of the set does: `agree_on_labels`
 
     def rows(self, split: str, category: str) -> Iterator[TableRow]:
         """The rows of a category, "" for all of them; of the split "train" the good ones alone.
         Raises NotFound where nothing says which images are good, and for a label that no rule knows."""
+        with _damage_told(self.name):
+            yield from self._rows(split, category)
+
+    def _rows(self, split: str, category: str) -> Iterator[TableRow]:
         if not self.labels and (split == "test" or self._kinds()):
-            reason = f"its columns are {', '.join(self.file.schema_arrow.names)}, none says which images are good"
-            raise NotFound(f"{self.name}: {reason}; its layout has changed")
+            known = printable(f"its columns are {', '.join(self.file.schema_arrow.names)}")
+            raise NotFound(f"{self.name}: {known}, none says which images are good; its layout has changed")
         columns = [c for c in (self.image, self.mask, *self.labels, self.category) if c]
         number, total = 0, max(self.file.metadata.num_rows, 1)
         for batch in self.file.iter_batches(batch_size=16, columns=columns):
@@ -94,12 +117,19 @@ class Table:
 
     def categories(self) -> list[str]:
         """The values of the column that names the category; none where there is no such column."""
-        rows = self.file.read(columns=[self.category]).to_pylist() if self.category else []
-        return sorted({self._text(row, str(self.category)) for row in rows})
+        with _damage_told(self.name):
+            rows = self.file.read(columns=[self.category]).to_pylist() if self.category else []
+            return sorted({self._text(row, str(self.category)) for row in rows})
 
     def _text(self, row: dict[str, Any], column: str) -> str:
-        value = row[column]
-        return str(self.class_names[column][value] if column in self.class_names and isinstance(value, int) else value)
+        """The cell as text. NotFound for a number of a class that has no name; -1 is the Hub's for none."""
+        value, names = row[column], self.class_names.get(column)
+        if names is None or not isinstance(value, int):
+            return str(value)
+        if not 0 <= value < len(names):
+            reason = f"has a class {value} in {printable(column)}, which has {len(names)} names"
+            raise NotFound(f"{self.name}: {reason}; its owner has to put it right")
+        return str(names[value])
 
     def _kinds(self) -> bool:
         """Whether a column of no known meaning parts the rows in a few kinds, which may be good and bad ones."""
@@ -122,7 +152,7 @@ class Table:
         said = {column: self._is_bad(row, column) for column in self.labels}
         known = {bad for bad in said.values() if bad is not None}
         if len(known) != 1:
-            cells = ", ".join(f"{column} {self._value(row, column)!r}" for column in self.labels)
+            cells = printable(", ".join(f"{column} {self._value(row, column)!r}" for column in self.labels))
             reason = "is known as neither good nor bad" if not known else "calls one image good and bad"
             raise NotFound(
                 f"{self.name}: its row of {cells} {reason}; its owner has to name them, as good and bad or 0 and 1"

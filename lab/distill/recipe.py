@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -26,6 +27,7 @@ from ..atomic_write import atomic_write
 from ..device import seeded
 from ..errors import LabError
 from ..file_hashes import file_sha256
+from ..image_files import printable
 from ..parts.embedded import Block, Embedded
 from ..parts.features import find_weights
 from ..progress import Report, no_report
@@ -54,7 +56,11 @@ def resnet18(path: str | Path) -> nn.Module:
     import timm
 
     options: dict[str, Any] = dict(pretrained=True, features_only=True, out_indices=(1, 2, 3))
-    network: nn.Module = timm.create_model(TAG, pretrained_cfg_overlay=dict(file=str(path)), **options)
+    try:
+        network: nn.Module = timm.create_model(TAG, pretrained_cfg_overlay=dict(file=str(path)), **options)
+    except (SafetensorError, RuntimeError, KeyError) as error:
+        reason = f"holds no whole {TAG} ({printable(error)})"
+        raise LabError(f"{path} {reason}; get timm's safetensors file of it again") from None
     return network.eval().requires_grad_(False)
 
 

@@ -31,7 +31,10 @@ def cached(tag: str) -> Path | None:
     """The file of a tag in the cache of the Hub's own client; None where it is not there."""
     import huggingface_hub
 
-    path = huggingface_hub.try_to_load_from_cache(repository(tag), FILE)
+    try:
+        path = huggingface_hub.try_to_load_from_cache(repository(tag), FILE)
+    except huggingface_hub.errors.HFValidationError:  # no name for a repository, so that none is in the cache
+        return None
     return Path(path) if isinstance(path, str) else None
 
 
