@@ -7,13 +7,12 @@ from typing import Any, NoReturn
 import gradio as gr
 from starlette.middleware import Middleware
 
-from . import allocator, assets, sessions, theme
+from . import allocator, assets, run_folder, sessions, theme
 from .compare.tab import Compare
 from .detector_service import DetectorService
 from .field.tab import Field
 from .image_workers import WORKERS
 from .papers.tab import Papers
-from .run_folder import delete, run_folder
 from .take_apart.session import Question
 from .take_apart.tab import TakeApart
 from .variant import Variant
@@ -40,7 +39,7 @@ def build(
     start, start_apart   what *Compare* and *Take apart* show first
     """
     allocator.limit_malloc_arenas()  # before the first thread
-    os.environ["GRADIO_TEMP_DIR"] = str(run_folder())  # before any component asks where files go
+    os.environ["GRADIO_TEMP_DIR"] = str(run_folder.path())  # before any component asks where files go
     service = service or DetectorService()
     blocks = gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=widgets.FILE_SWEEP)
     with blocks:
@@ -93,6 +92,6 @@ def launch(blocks: gr.Blocks, port: int | None, **options: Any) -> tuple[Any, st
 def end() -> NoReturn:
     """Ends the process once the server has stopped: deletes what visitors have sent, and waits for no job of theirs."""
     WORKERS.close()
-    delete(run_folder())
+    run_folder.delete(run_folder.path())
     sys.stdout.flush()
     os._exit(0)  # the interpreter, going down beneath torch's threads, aborts at times

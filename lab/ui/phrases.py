@@ -11,7 +11,7 @@ from pathlib import Path
 from ..data.dataset import Item
 from ..errors import LabError
 from ..metrics import Rates
-from .run_folder import run_folder
+from . import run_folder
 
 log = logging.getLogger("lab.ui")
 
@@ -31,7 +31,7 @@ def without_folders(text: str) -> str:
 
     Addresses of the web stay.
     """
-    for folder in (run_folder(), Path.home(), Path(tempfile.gettempdir()), Path.cwd()):
+    for folder in (run_folder.path(), Path.home(), Path(tempfile.gettempdir()), Path.cwd()):
         text = text.replace(f"{folder}{os.sep}", "").replace(str(folder), folder.name)
     return re.sub(r"(?<![\w/:.~-])(?:[A-Za-z]:)?[/\\](?:[^\s/\\:;,'\"<>]+[/\\])+", "", text)
 

@@ -18,7 +18,7 @@ PREFIX = "anomaly-lab-run-"
 
 
 @functools.cache
-def run_folder() -> Path:
+def path() -> Path:
     """The folder of this process, made at the first call."""
     base = Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir()).resolve() / "gradio")
     base.mkdir(parents=True, exist_ok=True)

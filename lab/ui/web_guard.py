@@ -20,7 +20,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .run_folder import run_folder
+from . import run_folder
 from .your_images.limits import MAX_UPLOAD_MEGABYTES, MEGABYTE
 
 MAX_REQUEST = (MAX_UPLOAD_MEGABYTES + 1) * MEGABYTE  # bytes of one upload, with what the form adds
@@ -108,7 +108,7 @@ class WebGuard:
 
     async def _upload(self, scope: Scope, exchange: "_Exchange", length: int) -> None:
         """Keeps what was sent only where all of it has arrived."""
-        uploads = run_folder() / "uploads"
+        uploads = run_folder.path() / "uploads"
         uploads.mkdir(exist_ok=True)
         waiting = _delete_old(uploads)
         if waiting + length > MAX_WAITING or shutil.disk_usage(uploads).free < MIN_FREE + length:

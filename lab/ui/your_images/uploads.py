@@ -17,11 +17,11 @@ from ...checks import data_check
 from ...data import folder_walk, unread, vocabulary
 from ...errors import LabError
 from ...progress import Report, no_report
+from .. import run_folder
 from ..html import image_data
 from ..image_workers import WORKERS
 from ..jobs import add_waiting_seconds
 from ..phrases import error_message
-from ..run_folder import run_folder
 from . import limits
 
 
@@ -69,7 +69,7 @@ class Uploads:
     """The images of one visit by name, in the order given. `close` deletes their files; so does losing this object."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="anomaly-lab-visit-", dir=run_folder())
+        self._folder = tempfile.TemporaryDirectory(prefix="anomaly-lab-visit-", dir=run_folder.path())
         self.folder = Path(self._folder.name)
         self.images: dict[str, Upload] = {}
         self.bytes = 0
