@@ -352,6 +352,8 @@ def _decode(source: Source | Image.Image, name: str, max_pixels: int = MAX_PIXEL
 def _load(image: Image.Image, name: str) -> None:
     try:
         image.load()
+    except MemoryError:
+        raise LabError(f"{name}: takes too much memory to read; make it smaller, or save it as PNG or JPEG") from None
     except Exception as error:  # on damaged bytes Pillow raises nearly any type
         raise LabError(f"{name}: damaged or cut off ({printable(error)}); copy it again") from error
 
