@@ -64,6 +64,8 @@ class BaseSettings:
                 problem = f"must be a multiple of {step}"
             if problem:
                 raise LabError(f"setting {field.name}={value!r}: {problem}")
+        if (crop := getattr(self, "crop", 0)) > self.size:  # of the methods that crop
+            raise LabError(f"setting crop={crop}: is larger than size={self.size}")
 
     @classmethod
     def fields(cls) -> dict[str, dataclasses.Field[Any]]:

@@ -92,6 +92,7 @@ WRONG_METADATA: dict[str, Callable[[Json], object]] = {
     "settings nested": lambda m: m | {"settings": m["settings"] | {"size": [[64]]}},
     "size a text": lambda m: m | {"settings": m["settings"] | {"size": "64"}},
     "size huge": lambda m: m | {"settings": m["settings"] | {"size": 10**9}},
+    "crop beyond the image": lambda m: m | {"settings": m["settings"] | {"crop": 96}},
     "scores a text": lambda m: with_calibration(m, scores="x"),
     "scores of texts": lambda m: with_calibration(m, scores=["1", "2"]),
     "no scores": lambda m: with_calibration(m, scores=[], peaks=[]),
