@@ -29,6 +29,7 @@ WAITING_SECONDS = 1800  # after which such an upload is deleted
 MIN_FREE = 500 * MEGABYTE  # bytes of the disk that stay free
 MAX_BODY = 16 * MEGABYTE  # bytes of any other request
 TOO_LARGE = f"An upload may have {MAX_UPLOAD_MEGABYTES} MB; send fewer or smaller images at a time."
+TOO_LARGE_OTHER = "This request is too large."
 FULL = "The server has no room for this upload now; try again in some minutes."
 SPACES = "https://huggingface.co https://*.hf.space"  # which show the page in a frame
 
@@ -84,16 +85,13 @@ class WebGuard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        exchange = _Exchange(receive, send)
         path = scope["path"].rstrip("/")
         upload = scope["method"] == "POST" and path.endswith("/upload")
+        exchange = _Exchange(receive, send, *((MAX_REQUEST, TOO_LARGE) if upload else (MAX_BODY, TOO_LARGE_OTHER)))
         if "/heartbeat/" in path:
             exchange.on_send = lambda: self.seen(path.rsplit("/", 1)[1])
-        exchange.most = MAX_REQUEST if upload else MAX_BODY
         try:
-            length = int(dict(scope["headers"]).get(b"content-length", b"0") or 0)
-            if length > exchange.most:
-                raise _Refused(413, TOO_LARGE if upload else "This request is too large.")
+            exchange.check(length := _stated_length(scope))
             if upload:
                 await self._upload(scope, exchange, length)
             else:
@@ -101,10 +99,6 @@ class WebGuard:
         except _Refused as refused:
             if not exchange.began:
                 await PlainTextResponse(refused.reason, refused.status)(scope, receive, exchange.send)
-        except ValueError:  # a length that is none
-            if exchange.began:
-                raise
-            await PlainTextResponse("This request is damaged.", 400)(scope, receive, exchange.send)
 
     async def _upload(self, scope: Scope, exchange: "_Exchange", length: int) -> None:
         """Keeps what was sent only where all of it has arrived."""
@@ -132,21 +126,26 @@ class WebGuard:
 class _Exchange:
     """One request and its response: counts what comes, notes what goes.
 
-    most     bytes that the request may have
+    most     bytes that the request may have; `too_large` says so
     began    whether a response has begun; status: its status
     on_send  is called at each piece of it
     """
 
-    def __init__(self, receive: Receive, send: Send):
+    def __init__(self, receive: Receive, send: Send, most: int, too_large: str):
         self._receive, self._send = receive, send
-        self.most, self.received, self.began, self.status = 0, 0, False, 0
+        self.most, self.too_large = most, too_large
+        self.received, self.began, self.status = 0, False, 0
         self.on_send: Callable[[], None] = lambda: None
+
+    def check(self, size: int) -> None:
+        """Refuses a request of so many bytes that it is too large."""
+        if size > self.most:
+            raise _Refused(413, self.too_large)
 
     async def receive(self) -> Message:
         message = await self._receive()
         self.received += len(message.get("body", b""))
-        if self.received > self.most:
-            raise _Refused(413, TOO_LARGE if self.most == MAX_REQUEST else "This request is too large.")
+        self.check(self.received)
         return message
 
     async def send(self, message: Any) -> None:
@@ -157,6 +156,14 @@ class _Exchange:
                 headers[name] = value
         self.on_send()
         await self._send(message)
+
+
+def _stated_length(scope: Scope) -> int:
+    """The bytes that a request says it has; 0 where it does not say."""
+    stated = dict(scope["headers"]).get(b"content-length", b"") or b"0"
+    if not stated.isdigit():
+        raise _Refused(400, "This request is damaged.")
+    return int(stated[:20])
 
 
 def _delete_old(uploads: Path) -> int:
