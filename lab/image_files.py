@@ -48,9 +48,9 @@ MAX_SCANS = 100  # of a JPEG
 MAX_CHUNKS, CHUNK_WEIGHT = 100_000, 20  # of a PNG; one beside the pixels takes as long as so many of them
 MAX_TEXT_PIXELS = 2_000_000  # of a PPM as text, of which Pillow reads less than a million a second
 STRIP_PIXELS = 2**20  # of an image that are converted at a time
-# None, CCITT, LZW, Deflate and PackBits. Of JPEG (6, 7), a strip shorter than its header says gets what lay in memory
-# before, up to Pillow 12 (GHSA-q45j-58j2-45rg); of the rest nobody here knows.
-TIFF_COMPRESSIONS = (1, 2, 3, 4, 5, 8, 32773, 32946)
+# None, LZW, Deflate and PackBits. Of JPEG (6, 7), a strip shorter than its header says gets what lay in memory before,
+# up to Pillow 12 (GHSA-q45j-58j2-45rg), and so does a damaged one of CCITT (2, 3, 4); of the rest nobody here knows.
+TIFF_COMPRESSIONS = (1, 5, 8, 32773, 32946)
 
 # First bytes -> Pillow's reader. Image.open is not used: it tries all formats and warns about large images globally.
 _FORMATS = {b"\x89PNG\r\n\x1a\n": "Png", b"\xff\xd8\xff": "Jpeg", b"BM": "Bmp", b"II*\0": "Tiff", b"MM\0*": "Tiff"}
@@ -108,8 +108,9 @@ def _converter(image: Image.Image, name: str, bits: int) -> Callable[[Image.Imag
         if image.mode == "F":
             return lambda strip: np.minimum(values(strip) * 256, 255)[..., None]
         return lambda strip: (values(strip) >> (used - 8))[..., None]
-    if not image.has_transparency_data or _is_blank(image):
-        if image.has_transparency_data:
+    transparent = _has_transparency(image)
+    if not transparent or _is_blank(image):
+        if transparent:
             return lambda strip: np.asarray(_convert(strip, "RGBA", name))[..., :3]
         return lambda strip: np.asarray(_convert(strip, "RGB", name))
 
@@ -175,7 +176,7 @@ def read_mask(source: Source, name: str | None = None) -> np.ndarray:
     image = _decode(source, name)
     if image.format == "JPEG":
         raise LabError(f"{name}: a JPEG cannot be a mask, it blurs the edge; save it as PNG")
-    plain = (image.mode in ("1", "L") and not image.has_transparency_data) or image.mode[0] in "IF"
+    plain = (image.mode in ("1", "L") and not _has_transparency(image)) or image.mode[0] in "IF"
     values, blank = _numbers(image, name), _is_blank(image)
     mask = np.empty((image.height, image.width), bool)
     for rows, strip in _strips(image):
@@ -432,6 +433,13 @@ def _is_text(file: IO[bytes]) -> bool:
     return magic in (b"P1", b"P2", b"P3")
 
 
+def _has_transparency(image: Image.Image) -> bool:
+    try:
+        return image.has_transparency_data
+    except AssertionError:  # a palette that is missing
+        return False
+
+
 def _is_blank(image: Image.Image) -> bool:
     """Whether the image has an alpha channel of its own that is 0 everywhere, and so says nothing."""
     return "A" in image.getbands() and image.getchannel("A").getextrema() == (0, 0)
@@ -440,7 +448,7 @@ def _is_blank(image: Image.Image) -> bool:
 def _convert(image: Image.Image, mode: str, name: str) -> Image.Image:
     try:
         return image.convert(mode)
-    except ValueError as error:
+    except (ValueError, AssertionError) as error:
         raise LabError(f"{name}: colour mode {image.mode} is not supported; save it as RGB") from error
 
 

@@ -130,10 +130,10 @@ def spoiled(x: torch.Tensor, value: float) -> torch.Tensor:
 
 @pytest.mark.parametrize("method", [*METHODS, "quantized"])
 def test_wrong_tensors_are_a_sentence(method: str, files: dict[str, Path], tmp_path: Path) -> None:
-    """Each tensor in turn: not finite, of another shape or type, empty, away; one more. None is called good."""
+    """A dozen tensors, each in turn: not finite, of another shape or type, empty, away; and one more."""
     metadata, content = opened(files[method])
     path = tmp_path / "other.safetensors"
-    for name, x in content.items():
+    for name, x in sorted(content.items())[:: 1 + len(content) // 12]:
         others = {"doubled": torch.cat([x[None], x[None]]), "away": None, "double": x.double()}
         if x.is_floating_point():
             others |= {str(value): spoiled(x, value) for value in (NAN, INF, -INF)} if x.numel() else {}

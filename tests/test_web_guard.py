@@ -16,6 +16,7 @@ import time
 import uuid
 from collections import namedtuple
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,8 @@ def test_a_disk_that_fills_while_an_upload_comes() -> None:
             return await client.post("/gradio_api/upload", content=b"x")
 
     before = set(uploads())
-    answer = asyncio.run(ask())
+    with ThreadPoolExecutor(1) as thread:  # without the loop of a browser that is open here
+        answer = thread.submit(lambda: asyncio.run(ask())).result()
     assert (answer.status_code, answer.text) == (507, web_guard.FULL) and set(uploads()) == before
 
 

@@ -49,6 +49,9 @@ def bench(args: Arguments) -> None:
     if args.render is not None:
         print(studies_readme.render(study_files.read_studies(args.render)), end="")
         return
+    methods = split_names(args.methods or args.ablate or "")
+    if not methods:
+        raise LabError("no method is named; --methods or --ablate takes their names, separated by commas")
     if not args.data:
         raise LabError("the following arguments are required: --data")
     if args.only and not args.ablate:
@@ -67,7 +70,7 @@ def bench(args: Arguments) -> None:
             report=bar,
             warn=lambda message: bar.print(f"warning: {message}"),
         )
-        variants = [(method, method_variants(args, method)) for method in split_names(args.methods or args.ablate)]
+        variants = [(method, method_variants(args, method)) for method in methods]
         datasets = (data.load(args.data, category) for category in chosen_categories(args))
         if args.rto is not None:
             datasets = (unaligned(dataset, args.rto) for dataset in datasets)

@@ -162,7 +162,7 @@ def find_image_files(paths: Sequence[str], results: Path | None = None) -> list[
             rest = unread.describe_unread(path, [*found, *masks])
             masked = f"{len(masks)} masks not judged" if masks else ""
             warn(*(f"{path}: {text}" for text in filter(None, (masked, rest))))
-        ours = [file for file in found if results and results.resolve() in file.resolve().parents]
+        ours = [file for file in found if results and folder_walk.real(results) in folder_walk.real(file).parents]
         if ours:
             warn(f"{len(ours)} files of {results} not read: results go there")
         files += [file for file in found if file not in set(ours)]

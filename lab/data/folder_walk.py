@@ -7,6 +7,7 @@ Nested and linked folders are entered, hidden ones are not; nor is a folder of r
 masks are no images to learn from or to judge.
 """
 
+import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -73,16 +74,21 @@ def walk(
 ) -> Iterator[Path]:
     """The files in the folder and in all folders in it but those whose plain names are in `without`, and those of
     results, which `on_results` gets; a link to a folder `above` is not followed."""
-    above = {*above, folder.resolve()}
+    above = {*above, real(folder)}
     entries = _entries(folder)
     yield from (path for path in entries if not is_folder(path))
     for path in entries:
-        if not is_folder(path) or vocabulary.plain(path.name) in without or path.resolve() in above:
+        if not is_folder(path) or vocabulary.plain(path.name) in without or real(path) in above:
             continue
         if is_results(path):
             on_results(path)
         else:
             yield from walk(path, without, above, on_results)
+
+
+def real(path: Path) -> Path:
+    """The path without links; Path.resolve raises where links go in a circle."""
+    return Path(os.path.realpath(path))
 
 
 def is_folder(path: Path) -> bool:
@@ -91,7 +97,7 @@ def is_folder(path: Path) -> bool:
     try:
         if not path.is_dir():
             return False
-        place = path.resolve() if path.is_symlink() else path
+        place = real(path) if path.is_symlink() else path
     except OSError:  # behind what may not be looked into
         return False
     return not any(place.is_relative_to(folder) for folder in SYSTEM)
