@@ -313,7 +313,7 @@ class Detector:
         method, shapes = self.method, metadata.quantized_shapes
         method.build()
         method.check_shapes(quantized_safetensors.shapes(shapes, tensors))
-        method.restore(quantized_safetensors.dequantize(shapes, tensors, method.initial_tensors()))
+        method.take_state(quantized_safetensors.dequantize(shapes, tensors, method.initial_tensors()))
         method.history, method.notes = dict(metadata.history), dict(metadata.notes)
         self.calibration = Calibration.from_dict(metadata.calibration.model_dump())
         for name in (*FILE_FIELDS, *OPTIONAL_FIELDS, "quantization_bits"):

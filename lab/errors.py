@@ -1,4 +1,4 @@
-"""The exceptions that callers may catch: LabError, whose text a person reads, and Cancelled."""
+"""The exceptions that callers may catch: LabError, whose text a person reads, and Cancelled; untrusted text in them."""
 
 
 class LabError(ValueError):
@@ -10,3 +10,8 @@ class LabError(ValueError):
 
 class Cancelled(Exception):
     """Raised by a `report` callback to stop a long task; its catcher discards the unfinished result."""
+
+
+def one_line(text: object) -> str:
+    """The text without what a terminal would obey, as line breaks: names of files and arguments are untrusted."""
+    return "".join(c if c.isprintable() else " " for c in str(text))

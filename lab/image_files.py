@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps
 
 from .atomic_write import atomic_write
-from .errors import LabError
+from .errors import LabError, one_line
 
 Source = str | os.PathLike[str] | bytes | IO[bytes]  # a path, the bytes of a file, or a file open for reading bytes
 AnyImage = Source | Image.Image | NDArray[np.uint8]  # where decoded images are welcome, too
@@ -258,8 +258,8 @@ def suffix(data: bytes) -> str:
 
 
 def printable(text: object) -> str:
-    """One printable line for an error message: file names are untrusted too."""
-    return "".join(c if c.isprintable() else " " for c in str(text))[-200:].strip()
+    """The end of a text as one line for an error message."""
+    return one_line(text)[-200:].strip()
 
 
 def display_name(source: Source | Image.Image, name: str | None) -> str:

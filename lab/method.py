@@ -178,6 +178,10 @@ class Method(nn.Module):
         """The inverse of `state`. LabError where names, shapes, types or numbers are not those of this method and its
         settings."""
         self.build()
+        return self.take_state(state)
+
+    def take_state(self, state: Mapping[str, Tensor]) -> Self:
+        """The same, of a method that is built; what it has learned before is discarded."""
         self.check_shapes({name: x.shape for name, x in state.items()})
         for name, built in self._built().items():
             value = state[name]
@@ -212,9 +216,8 @@ class Method(nn.Module):
 
     def _built(self) -> dict[str, Tensor]:
         """Name -> parameter or buffer, all but the frozen backbone's, as they are in the module."""
-        named = (*self.named_parameters(remove_duplicate=False), *self.named_buffers(remove_duplicate=False))
-        kept = self.state_dict(keep_vars=True)
-        return {name: x for name, x in named if name in kept and not name.startswith("backbone.")}
+        tensors = self.state_dict(keep_vars=True).items()
+        return {name: x for name, x in tensors if not name.startswith("backbone.")}
 
     @classmethod
     def differs(cls) -> list[tuple[str, str]]:

@@ -75,16 +75,14 @@ def read(path: Path, with_tensors: bool = True) -> tuple[dict[str, Any], dict[st
     """Metadata and tensors as the file keeps them; `dequantize` restores them. LabError as `read_metadata`."""
     if not path.is_file():
         raise LabError(f"there is no file {path}; `python -m lab fit` makes one")
+    if (size := path.stat().st_size) > MAX_BYTES:
+        raise LabError(f"{path}: {size >> 20} MiB are more than a detector takes")
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise LabError(f"{path}: {path.stat().st_size >> 20} MiB are more than a detector takes")
         with safetensors.safe_open(path, "pt") as file:
             metadata = json.loads((file.metadata() or {})["lab"])
             content = {name: file.get_tensor(name) for name in (file.keys() if with_tensors else ())}
         if not isinstance(metadata, dict) or "method" not in metadata:
             raise KeyError("method")
-    except LabError:
-        raise
     except (safetensors.SafetensorError, KeyError, ValueError, OSError, RecursionError):
         reason = "is not a detector's file, or it is cut off; make or download it again"
         if _is_pickle(path):

@@ -17,7 +17,7 @@ from ..calibration import MIN_IMAGES, robust_scale
 from ..image_stack import ImageStack
 from ..parts import features, memory_bank
 from ..progress import Report, no_report
-from .near_duplicates import copies_between, describe_repeats, group_near_duplicates, repeats
+from .near_duplicates import Groups, copies_between, describe_repeats, group_near_duplicates, repeats
 
 SIZE = 256  # pixels; the side at which images are compared, and at which most methods see them
 RECOMMENDED_IMAGES = 20  # good images to start with
@@ -55,12 +55,15 @@ def summarize(name: str, image: np.ndarray) -> ImageSummary:
     return ImageSummary(name, image.shape[1], image.shape[0], image_files.resize(image, SIZE))
 
 
-def check_images(good: Images, others: Images = (), report: Report = no_report) -> list[Hint]:
-    """All hints about the good images; `others` are the images to judge. Empty where nothing is unusual."""
+def check_images(
+    good: Images, others: Images = (), report: Report = no_report, groups: Groups | None = None
+) -> list[Hint]:
+    """All hints about the good images; `others` are the images to judge, `groups` the near-duplicates among the good
+    ones where they are known already. Empty where nothing is unusual."""
     hints = too_few(len(good))
     if len(good) > 1:
         report(0.1, "looking for images given twice, sizes and exposure")
-        hints += duplicates(good) + in_both_sets(good, others) + sizes(good) + exposure(good) + drift(good)
+        hints += duplicates(good, groups) + in_both_sets(good, others) + sizes(good) + exposure(good) + drift(good)
     if len(good) >= MIN_IMAGES:
         report(0.2, "looking for an image that does not belong")
         hints += outliers(good, report) + unaligned(good)
@@ -81,9 +84,9 @@ def too_few(n: int) -> list[Hint]:
     return [Hint("few", (), f"{problem} {advice}")]
 
 
-def duplicates(good: Images) -> list[Hint]:
+def duplicates(good: Images, groups: Groups | None = None) -> list[Hint]:
     """Images that show again what an earlier one shows: copies, saved anew or shifted, and frames of a burst."""
-    groups = group_near_duplicates([summary.small for summary in good])
+    groups = groups or group_near_duplicates([summary.small for summary in good])
     message = describe_repeats([summary.name for summary in good], groups)
     return [Hint("twice", repeats(groups.same) or repeats(groups.alike), message)] if message else []
 

@@ -9,7 +9,7 @@ from typing import Any, NoReturn, Self
 from tqdm import tqdm
 
 from ..atomic_write import check_writable
-from ..errors import LabError
+from ..errors import LabError, one_line
 from ..methods import METHODS, preset_settings
 
 Arguments = argparse.Namespace
@@ -123,8 +123,8 @@ def warn(*messages: str) -> None:
 
 
 def complain(kind: str, message: str) -> None:
-    """Prints one line on standard error; arguments and names of files may hold what a terminal would obey."""
-    print(f"{kind}: {''.join(c if c.isprintable() else ' ' for c in message)}", file=sys.stderr)
+    """Prints one line on standard error."""
+    print(f"{kind}: {one_line(message)}", file=sys.stderr)
 
 
 class ProgressBar:

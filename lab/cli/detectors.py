@@ -92,7 +92,7 @@ def fit(args: Arguments) -> None:
 
     with ProgressBar(args.method) as bar:
         detector.fit(images(), seed=args.seed, report=bar, resume=resume)
-        hints = data_check.check_images(summaries, report=bar)
+        hints = data_check.check_images(summaries, report=bar, groups=detector.groups)
     assert detector.calibration is not None
     print(f"{detector.save(args.output)}: {detector.method.title} fitted on {detector.n_images} images")
     print(detector.calibration.statement())

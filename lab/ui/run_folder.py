@@ -23,8 +23,10 @@ def path() -> Path:
     base = Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir()).resolve() / "gradio")
     base.mkdir(parents=True, exist_ok=True)
     delete_stale(base)
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
-    _lock(folder)
+    folder = base
+    while folder == base or not folder.exists():  # another server may have deleted it before it was locked
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
+        _lock(folder)
     atexit.register(delete, folder)
     return folder
 
