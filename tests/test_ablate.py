@@ -421,6 +421,25 @@ def test_the_gpu_rows_readme_prints_their_figures() -> None:
             assert ", ".join(f"{measured[f]:.3f}".lstrip("0") for f in figures) in text
 
 
+def test_the_gpu_rows_readme_prints_the_means_over_seeds() -> None:
+    text = (GPU_ROWS / "README.md").read_text(encoding="utf-8")
+    rows = json.loads((GPU_ROWS / "h200_2026-11-28.json").read_text(encoding="utf-8"))["rows"]
+    rows = [row for row in rows if row["method"] == "rb_ae"]
+    variants = {(row["component"], row["settings"]["detach_recon"], row["seed"]): row for row in rows}
+    compared = {(component, detached) for component, detached, _ in variants if component != "full"}
+    assert len(compared) == 8
+    for component, detached in compared:
+        cells = []
+        for figure in ("image_auroc", "pixel_auroc", "pixel_ap", "aupro"):
+            full, altered = (
+                np.array([variants[name, own_fit, seed][figure] for seed in range(3)])
+                for name, own_fit in (("full", False), (component, detached))
+            )
+            delta = full - altered
+            cells.append(f"{delta.mean():+.3f} ± {delta.std(ddof=1):.3f}".replace("0.", "."))
+        assert " | ".join(cells) in text, component
+
+
 def test_studies_have_todays_settings() -> None:
     for study in study_files.read_studies():
         assert METHODS[study["method"]].Settings(**study["settings"]).as_dict() == study["settings"]
