@@ -26,7 +26,7 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps
+from PIL import ExifTags, Image, ImageFile
 
 from .atomic_write import atomic_write
 from .errors import LabError, one_line
@@ -87,10 +87,24 @@ def read(
         reason = f"its colours are of 16 bits, of which the set uses {bits}; save it with 8 bits per channel"
         raise LabError(f"{name}: {reason}")
     to_rgb = _converter(image, name, bits)
-    rgb = np.empty((image.height, image.width, 3), np.uint8)
+    rgb, as_stored = _upright(image, np.uint8, 3)
     for rows, strip in _strips(image):
-        rgb[rows] = to_rgb(strip)
+        as_stored[rows] = to_rgb(strip)
     return rgb
+
+
+def _upright(image: Image.Image, kind: type, *channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """An empty array for the upright image, and a view of it in which its rows are those of the image as stored.
+
+    So a turned image is never in memory twice, as it is with Pillow's `exif_transpose`.
+    """
+    turn = 1
+    with contextlib.suppress(Exception):  # on damaged EXIF Pillow raises nearly any type; the pixels are intact
+        turn = image.getexif().get(ExifTags.Base.Orientation, 1)
+    sides = (image.width, image.height) if turn in (5, 6, 7, 8) else (image.height, image.width)
+    array: np.ndarray = np.empty((*sides, *channels), kind)
+    stored = array.swapaxes(0, 1) if turn in (5, 6, 7, 8) else array
+    return array, stored[:: -1 if turn in (3, 4, 6, 7) else 1, :: -1 if turn in (2, 3, 7, 8) else 1]
 
 
 def _strips(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
@@ -178,13 +192,13 @@ def read_mask(source: Source, name: str | None = None) -> np.ndarray:
         raise LabError(f"{name}: a JPEG cannot be a mask, it blurs the edge; save it as PNG")
     plain = (image.mode in ("1", "L") and not _has_transparency(image)) or image.mode[0] in "IF"
     values, blank = _numbers(image, name), _is_blank(image)
-    mask = np.empty((image.height, image.width), bool)
+    mask, as_stored = _upright(image, bool)
     for rows, strip in _strips(image):
         if plain:
-            mask[rows] = values(strip) > 0
+            as_stored[rows] = values(strip) > 0
         else:
             red, green, blue, alpha = (np.asarray(band) for band in _convert(strip, "RGBA", name).split())
-            mask[rows] = (red | green | blue > 0) & ((alpha > 0) | blank)
+            as_stored[rows] = (red | green | blue > 0) & ((alpha > 0) | blank)
     return mask
 
 
@@ -325,12 +339,10 @@ def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
 
 
 def _decode(source: Source | Image.Image, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """The first frame, decoded and upright, in the file's mode."""
+    """The first frame, decoded, in the file's mode; not yet upright."""
     if isinstance(source, Image.Image):
         _check_size(source, name, max_pixels)
         _load(source, name)
-        with contextlib.suppress(Exception):  # as below
-            return ImageOps.exif_transpose(source)
         return source
     with open_checked(source, name) as file:
         image = _read_header(file, name, max_pixels)
@@ -344,8 +356,6 @@ def _decode(source: Source | Image.Image, name: str, max_pixels: int = MAX_PIXEL
                 f"{name}: a PPM of {image.width} x {image.height} pixels in text is not read; save it as PNG"
             )
         _load(image, name)
-        with contextlib.suppress(Exception):  # on damaged EXIF Pillow raises nearly any type; the pixels are intact
-            ImageOps.exif_transpose(image, in_place=True)
     image.info[_DEEP] = deep
     return image
 

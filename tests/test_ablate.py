@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -337,6 +338,12 @@ def test_bad_arguments_are_one_sentence(
     assert main(["bench", *(argument.format(tmp_path) for argument in arguments)]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1 and expected in error
+
+
+def test_a_pipe_is_no_study(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")  # opening it would wait for a writer
+    with pytest.raises(LabError, match=r"pipe is no ablation\.json"):
+        study_files.read_studies([str(tmp_path / "pipe")])
 
 
 def test_the_page_is_the_rendering_of_what_was_measured(capsys: pytest.CaptureFixture) -> None:

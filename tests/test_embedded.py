@@ -229,6 +229,10 @@ def test_distilling_lowers_the_error_and_repeats(tmp_path: Path, monkeypatch: py
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="nothing.safetensors"):
         distill(tmp_path / "nothing.safetensors", None, tmp_path / "out.safetensors")
+    other = tmp_path / "other.safetensors"
+    safetensors.torch.save_file({"mean": torch.zeros(3)}, other)
+    with pytest.raises(LabError, match=r"other.safetensors lacks \d+ tensors of resnet18"):
+        distill(other, None, tmp_path / "out.safetensors")
     with pytest.raises(LabError, match="holds no images"):
         distill(Tiny(), tmp_path, tmp_path / "out.safetensors")
 

@@ -115,13 +115,29 @@ def test_values_of_no_known_scale_are_refused(mode):
         assert "values outside 0 to" in refused(encoded(flat(value, mode), "TIFF"), "deep.tif")
 
 
-@pytest.mark.parametrize(("orientation", "turn"), [(1, 0), (3, 2), (6, 3), (8, 1)])
+TURNS = {  # EXIF's orientation -> the upright image
+    1: PHOTO,
+    2: PHOTO[:, ::-1],
+    3: np.rot90(PHOTO, 2),
+    4: PHOTO[::-1],
+    5: PHOTO.swapaxes(0, 1),
+    6: np.rot90(PHOTO, 3),
+    7: np.rot90(PHOTO, 2).swapaxes(0, 1),
+    8: np.rot90(PHOTO, 1),
+    9: PHOTO,
+}
+
+
+@pytest.mark.parametrize("orientation", TURNS)
 @pytest.mark.parametrize("file_format", ["PNG", "TIFF", "WEBP"])
-def test_the_cameras_rotation_is_applied_once(file_format, orientation, turn):
+def test_the_cameras_rotation_is_applied_once(file_format, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"lossless": True} if file_format == "WEBP" else {}
-    assert np.array_equal(image_files.read(encoded(PHOTO, file_format, exif=exif, **options)), np.rot90(PHOTO, turn))
+    data, upright = encoded(PHOTO, file_format, exif=exif, **options), TURNS[orientation]
+    assert np.array_equal(image_files.read(data), upright)
+    assert np.array_equal(image_files.read(Image.open(io.BytesIO(data))), upright)
+    assert np.array_equal(image_files.read_mask(data), upright.any(2))
 
 
 @pytest.mark.parametrize("file_format", ["GIF", "WEBP", "PNG", "TIFF"])

@@ -39,7 +39,8 @@ def read_studies(files: Iterable[str] = ()) -> list[Study]:
     studies: list[Study] = []
     for path in [Path(file) for file in files] or sorted(STUDIES.glob("*.json")):
         try:
-            studies += [study for study in json.loads(path.read_text()) if study["figures"]]
+            text = path.read_text() if path.is_file() else ""  # reading a pipe would wait
+            studies += [study for study in json.loads(text) if study["figures"]]
         except (OSError, ValueError, TypeError, KeyError):
             raise LabError(f"{path} is no ablation.json of `python -m lab bench --ablate ... --output DIR`") from None
     return studies

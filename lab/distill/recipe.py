@@ -29,7 +29,7 @@ from ..errors import LabError
 from ..file_hashes import file_sha256
 from ..image_files import printable
 from ..parts.embedded import Block, Embedded
-from ..parts.features import find_weights
+from ..parts.features import architecture, find_weights, load_weights
 from ..progress import Report, no_report
 from .distillation_data import DistillationData
 from .pruning import fit_heads, patch_vectors, prune_teacher
@@ -53,12 +53,10 @@ def resnet18(path: str | Path) -> nn.Module:
     """ResNet-18's layers 1 to 3 from a safetensors file of `resnet18.tv_in1k`, frozen. Raises LabError without it."""
     if not Path(path).is_file():
         raise LabError(f"{path} does not exist: name a safetensors file of timm's {TAG} as the teacher")
-    import timm
-
-    options: dict[str, Any] = dict(pretrained=True, features_only=True, out_indices=(1, 2, 3))
+    network = architecture(TAG, (1, 2, 3))
     try:
-        network: nn.Module = timm.create_model(TAG, pretrained_cfg_overlay=dict(file=str(path)), **options)
-    except (SafetensorError, RuntimeError, KeyError) as error:
+        load_weights(network, TAG, Path(path))
+    except (SafetensorError, RuntimeError) as error:
         reason = f"holds no whole {TAG} ({printable(error)})"
         raise LabError(f"{path} {reason}; get timm's safetensors file of it again") from None
     return network.eval().requires_grad_(False)
