@@ -82,6 +82,14 @@ def served(folder: Path, log: Path, python: str | Path = sys.executable, **varia
         app.wait(20)
 
 
+def server_process() -> int:
+    """The number of the process that `served` has started, by Linux's list of this one's children."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    command = lambda pid: Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    (pid,) = (int(child) for child in children if b"app.py" in command(child))
+    return pid
+
+
 SMALL = {
     "cdo": dict(size=64, epochs=3, batch_size=4),
     "smcc": dict(size=64, epochs=1),

@@ -25,7 +25,7 @@ import httpx
 import pytest
 from conftest import ROOT, stripes
 from gradio_client import Client
-from pages import serve, served, small
+from pages import serve, served, server_process, small
 from PIL import Image
 
 from lab import ui
@@ -273,14 +273,6 @@ def test_a_folder_whose_server_is_gone_is_deleted(tmp_path: Path) -> None:
         second.kill()
 
 
-def server() -> int:
-    """The page's process, a child of this one."""
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    command = lambda pid: Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    (pid,) = (int(child) for child in children if b"app.py" in command(child))
-    return pid
-
-
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are looked up in /proc")
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_nothing_of_a_visit_outlasts_the_server(how: signal.Signals, tmp_path: Path) -> None:
@@ -291,10 +283,7 @@ def test_nothing_of_a_visit_outlasts_the_server(how: signal.Signals, tmp_path: P
     with served(ROOT, tmp_path / "app.log", GRADIO_TEMP_DIR=str(kept)) as address:
         assert "4 images taken" in give(address.rstrip("/"), send(address.rstrip("/"), *map(png, range(4))), "a")
         assert len(files()) == 4
-        (pid,) = (
-            int(line) for line in subprocess.check_output(["pgrep", "-P", str(os.getpid()), "-f", "app.py"]).split()
-        )
-        os.kill(pid, how)
+        os.kill(server_process(), how)
         patience = time.monotonic() + 60
         while how == signal.SIGTERM and files():
             assert time.monotonic() < patience
