@@ -30,7 +30,7 @@ from PIL import Image
 
 from lab import ui
 from lab.ui import phrases, run_folder, sessions, web_guard
-from lab.ui.api import page_error
+from lab.ui.api import errors_shown, event_value, page_error
 from lab.ui.sessions import Sessions
 
 Usage = namedtuple("Usage", "total used free")
@@ -214,10 +214,13 @@ def test_a_visit_ends_two_hours_after_its_last_sign_of_life() -> None:
 
 
 def test_a_heartbeat_is_a_sign_of_life(address: str) -> None:
-    key = uuid.uuid4().hex
-    with httpx.stream("GET", f"{address}/gradio_api/heartbeat/{key}", timeout=30) as beat:
-        next(beat.iter_bytes())
-        assert time.monotonic() - sessions._last_seen[key] < 30
+    visit, stranger = uuid.uuid4().hex, uuid.uuid4().hex
+    sessions._last_seen[visit] = 0.0
+    for key in (visit, stranger):
+        with httpx.stream("GET", f"{address}/gradio_api/heartbeat/{key}", timeout=30) as beat:
+            next(beat.iter_bytes())
+    assert time.monotonic() - sessions._last_seen.pop(visit) < 30
+    assert stranger not in sessions._last_seen  # whoever makes keys up fills no memory
 
 
 def test_messages_name_no_folder_of_the_server_and_hold_no_markup() -> None:
@@ -231,6 +234,12 @@ def test_messages_name_no_folder_of_the_server_and_hold_no_markup() -> None:
     ):
         assert phrases.without_folders(text) == shown
     assert "&lt;img" in str(page_error("there is no '<img src=x onerror=alert(1)>'"))
+
+
+def test_an_event_that_says_too_little_is_told_once() -> None:
+    event = gr.EventData(None, {"x": 1})
+    with pytest.raises(gr.Error, match="This event says no name"), errors_shown():
+        event_value(event, "name")
 
 
 @pytest.mark.parametrize("name", ["set", "category", "methods", "backbone"])

@@ -28,6 +28,8 @@ def errors_shown() -> Iterator[None]:
     """An error in the block leaves the page as it was, which says so."""
     try:
         yield
+    except gr.Error:  # says it already
+        raise
     except Exception as error:
         raise page_error(error_message(error)) from None
 

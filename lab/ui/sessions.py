@@ -45,7 +45,7 @@ class Sessions(Generic[S]):
 
     def of(self, request: gr.Request) -> S:
         """The visitor's session; a new one at first."""
-        seen(key := session_key(request))
+        _last_seen[key := session_key(request)] = time.monotonic()
         return self._sessions.get_or_create(key, lambda: self._create(key))
 
     def refresh(self, request: gr.Request) -> None:
@@ -71,8 +71,9 @@ _all_sessions: weakref.WeakSet[Sessions[Any]] = weakref.WeakSet()
 
 
 def seen(key: str) -> None:
-    """A visitor has given a sign of life."""
-    _last_seen[key] = time.monotonic()
+    """The page of that key has given a sign of life; one that has no visit is not kept in mind."""
+    if key in _last_seen:
+        _last_seen[key] = time.monotonic()
 
 
 def end_silent_visits(now: float) -> None:
