@@ -135,6 +135,16 @@ def test_a_size_from_which_on_all_are_found() -> None:
     assert ranking.smallest_found(tried) == 3 and ranking.smallest_found(tried[:2]) is None
 
 
+def test_why_looks_at_other_images_however_odd_this_one_is(
+    good: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nearest_patches, "POOL", 50)  # fewer than it has patches, which are all nearer to each other
+    odd = np.full_like(good[0], 255)
+    detector = Detector("patchcore", size=96, candidates=0, ratio=1.0).fit([*good[:3], odd, *good[4:]])
+    images = {patch.image for patch in nearest_patches.nearest_patches(detector, odd, 0.0, 0.5, own=3)}
+    assert images and 3 not in images
+
+
 def test_why_names_the_image_and_the_place(good: list[np.ndarray], bad: np.ndarray) -> None:
     detector = Detector("patchcore", size=96, candidates=0, ratio=1.0).fit(good)
     near = nearest_patches.nearest_patches(detector, good[3], 0.3, 0.7)

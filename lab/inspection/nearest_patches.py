@@ -47,12 +47,12 @@ def nearest_patches(
     row, column = min(int(y * height), height - 1), min(int(x * width), width - 1)
     patch = fused[:, row, column]
     nearest: dict[int, NearestPatch] = {}
-    for i in memory_bank.nearest_index(patch[None], method.bank, POOL)[0].tolist():
+    others = (method.owner != (-1 if own is None else own)).nonzero()[:, 0]
+    for i in others[memory_bank.nearest_index(patch[None], method.bank[others], POOL)[0]].tolist():
         down, right = divmod(int(method.place[i]), width)
         distance = float(torch.linalg.vector_norm(method.bank[i] - patch))
         owner = int(method.owner[i])
-        if owner != own:
-            nearest.setdefault(owner, NearestPatch(owner, (right + 0.5) / width, (down + 0.5) / height, distance))
+        nearest.setdefault(owner, NearestPatch(owner, (right + 0.5) / width, (down + 0.5) / height, distance))
         if len(nearest) == count:
             break
     return list(nearest.values())

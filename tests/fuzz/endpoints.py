@@ -29,7 +29,7 @@ from .targets import ROOT, generator
 
 EXPECTED = {"answered", "refused", "refused by gradio", "not a request"}
 SECONDS = 60.0  # of the processor: a request may fit a method
-PER_PROCESS = 50  # the page keeps what visitors have fitted for a while
+PER_PROCESS = 25  # the page keeps what visitors have fitted for a while
 PATIENCE = 60.0  # seconds on the clock
 OURS = "An error of ours (id"
 UPLOAD = "{upload}"  # stands for the path under which the page keeps a file that was sent before
@@ -301,6 +301,8 @@ def _answer(call: Call, session: str) -> str:
         )
         content = json.dumps(body).encode()
     joined = client.post("gradio_api/queue/join", content=content, headers={"Content-Type": "application/json"})
+    if joined.status_code == 500 and isinstance(number, int) and number not in _page["names"].values():
+        return "refused by gradio"  # the number of no function
     if joined.status_code != 200:
         return f"status {joined.status_code}" if joined.status_code >= 500 else "not a request"
     text = ""
