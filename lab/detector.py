@@ -1,6 +1,7 @@
 """The image level above tensors: uint8 images in, findings out; fit, calibrate, save, load."""
 
 import dataclasses
+import functools
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,7 @@ from torch import Tensor
 from . import file_hashes, image_files, quantized_safetensors
 from .calibration import MIN_IMAGES, Calibration
 from .checks import near_duplicates
+from .checks.regions import Region, find_regions
 from .detector_metadata import DetectorMetadata
 from .device import device
 from .errors import LabError
@@ -48,6 +50,11 @@ class Finding:
     mask: np.ndarray  # bool (H, W): anomaly_map above the calibration's `pixel_bad`
     views: dict[str, np.ndarray]  # name -> float32 (h, w) or (h, w, 3): the method's own images, at its own size
     statement: str  # what the thresholds promise: `Calibration.statement`
+
+    @functools.cached_property
+    def regions(self) -> tuple[Region, ...]:
+        """The connected parts of `mask`, highest peak first; boxes and areas in pixels, peaks and means in σ."""
+        return find_regions(self.anomaly_map, self.mask)
 
 
 class Detector:

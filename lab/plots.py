@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image, ImageDraw
 from plotly.colors import sequential
 from scipy import ndimage
 
@@ -180,6 +181,17 @@ def outline(image: Pixels, mask: NDArray[Any], colour: tuple[int, int, int] = CY
     drawn[rim] = drawn[rim] // 3  # a dark rim keeps the line readable on bright images
     drawn[line] = colour
     return drawn
+
+
+def draw_boxes(image: Pixels, boxes: Sequence[tuple[int, ...]]) -> Pixels:
+    """uint8 (H, W, 3) with a frame just outside each box (left, top, width, height), bright within dark."""
+    drawn = Image.fromarray(image)
+    draw, line = ImageDraw.Draw(drawn), max(1, round(max(image.shape) / 500))
+    for gap, colour in ((2 * line, "black"), (line, "white")):  # dark outside, so that it is seen on bright images
+        for left, top, width, height in boxes:
+            corners = (left - gap, top - gap, left + width - 1 + gap, top + height - 1 + gap)
+            draw.rectangle(corners, outline=colour, width=line)
+    return np.asarray(drawn)
 
 
 def peak_location(anomaly_map: Floats) -> str:

@@ -5,14 +5,16 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .. import data, image_files, plots, promise, ready_detectors
 from ..atomic_write import check_writable
 from ..checks import data_check, near_duplicates
+from ..checks.regions import Region
 from ..csv_cells import cell
 from ..data import folder_walk, unread
 from ..detector import Detector
@@ -117,7 +119,7 @@ def detect(args: Arguments) -> int:
     if detector.grey_bits is None and (bits := image_files.common_bits(paths)):
         detector.grey_bits = bits
         warn(image_files.describe_bits(bits))
-    rows, used, status = list[dict[str, object]](), set[str](), 0
+    rows, used, status = list[dict[str, Any]](), set[str](), 0
     for path in paths:
         try:
             image = detector.read(path)
@@ -132,21 +134,33 @@ def detect(args: Arguments) -> int:
         stem = os.fsencode(stem).decode("utf-8", "backslashreplace").replace("\\", "_")
         used.add(stem)
         overlay = plots.overlay(image, finding.anomaly_map, low=low, high=high)
+        overlay = plots.draw_boxes(overlay, [region[:4] for region in finding.regions])
         image_files.write_png(folder / f"{stem}_anomaly_map.png", overlay)
         image_files.write_png(folder / f"{stem}_mask.png", finding.mask)
         share = float(finding.mask.mean())
         shown = os.fsencode(path).decode("utf-8", "backslashreplace")  # names may be of any encoding
-        rows.append(dict(image=shown, score=finding.score, verdict=finding.verdict, marked=share, file=stem))
-        print(f"{shown}  {finding.verdict}  {finding.score:.2f} σ  {share:.2%} of the surface marked")
+        regions = [region._asdict() for region in finding.regions]
+        row = dict(image=shown, score=finding.score, verdict=finding.verdict, marked=share, file=stem)
+        rows.append(row | dict(regions=regions))
+        parts = f", in {len(regions)} regions" if len(regions) > 1 else ""
+        print(f"{shown}  {finding.verdict}  {finding.score:.2f} σ  {share:.2%} of the surface marked{parts}")
     scale = calibration.statement()
     results = dict(detector=str(args.detector), scale=scale, origin=detector.origin, images=rows)
     (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    with open(folder / "results.csv", "w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, ["image", "score", "verdict", "marked", "file"])
-        table.writeheader()
-        table.writerows({name: cell(value) for name, value in row.items()} for row in rows)
+    counted = [row | dict(regions=len(row["regions"])) for row in rows]
+    write_table(folder / "results.csv", ["image", "score", "verdict", "marked", "regions", "file"], counted)
+    found = [dict(image=row["image"], file=row["file"]) | region for row in rows for region in row["regions"]]
+    write_table(folder / "regions.csv", ["image", *Region._fields, "file"], found)
     print(scale)
     return status
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Writes CSV; cells that a spreadsheet would compute are defused."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, columns)
+        table.writeheader()
+        table.writerows({name: cell(value) for name, value in row.items()} for row in rows)
 
 
 def find_image_files(paths: Sequence[str], results: Path | None = None) -> list[Path]:

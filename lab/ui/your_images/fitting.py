@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ... import plots
 from ...calibration import Calibration
 from ...checks import near_duplicates
+from ...checks.regions import Region
 from ...detector import Detector, Finding
 from ...inspection import ranking
 from ...methods import METHODS
@@ -36,6 +37,7 @@ class JudgedImage(NamedTuple):
     marked: float  # share of the surface that is marked, in [0, 1]
     place: str  # where its anomaly map is greatest, in words
     peak: tuple[float, float]  # the same as shares of width and height
+    regions: tuple[Region, ...]  # in pixels of the image as it was given
     overlay: str  # data URI of the image with its anomaly map
     thumbnail: str  # data URI
 
@@ -112,5 +114,7 @@ def _judged_image(upload: Upload, finding: Finding, size: int, low: float, high:
     row, column = divmod(int(anomaly_map.argmax()), width)
     peak = round((column + 0.5) / width, 3), round((row + 0.5) / height, 3)
     overlay = image_data.data_uri(plots.overlay(upload.resized(size), anomaly_map, low=low, high=high))
+    across, down = upload.summary.width / width, upload.summary.height / height
+    regions = tuple(region.scaled(across, down) for region in finding.regions)
     judgement = finding.score, finding.verdict, float(finding.mask.mean()), plots.peak_location(anomaly_map)
-    return JudgedImage(upload.name, upload.role, *judgement, peak, overlay, upload.thumbnail)
+    return JudgedImage(upload.name, upload.role, *judgement, peak, regions, overlay, upload.thumbnail)

@@ -3,9 +3,11 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from markupsafe import Markup
 
+from ...checks.regions import describe_regions
 from ...csv_cells import cell
 from ...inspection.ranking import RankingResult
 from ...methods import METHODS
@@ -16,6 +18,7 @@ from .answer import summary
 from .fitting import FittedMethod, JudgedImage
 from .uploads import BAD, GOOD, NEW
 
+BOX = ("regions", "left", "top", "width", "height", "area")  # how many are marked; the strongest, pixels of the image
 SUFFIXES = {"detector": ".safetensors", "table": ".csv", "report": ".html"}
 
 
@@ -23,15 +26,18 @@ def csv_table(judged: Sequence[JudgedImage]) -> str:
     """CSV. Scores are those of the command line, but for good images: the last column says what was learned of each."""
     text = io.StringIO()
     rows = csv.writer(text)
-    rows.writerow(["image", "given as", "score", "verdict", "marked", "judged"])
-    rows.writerows([cell(i.name), i.role.name, i.score, i.verdict, i.marked, i.role.judging] for i in judged)
+    rows.writerow(["image", "given as", "score", "verdict", "marked", *BOX, "judged"])
+    for i in judged:
+        box = (len(i.regions), *(i.regions[0][:5] if i.regions else [""] * 5))
+        rows.writerow([cell(i.name), i.role.name, i.score, i.verdict, i.marked, *box, i.role.judging])
     return text.getvalue()
 
 
 def page(shown: FittedMethod, results: Sequence[RankingResult], hints: Sequence[str]) -> str:
     """One HTML file that needs no other: what was asked, what was found, every image with its anomaly map."""
     about = dict(summary=summary(shown), shown=shown, hints=hints, ranking=ranking_table(results, 2, {}))
-    known = dict(roles=(BAD, NEW, GOOD), verdict_labels=VERDICT_LABELS, version=__version__)
+    known: dict[str, Any] = dict(roles=(BAD, NEW, GOOD), verdict_labels=VERDICT_LABELS, version=__version__)
+    known |= dict(describe_regions=describe_regions)
     return render("your_images/report.html", method=METHODS[shown.result.method], **about, **known)
 
 

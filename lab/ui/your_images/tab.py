@@ -155,10 +155,12 @@ class Handlers:
 
     def scores(self, request: gr.Request) -> list[dict[str, Any]]:
         """What the method shown says of all images: a list of objects with name, role (good, bad or new), score in σ,
-        verdict, and marked (share of the surface)."""
+        verdict, marked (share of the surface), and
+        regions (boxes and areas in pixels of the image, peaks and means in σ)."""
         shown = self.sessions.of(request).answers.shown
         return [
             {"name": i.name, "role": i.role.name, "score": i.score, "verdict": i.verdict, "marked": i.marked}
+            | {"regions": [region._asdict() for region in i.regions]}
             for i in (shown.judged if shown else ())
         ]
 
