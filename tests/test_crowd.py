@@ -24,6 +24,7 @@ from gradio_client import Client, handle_file
 from pages import served, server_process
 
 from lab import Detector, image_files
+from lab.ui import web_guard
 
 VISITORS, GOOD = 10, 8
 SILENCE = 60  # seconds that a visitor may at most be left without news, on a busy machine
@@ -245,8 +246,8 @@ class Crowd:
 
 
 def gone(disk: Disk) -> None:
-    """Waits until nothing of any visit lies on the disk."""
-    patience = time.monotonic() + 120
+    """Waits until nothing of any visit lies on the disk: what was sent and never given to a visit waits for longest."""
+    patience = time.monotonic() + web_guard.WAITING_SECONDS + 120
     while files := disk.files():
         assert time.monotonic() < patience, files
         time.sleep(0.5)

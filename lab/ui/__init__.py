@@ -1,7 +1,10 @@
 """The page, thin over `lab`: a folder for each tab; `build` puts them together."""
 
+import contextlib
 import os
 import sys
+import threading
+import time
 from typing import Any, NoReturn
 
 import gradio as gr
@@ -17,7 +20,7 @@ from .take_apart.session import Question
 from .take_apart.tab import TakeApart
 from .variant import Variant
 from .view import View
-from .web_guard import UploadFolder, WebGuard
+from .web_guard import UploadFolder, WebGuard, delete_old_uploads
 from .your_images import tab, widgets
 from .your_images.limits import MAX_UPLOAD_MEGABYTES, MEGABYTE
 
@@ -80,13 +83,22 @@ def launch(blocks: gr.Blocks, port: int | None, **options: Any) -> tuple[Any, st
     options |= dict(app_kwargs=dict(middleware=[guard], openapi_url=None, docs_url=None, redoc_url=None))
     options |= dict(max_file_size=MAX_UPLOAD_MEGABYTES * MEGABYTE)
     queued: Any = blocks.queue(max_size=64, api_open=False)
-    sessions.watch_silence()
+    threading.Thread(target=_keep_house, name="house", daemon=True).start()
     waits, options["prevent_thread_lock"] = not options.get("prevent_thread_lock"), True
     app, local, shared = queued.launch(server_port=port, theme=theme.THEME, css=css, **options)
     app.uploaded_file_dir = UploadFolder()
     if waits:
         blocks.block_thread()
     return app, local, shared
+
+
+def _keep_house(every: float = 60.0) -> None:
+    """Ends silent visits and deletes uploads that nobody takes, looking at them so often, in seconds; never returns."""
+    while True:
+        time.sleep(every)
+        sessions.end_silent_visits(time.monotonic())
+        with contextlib.suppress(OSError):  # a disk in trouble: tried again
+            delete_old_uploads()
 
 
 def end() -> NoReturn:

@@ -1,6 +1,5 @@
 """The sessions of one tab: each visitor has one of their own, which ends when they leave or room is needed."""
 
-import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -82,16 +81,3 @@ def end_silent_visits(now: float) -> None:
         sessions.end_silent(now - MAX_SILENCE)
     for key in [key for key, at in list(_last_seen.items()) if at < now - MAX_SILENCE]:
         _last_seen.pop(key, None)
-
-
-def watch_silence(every: float = 60.0) -> threading.Thread:
-    """Starts the thread that ends silent visits, looking at them so often, in seconds."""
-
-    def watch() -> None:
-        while True:
-            time.sleep(every)
-            end_silent_visits(time.monotonic())
-
-    thread = threading.Thread(target=watch, name="silent visits", daemon=True)
-    thread.start()
-    return thread

@@ -25,7 +25,7 @@ from .your_images.limits import MAX_UPLOAD_MEGABYTES, MEGABYTE
 
 MAX_REQUEST = (MAX_UPLOAD_MEGABYTES + 1) * MEGABYTE  # bytes of one upload, with what the form adds
 MAX_WAITING = 10 * MAX_REQUEST  # bytes of all uploads that no visit has taken yet
-WAITING_SECONDS = 1800  # after which such an upload is deleted
+WAITING_SECONDS = 600  # after which such an upload is deleted
 MIN_FREE = 500 * MEGABYTE  # bytes of the disk that stay free
 MAX_BODY = 16 * MEGABYTE  # bytes of any other request
 TOO_LARGE = f"An upload may have {MAX_UPLOAD_MEGABYTES} MB; send fewer or smaller images at a time."
@@ -102,9 +102,7 @@ class WebGuard:
 
     async def _upload(self, scope: Scope, exchange: "_Exchange", length: int) -> None:
         """Keeps what was sent only where all of it has arrived."""
-        uploads = run_folder.path() / "uploads"
-        uploads.mkdir(exist_ok=True)
-        waiting = _delete_old(uploads)
+        uploads, waiting = _uploads(), delete_old_uploads()
         if waiting + length > MAX_WAITING or shutil.disk_usage(uploads).free < MIN_FREE + length:
             raise _Refused(507, FULL)
         folder = uploads / secrets.token_hex(16)
@@ -166,10 +164,17 @@ def _stated_length(scope: Scope) -> int:
     return int(stated[:20])
 
 
-def _delete_old(uploads: Path) -> int:
-    """Deletes the uploads that no visit has taken for long; returns the bytes of the others."""
+def _uploads() -> Path:
+    """The folder of all uploads that no visit has taken yet."""
+    folder = run_folder.path() / "uploads"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def delete_old_uploads() -> int:
+    """Deletes the uploads that no visit has taken for WAITING_SECONDS; returns the bytes of the others."""
     total = 0
-    for folder in uploads.iterdir():
+    for folder in _uploads().iterdir():
         with contextlib.suppress(OSError):  # taken at this moment
             if time.time() - folder.stat().st_mtime > WAITING_SECONDS:
                 shutil.rmtree(folder, ignore_errors=True)
