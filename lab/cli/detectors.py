@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import data, image_files, plots, promise, ready_detectors
 from ..atomic_write import check_writable
-from ..checks import data_check, near_duplicates
+from ..checks import data_check, near_duplicates, poses
 from ..checks.regions import Region
 from ..csv_cells import cell
 from ..data import folder_walk, unread
@@ -81,7 +81,11 @@ def fit(args: Arguments) -> None:
         check_writable(path)
     dataset = data.load(args.data, args.category)
     warn(*dataset.notes)
-    detector = Detector(args.method, **chosen_settings(args, args.method))
+    settings, found_poses = METHODS[args.method].Settings(**chosen_settings(args, args.method)), ""
+    if args.preset == "live" and getattr(args, "turns", 1) is None:  # which was not said
+        items = [dataset.train[i] for i in poses.sample(len(dataset.train))]
+        settings, found_poses = poses.choose_turns(settings, [item.image() for item in items])
+    detector = Detector(args.method, **settings.as_dict())
     detector.origin, detector.grey_bits = dataset.origin, dataset.grey_bits
     resume = Path(args.resume) if args.resume else None
     summaries = list[data_check.ImageSummary]()
@@ -95,6 +99,8 @@ def fit(args: Arguments) -> None:
     with ProgressBar(args.method) as bar:
         detector.fit(images(), seed=args.seed, report=bar, resume=resume)
         hints = data_check.check_images(summaries, report=bar, groups=detector.groups)
+    if found_poses:
+        detector.method.notes["poses"] = found_poses
     assert detector.calibration is not None
     print(f"{detector.save(args.output)}: {detector.method.title} fitted on {detector.n_images} images")
     print(detector.calibration.statement())

@@ -15,7 +15,7 @@ from ..device import device
 from ..errors import LabError
 from ..image_stack import batches
 from ..methods.patchcore import PatchCore
-from ..parts import features, memory_bank
+from ..parts import features, memory_bank, turns
 
 POOL = 400  # bank rows among which the nearest of each image are looked for
 
@@ -49,10 +49,12 @@ def nearest_patches(
     nearest: dict[int, NearestPatch] = {}
     others = (method.owner != (-1 if own is None else own)).nonzero()[:, 0]
     for i in others[memory_bank.nearest_index(patch[None], method.bank[others], POOL)[0]].tolist():
-        down, right = divmod(int(method.place[i]), width)
+        turn, place = divmod(int(method.place[i]), height * width)
+        down, right = divmod(place, width)
+        at = turns.turned_back((right + 0.5) / width, (down + 0.5) / height, 360 / method.settings.turns * turn)
         distance = float(torch.linalg.vector_norm(method.bank[i] - patch))
         owner = int(method.owner[i])
-        nearest.setdefault(owner, NearestPatch(owner, (right + 0.5) / width, (down + 0.5) / height, distance))
+        nearest.setdefault(owner, NearestPatch(owner, *at, distance))
         if len(nearest) == count:
             break
     return list(nearest.values())

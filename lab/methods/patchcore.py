@@ -9,6 +9,7 @@ N_b     the b bank rows nearest to m*                               (b, C)
 
 Fails: a normal part in the wrong place, as the bank forgets where a patch was; memory and search grow with the bank
 
+Differs: `turns`, off in both presets, adds turned copies of the normal images | a part may lie in any pose
 Differs: `live` keeps at most 4,000 patches chosen from 20,000 random candidates | a page must answer in seconds
 Differs: the coreset is chosen in 64 random dimensions (live), 128 (paper) | the paper names no width for its projection
 Differs: levels are concatenated, not average-pooled to 1,024 channels | the pooling is in its code, not in the paper
@@ -23,7 +24,7 @@ from ..equations import equation
 from ..errors import LabError
 from ..image_stack import ImageStack
 from ..method import BaseSettings, Method, Scores, setting
-from ..parts import features, maps, memory_bank
+from ..parts import features, maps, memory_bank, turns
 from ..progress import Report, part_of
 
 
@@ -47,6 +48,7 @@ class PatchCore(Method):
         ratio: float = setting(0.2, "share of the candidates that stays in the bank", low=0.001, high=1.0)
         candidates: int = setting(20_000, "patches the coreset is chosen from; 0: all", low=0, high=10**8)
         projection: int = setting(64, "dimensions in which the coreset is chosen", low=8, high=1024)
+        turns: int = setting(1, "poses in which each good image is learned, a full circle; 1: as it is", low=1, high=36)
         neighbours: int = setting(9, "bank rows that reweight the image's score, b", low=1, high=50, eq="7")
 
     settings: Settings
@@ -59,7 +61,7 @@ class PatchCore(Method):
         self.backbone = features.backbone(self.settings.backbone, (2, 3))
         self.register_buffer("bank", torch.empty(0))  # (m, C)
         self.register_buffer("owner", torch.empty(0, dtype=torch.int32))  # (m,) the image a row came from
-        self.register_buffer("place", torch.empty(0, dtype=torch.int32))  # (m,) and its patch there, line by line
+        self.register_buffer("place", torch.empty(0, dtype=torch.int32))  # (m,) and its patch in all turns of it
 
     def learned_shapes(self) -> dict[str, tuple[int | str, ...]]:
         return {"bank": ("m", sum(self.backbone.channels)), "owner": ("m",), "place": ("m",)}
@@ -71,16 +73,20 @@ class PatchCore(Method):
     def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
         s = self.settings
         crops = ImageStack(maps.centre_crop(images.tensor, s.crop))
-        per_image = features.pyramids(self.backbone, crops, torch.tensor([0]))[0][0, 0].numel()
-        total = len(crops) * per_image
-        candidates = torch.randperm(total, generator=generator)[: s.candidates or total].sort().values
+        grid = features.pyramids(self.backbone, crops, torch.tensor([0]))[0][0, 0]
+        if s.turns > 1:
+            crops = turns.TurnedImages(crops, s.turns)
+        shown = torch.cat([turns.seen(grid.shape, 360 / s.turns * k).flatten() for k in range(s.turns)])
+        places = shown.repeat(len(images)).nonzero()[:, 0]  # of all patches, those that show the image itself
+        order = torch.randperm(len(places), generator=generator)
+        candidates = places[order[: s.candidates or None].sort().values]
         rows = lambda images, index: features.rows_of(features.fuse(features.pyramids(self.backbone, images, index)))
         P = features.rows_at(candidates, crops, rows, part_of(report, 0, 0.4))
         thin = memory_bank.random_projection(P, s.projection, generator)
         count = max(1, round(s.ratio * len(candidates)))
         chosen = memory_bank.k_center(thin, count, generator, part_of(report, 0.4, 1))
         self.bank, candidates = P[chosen], candidates[chosen].to(P.device)
-        self.owner, self.place = (candidates // per_image).int(), (candidates % per_image).int()
+        self.owner, self.place = (candidates // len(shown)).int(), (candidates % len(shown)).int()
 
     @torch.no_grad()
     def score(self, images: Tensor) -> Scores:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ... import plots
 from ...calibration import Calibration
-from ...checks import near_duplicates
+from ...checks import near_duplicates, poses
 from ...checks.regions import Region
 from ...detector import Detector, Finding
 from ...inspection import ranking
@@ -72,9 +72,8 @@ def fit_and_judge(
     """
     good = [upload for upload in uploads if upload.role == GOOD]
     others = [upload for role in (BAD, NEW) for upload in uploads if upload.role == role]
-    detector = Detector(method, **service.settings(Variant(method)).as_dict())
-    detector.grey_bits = next((upload.bits for upload in uploads if upload.grey_bits), None)
-    size = detector.settings.size
+    settings = service.settings(Variant(method))
+    bits, size = next((upload.bits for upload in uploads if upload.grey_bits), None), settings.size
     with service.queue.turn(report):
         start = time.monotonic()
         service.queue.running = f"{METHODS[method].title} on a visitor's images"
@@ -86,7 +85,12 @@ def fit_and_judge(
 
         report_in_time(0.0, "reading the images")
         images = [upload.resized(size) for upload in good]
+        settings, found_poses = poses.choose_turns(settings, images)
+        detector = Detector(method, **settings.as_dict())
+        detector.grey_bits = bits
         detector = gpu.fit(detector, images, service.seed, part_of(report_in_time, 0, 0.6))
+        if found_poses:
+            detector.method.notes["poses"] = found_poses
         judged: list[tuple[Upload, Finding]] = []
         for number, upload in enumerate(others):
             report_in_time(0.6 + 0.1 * number / len(others), f"judging {number + 1} of {len(others)} images")
