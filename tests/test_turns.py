@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +12,8 @@ from conftest import stripes
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from lab import METHODS, Detector
+from lab import METHODS, Detector, image_files
+from lab.__main__ import main
 from lab.checks import poses
 from lab.data import samples
 from lab.data.rotated_sets import unaligned
@@ -47,6 +51,7 @@ def disc(number: int) -> np.ndarray:
     return np.clip(small + dice.integers(-3, 4, small.shape), 0, 255).astype(np.uint8)
 
 
+WHOLE = dict(size=64, candidates=0, ratio=1.0)  # every patch stays in the bank
 ANY = [bolt(137.5 * i, i) for i in range(12)]
 UPRIGHT = [bolt(0, i) for i in range(12)]
 
@@ -87,8 +92,8 @@ def test_turned_images_are_image_by_image_and_named_each() -> None:
     assert torch.allclose(turned[6], torch.rot90(images[1], 2, (2, 3)), atol=1e-5)
 
 
-def patchcore(**changes: int) -> Detector:
-    return Detector("patchcore", size=128, candidates=0, ratio=1.0, **changes)
+def patchcore(**changes: Any) -> Detector:
+    return Detector("patchcore", **dict(size=128, candidates=3000, ratio=0.3) | changes)
 
 
 def test_a_part_in_another_pose_is_normal_to_who_has_learned_turned_copies() -> None:
@@ -103,17 +108,17 @@ def test_a_part_in_another_pose_is_normal_to_who_has_learned_turned_copies() -> 
 
 
 def test_without_turns_nothing_has_changed_and_all_patches_show_the_image() -> None:
-    plain = patchcore().fit(UPRIGHT)
-    assert len(plain.method.bank) == 12 * 16 * 16  # type: ignore[arg-type]
-    corner = patchcore(turns=8).fit(UPRIGHT)
-    assert len(corner.method.bank) == 12 * sum(int(turns.seen((16, 16), 45 * k).sum()) for k in range(8))  # type: ignore[arg-type]
+    plain = patchcore(**WHOLE).fit(UPRIGHT)
+    assert len(plain.method.bank) == 12 * 8 * 8  # type: ignore[arg-type]
+    corner = patchcore(turns=8, **WHOLE).fit(UPRIGHT)
+    assert len(corner.method.bank) == 12 * sum(int(turns.seen((8, 8), 45 * k).sum()) for k in range(8))  # type: ignore[arg-type]
 
 
 def test_of_an_image_left_out_all_turns_are() -> None:
-    detector = patchcore(turns=4).fit(UPRIGHT)
+    detector = patchcore(turns=4, **WHOLE).fit(UPRIGHT)
     images, method = detector.images(UPRIGHT), detector.method
     left_out = method.score_left_out(images[2:3], torch.tensor([2]))
-    others = patchcore(turns=4)
+    others = patchcore(turns=4, **WHOLE)
     others.method.fit(images.subset(torch.tensor([i for i in range(12) if i != 2])))
     alone: Tensor = others.method.score(images[2:3]).anomaly_map
     assert left_out is not None and torch.allclose(left_out.anomaly_map, alone, atol=1e-3)
@@ -155,8 +160,31 @@ def test_turned_copies_are_chosen_by_the_poses() -> None:
     assert chosen == live.replace(turns=8) and told.startswith("turned; ") and "8 turned copies" in told
     padim = METHODS["padim"].presets()["live"]
     assert poses.choose_turns(padim, ANY) == (padim, "")
-    assert list(poses.sample(45)) == list(range(0, 40, 2)) and list(poses.sample(5)) == [0, 1, 2, 3, 4]
+    assert poses.sample(24) == list(range(0, 24, 2)) and poses.sample(5) == [0, 1, 2, 3, 4] and poses.sample(0) == []
 
 
 def test_textures_lie_alike_or_cannot_be_told() -> None:
     assert poses.find_poses([stripes(i) for i in range(10)]).kind != poses.TURNED
+
+
+def test_fit_chooses_turned_copies_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "good").mkdir()
+    for number, image in enumerate(ANY):
+        image_files.write_png(tmp_path / f"good/{number}.png", image)
+    fit = [
+        "fit",
+        "--method",
+        "patchcore",
+        "--data",
+        str(tmp_path),
+        "--size",
+        "64",
+        "-o",
+        str(tmp_path / "d.safetensors"),
+    ]
+    assert main(fit) == 0
+    assert "poses: turned; " in capsys.readouterr().out
+    detector = Detector.load(file)
+    assert detector.settings.as_dict()["turns"] == 8 and "8 turned copies" in detector.method.notes["poses"]
+    assert main([*fit, "--turns", "1"]) == 0
+    assert Detector.load(file).settings.as_dict()["turns"] == 1

@@ -21,7 +21,7 @@ SIDE = 128  # pixels at which images are compared
 STEPS = 12  # angles, a full circle
 REFERENCES = 3  # images that are turned; all others are compared with each
 SHIFTS = ((0, 0), (4, 0), (0, 4), (4, 4))  # of the turned image, pixels: else what counts is how it meets the grid
-MOST = 20  # images that are compared
+MOST = 12  # images that are looked at
 WORST = 0.25  # share of the patches, those explained worst, that count: a background looks alike in every pose
 UNTURNED = 0.25  # a pair lies alike where no turn gains more than this share of what the best angle gains over others
 MIN_ALIKE = 0.76  # share of pairs that lie alike from which on a set does; 0.82 was the least, 0.70 the most of turned
@@ -57,9 +57,10 @@ def choose_turns(settings: BaseSettings, images: Sequence[np.ndarray]) -> tuple[
     return settings.replace(turns=SUGGESTED_TURNS), f"{poses.describe()}: {SUGGESTED_TURNS} turned copies of each"
 
 
-def sample(count: int) -> range:
-    """The numbers of the images that `find_poses` looks at, of so many."""
-    return range(0, count, max(1, count // MOST))[:MOST]
+def sample(count: int) -> list[int]:
+    """The numbers of the images that `find_poses` looks at, of so many: evenly spaced."""
+    looked_at = min(count, MOST)
+    return [number * count // looked_at for number in range(looked_at)]
 
 
 @torch.no_grad()
