@@ -105,6 +105,25 @@ def test_a_bad_file_does_not_stop_the_rest(data: Path, tmp_path: Path, capsys: p
     assert len(json.loads((tmp_path / "out/results.json").read_text())["images"]) == 1
 
 
+def test_bench_by_number_of_images_judges_the_others_too(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    words = ["bench", "--methods", "patchcore", "--data", str(data), "--output", str(tmp_path), *QUICK]
+    assert main([*words, "--train", "6"]) == 0  # measured without the others: does not count
+    assert main([*words, "--shots", "6,8,10", "--seeds", "0,1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("6 images" in line and "4 unseen good: image_auroc 1.000" in line for line in lines) == 2
+    assert [line.split()[4:7] for line in lines if line.startswith("mean of 2")] == [
+        ["patchcore", shots, "images"] for shots in ("6", "8", "10")
+    ]
+    rows = [row for row in json.loads((tmp_path / "rows.json").read_text())]
+    assert sorted((row["train"], row.get("unseen", 0)) for row in rows) == [(6, 4)] * 2 + [(8, 2)] * 2 + [(10, 0)] * 2
+    for row in rows:
+        assert row.get("unseen_false_alarms", 0) <= row.get("unseen", 0)
+    assert main([*words, "--shots", "6", "--train", "6"]) == 2
+    assert "--shots and --train both say" in capsys.readouterr().err
+
+
 def test_bench_writes_its_rows(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     words = ["bench", "--methods", "patchcore,stfpm", "--data", str(data), "--seeds", "0,1", "--output", str(tmp_path)]
     assert main([*words, *QUICK, "--epochs", "1"]) == 0

@@ -171,17 +171,8 @@ def test_fit_chooses_turned_copies_and_says_so(tmp_path: Path, capsys: pytest.Ca
     (tmp_path / "good").mkdir()
     for number, image in enumerate(ANY):
         image_files.write_png(tmp_path / f"good/{number}.png", image)
-    fit = [
-        "fit",
-        "--method",
-        "patchcore",
-        "--data",
-        str(tmp_path),
-        "--size",
-        "64",
-        "-o",
-        str(tmp_path / "d.safetensors"),
-    ]
+    file = tmp_path / "d.safetensors"
+    fit = ["fit", "--method", "patchcore", "--data", str(tmp_path), "--size", "64", "-o", str(file)]
     assert main(fit) == 0
     assert "poses: turned; " in capsys.readouterr().out
     detector = Detector.load(file)

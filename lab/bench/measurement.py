@@ -26,7 +26,7 @@ import torch
 from .. import image_files, metrics
 from ..calibration import MIN_IMAGES
 from ..checks.leaks import describe_leaks
-from ..data.dataset import Dataset
+from ..data.dataset import Dataset, Item
 from ..detector import Detector
 from ..device import device
 from ..errors import LabError
@@ -39,6 +39,7 @@ from ..version import __version__
 from .ablation import Variants
 from .rows import Row, Rows
 
+MAX_UNSEEN = 100  # training images not learned from that are judged
 IMAGES_IN_MEMORY = 64 * 2**20  # bytes of training images that are not read again for the next method
 
 
@@ -51,6 +52,7 @@ class Bench:
     folds: int = 2
     native: bool = False  # score at each image's own size instead of at settings.size
     train: int | None = None  # train on at most so many images, chosen by `evenly_spaced`; None: on all
+    unseen: bool = False  # judge the training images that were not learned from, too: good images of the same session
     kept: Rows = dataclasses.field(default_factory=Rows)  # these are not measured again
     command: str = ""  # the command line, for the rows
     report: Report = no_report
@@ -103,7 +105,8 @@ class Bench:
             detector = None
             for name in names:
                 row = self._identity(dataset, method, name, variants, seed, len(chosen))
-                if kept := self.kept.find(row):
+                kept = self.kept.find(row)
+                if kept and (not self.unseen or "unseen" in kept or len(chosen) == len(dataset.train)):
                     yield kept
                     continue
                 row |= dict(train_of=len(dataset.train), shared_fit=detector is not None)
@@ -112,10 +115,16 @@ class Bench:
                     detector, seconds = self._fit(method, variants[name], (read(i) for i in chosen), seed)
                 elif detector.settings != variants[name]:
                     detector = detector.with_scoring(None, **variants[name].as_dict())
-                row |= self._test(detector, dataset) | dict(fit_seconds=seconds, peak_mb=_peak_memory())
+                unseen = [dataset.train[i] for i in self._unseen(len(dataset.train), chosen, seed)]
+                row |= self._test(detector, dataset, unseen) | dict(fit_seconds=seconds, peak_mb=_peak_memory())
                 row |= dict(notes=data_notes | detector.method.notes) | provenance(self.command)
                 self.kept.add(row)
                 yield row
+
+    def _unseen(self, total: int, chosen: Sequence[int], seed: int) -> list[int]:
+        """The numbers of the training images that are judged because they were not learned from."""
+        rest = sorted(set(range(total)) - set(chosen)) if self.unseen else []
+        return [rest[i] for i in evenly_spaced(len(rest), MAX_UNSEEN, seed)]
 
     def training_key(self, method: str, settings: BaseSettings) -> str:
         """The settings that the fit depends on, as text; all of them where it ends in a calibration of the scores."""
@@ -144,8 +153,8 @@ class Bench:
         detector.fit(good, seed=seed, report=self.report, folds=self.folds)
         return detector, round(time.perf_counter() - began, 2)
 
-    def _test(self, detector: Detector, dataset: Dataset) -> Row:
-        """The figures of one detector on the category's test images."""
+    def _test(self, detector: Detector, dataset: Dataset, unseen: Sequence[Item] = ()) -> Row:
+        """The figures of one detector on the category's test images; on good images not learned from beside these."""
         scores, anomaly_maps, masks, alarms, milliseconds = [], [], [], [], []
         size, count = detector.settings.size, len(dataset.test)
         for number, item in enumerate(dataset.test):
@@ -169,7 +178,26 @@ class Bench:
             row |= dict(false_alarms=pairs.count((True, False)), missed=pairs.count((False, True)))
             promised = calibration.promise_at(calibration.bad)
             row |= dict(promised=promised and promised.mean, promised_upper=promised and promised.upper)
+        if unseen:
+            row |= self._test_unseen(
+                detector, unseen, [score for score, is_bad in zip(scores, bad, strict=True) if is_bad]
+            )
         return row | dict(detect_ms=round(statistics.median(milliseconds), 1))
+
+    def _test_unseen(self, detector: Detector, unseen: Sequence[Item], bad: list[float]) -> Row:
+        """What is called bad of good images that were not learned from, and their ranking against the scores of bad
+        ones: the set's own good test images may be of another session, light or background."""
+        scores = []
+        for number, item in enumerate(unseen):
+            scores.append(float(detector.raw(item.image()).image_score[0]))
+            self.report(
+                number / len(unseen), f"detecting in {number + 1} of {len(unseen)} good images not learned from"
+            )
+        row: Row = dict(unseen=len(scores))
+        row["unseen_image_auroc"] = metrics.image_auroc([True] * len(bad) + [False] * len(scores), bad + scores)
+        if c := detector.calibration:
+            row["unseen_false_alarms"] = sum(c.verdict(c.score_scale.normalize(score)) == "bad" for score in scores)
+        return row
 
 
 def evenly_spaced(total: int, count: int | None, seed: int) -> list[int]:

@@ -75,21 +75,31 @@ def row_title(row: Row) -> str:
     return f"{row['method']:<11} {row.get('component', '')}".rstrip() if row.get("component") else str(row["method"])
 
 
+def _group_title(row: Row) -> str:
+    """What means are taken over: rows of one method, with the same off, that learned from as many images at most."""
+    return row_title(row) + (f" {row['train_limit']} images" if row.get("train_limit") else "")
+
+
 def format_row(row: Row) -> str:
     """One row for the screen."""
     figures = "  ".join(f"{name} {format_value(row[name])}" for name in COLUMNS if name != "f1_max_oracle")
     if "missed" in row:
         figures += f"  missed {row['missed']}/{row['bad']}  false alarms {row['false_alarms']}/{row['good']}"
+    if row.get("unseen"):
+        alarms = f", false alarms {row['unseen_false_alarms']}" if "unseen_false_alarms" in row else ""
+        figures += f"  {row['unseen']} unseen good: image_auroc {format_value(row['unseen_image_auroc'])}{alarms}"
     title = f"{row['dataset']}/{row['category']}  {row_title(row):<11} seed {row['seed']}"
+    title += f"  {row['train']} images" if row.get("train_limit") else ""
     cost = f"fit {row['fit_seconds']:.1f} s  detect {row['detect_ms']:.0f} ms  {row['peak_mb']} MB"
     return f"{title}  {figures}  {cost}"
 
 
 def format_means(rows: list[Row]) -> list[str]:
-    """One line per method and what is off in it: the unweighted mean over all rows, undefined figures left out."""
+    """One line per method, what is off in it and number of images: the unweighted mean over all rows, undefined figures
+    left out."""
     lines = []
-    for title in dict.fromkeys(map(row_title, rows)):
-        group = [row for row in rows if row_title(row) == title]
+    for title in dict.fromkeys(map(_group_title, rows)):
+        group = [row for row in rows if _group_title(row) == title]
         values = {column: [row[column] for row in group if row[column] is not None] for column in COLUMNS}
         figures = [f"{name} {format_value(statistics.fmean(v) if v else None)}" for name, v in values.items()]
         lines.append(f"mean of {len(group)} rows  {title:<11} " + "  ".join(figures))

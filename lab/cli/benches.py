@@ -1,5 +1,6 @@
 """The command `bench`, which measures methods and ablations and renders the page of ablations."""
 
+import dataclasses
 from pathlib import Path
 
 from .. import data
@@ -18,6 +19,7 @@ from .common import (
     ProgressBar,
     check_folder,
     chosen_settings,
+    integers,
     seeds,
     split_names,
 )
@@ -35,6 +37,8 @@ def add_commands(commands: Commands) -> None:
     add("--data", metavar="SET", help=DATA_HELP)
     add("--categories", metavar="NAMES", help="only these, separated by commas; default: all")
     add("--train", type=int, metavar="N", help="fit to at most N images, evenly spaced by the seed")
+    help = "fit to 5, 10, ... images each, separated by commas; good images not learned from are judged, too"
+    add("--shots", type=integers, metavar="N,N", help=help)
     help = "rotate by up to so many degrees and crop every image at random"
     add("--rto", type=float, metavar="DEGREES", help=help)
     add("--seeds", type=seeds, default=(0,), help="separated by commas; default 0")
@@ -56,6 +60,8 @@ def bench(args: Arguments) -> None:
         raise LabError("the following arguments are required: --data")
     if args.only and not args.ablate:
         raise LabError("--only chooses components of an ablation: --ablate is missing")
+    if args.shots and args.train is not None:
+        raise LabError("--shots and --train both say how many images are learned from; name one of them")
     folder = Path(args.output) if args.output else None
     if folder:
         check_folder(folder)
@@ -65,6 +71,7 @@ def bench(args: Arguments) -> None:
             folds=0 if args.ablate else args.folds,
             native=args.native,
             train=args.train,
+            unseen=bool(args.shots),
             kept=Rows(folder),
             command=repeatable_command(args.arguments, args.data, args.output),
             report=bar,
@@ -74,7 +81,9 @@ def bench(args: Arguments) -> None:
         datasets = (data.load(args.data, category) for category in chosen_categories(args))
         if args.rto is not None:
             datasets = (unaligned(dataset, args.rto) for dataset in datasets)
-        for row in runner.run(datasets, variants, args.seeds):
+        runners = [dataclasses.replace(runner, train=shots) for shots in args.shots or [args.train]]
+        runs = (row for dataset in datasets for each in runners for row in each.run([dataset], variants, args.seeds))
+        for row in runs:
             rows.append(row)
             bar.print(format_row(row))
             if args.ablate and folder:
