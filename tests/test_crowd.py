@@ -147,8 +147,12 @@ class Disk:
 
     def files(self) -> list[Path]:
         """What the server keeps of visits; gradio leaves an empty file for each that it was sent."""
-        kept = self.folder / "served"
-        return [path for path in kept.rglob("*") if path.is_file() and path.stat().st_size]
+        found = []
+        for folder, _, names in os.walk(self.folder / "served"):  # which passes over what is deleted meanwhile
+            for path in (Path(folder, name) for name in names):
+                with contextlib.suppress(FileNotFoundError):
+                    found += [path] if path.stat().st_size else []
+        return found
 
     def close(self) -> None:
         if self.own:
