@@ -18,6 +18,7 @@ from ..image_stack import ImageStack
 from ..parts import features, memory_bank
 from ..progress import Report, no_report
 from .near_duplicates import Groups, copies_between, describe_repeats, group_near_duplicates, repeats
+from .poses import TURNED, find_poses
 
 SIZE = 256  # pixels; the side at which images are compared, and at which most methods see them
 RECOMMENDED_IMAGES = 20  # good images to start with
@@ -176,7 +177,13 @@ def outliers(good: Images, report: Report = no_report) -> list[Hint]:
 
 
 def unaligned(good: Images) -> list[Hint]:
-    """Objects in different poses: images agree far better once turned and shifted. Textures never do, or always."""
+    """Parts in different poses: images agree far better once turned and shifted. Textures never do, or always."""
+    found = find_poses([summary.small for summary in good])
+    if found.kind == TURNED:
+        problem = f"Your parts lie in different poses: {found.alike:.0%} of the pairs of images agree without a turn."
+        advice = "PatchCore learns turned copies of each; for other methods place them alike, or choose Local OCC: its"
+        advice += " matching module, IMM, lays every image on a template first."
+        return [Hint("unaligned", (), f"{problem} {advice}")]
     if _repetition(_windowed(good[0])) > MAX_REPETITION:
         return []
     first, *others = [_windowed(summary) for summary in good[:: max(1, len(good) // 12)]]

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .. import image_files
 from ..image_stack import ImageStack
+from ..lru_cache import LRUCache
 from ..method import BaseSettings
 from ..parts import features, turns
 
@@ -46,6 +47,9 @@ class Poses(NamedTuple):
         return f"{self.kind}; {self.alike:.0%} of the pairs of images agree without a turn"
 
 
+_FOUND: LRUCache[str, Poses] = LRUCache(64)  # by content: the data check and the fit ask for the same
+
+
 def choose_turns(settings: BaseSettings, images: Sequence[np.ndarray]) -> tuple[BaseSettings, str]:
     """(The settings, with turned copies where the good images lie in different poses; what is known of their poses, in
     words); as they are, and "", for a method that has no turned copies."""
@@ -70,6 +74,12 @@ def find_poses(images: Sequence[np.ndarray]) -> Poses:
     if len(small) < 3:
         return Poses(UNCLEAR, 0.0, 0.0)
     stack = ImageStack(torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2))
+    key = "".join(map(stack.digest, range(len(stack))))
+    return _FOUND.get(key) or _FOUND.put(key, _compare(stack))
+
+
+def _compare(stack: ImageStack) -> Poses:
+    """The poses of images uint8 (N, 3, SIDE, SIDE)."""
     network = features.backbone("embedded", (2, 3))
     patches = torch.cat([_patches(network, stack[i]) for i in range(len(stack))])
     scale = float(torch.cdist(patches[:1], patches[:1]).mean().clamp_min(1e-6))
