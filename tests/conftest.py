@@ -39,6 +39,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has the environment of t
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from PIL import Image, ImageDraw  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -95,6 +96,21 @@ def stripes(number: int, *, defect: bool = False, size: int = 96) -> np.ndarray:
         row, column = rng.integers(size // 4, size // 2, 2)
         image[row : row + size // 5, column : column + size // 5] = rng.uniform(10, 50)
     return image.clip(0, 255).astype(np.uint8)
+
+
+def bolt(degrees: float, number: int, defect: bool = False) -> np.ndarray:
+    """A bolt on a grey table, turned; uint8 (128, 128, 3). A defective one has a bite in its shaft."""
+    image = Image.new("RGB", (128, 128), (170, 172, 168))
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((56, 24, 72, 104), fill=(70, 66, 60))
+    draw.rectangle((46, 20, 82, 40), fill=(40, 44, 52))
+    for y in range(60, 104, 8):
+        draw.line((56, y, 72, y + 4), fill=(140, 136, 130), width=2)
+    if defect:
+        draw.ellipse((62, 70, 80, 84), fill=(170, 172, 168))
+    turned = np.asarray(image.rotate(degrees, Image.Resampling.BILINEAR, fillcolor=(170, 172, 168)), np.int16)
+    noise = np.random.default_rng(number).integers(-6, 7, turned.shape)
+    return np.clip(turned + noise, 0, 255).astype(np.uint8)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import stripes
+from conftest import bolt, stripes
 from PIL import Image, ImageDraw
 from torch import Tensor
 
@@ -22,21 +22,6 @@ from lab.inspection import nearest_patches
 from lab.parts import turns
 
 STEPS = poses.STEPS
-
-
-def bolt(degrees: float, number: int, defect: bool = False) -> np.ndarray:
-    """A bolt on a grey table, turned; uint8 (128, 128, 3). A defective one has a bite in its shaft."""
-    image = Image.new("RGB", (128, 128), (170, 172, 168))
-    draw = ImageDraw.Draw(image)
-    draw.rectangle((56, 24, 72, 104), fill=(70, 66, 60))
-    draw.rectangle((46, 20, 82, 40), fill=(40, 44, 52))
-    for y in range(60, 104, 8):
-        draw.line((56, y, 72, y + 4), fill=(140, 136, 130), width=2)
-    if defect:
-        draw.ellipse((62, 70, 80, 84), fill=(170, 172, 168))
-    turned = np.asarray(image.rotate(degrees, Image.Resampling.BILINEAR, fillcolor=(170, 172, 168)), np.int16)
-    noise = np.random.default_rng(number).integers(-6, 7, turned.shape)
-    return np.clip(turned + noise, 0, 255).astype(np.uint8)
 
 
 def disc(number: int) -> np.ndarray:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 import numpy as np
 import pytest
-from conftest import ROOT, shared, stripes
+from conftest import ROOT, bolt, shared, stripes
 from pages import Visit, serve, tiny
 from PIL import Image
 
@@ -40,7 +40,7 @@ from lab.ui import jobs, phrases
 from lab.ui.detector_service import DetectorService
 from lab.ui.jobs import JobQueue, JobRunner, JobStatus
 from lab.ui.variant import Variant
-from lab.ui.your_images import close_up, limits, uploads, widgets
+from lab.ui.your_images import close_up, limits, report, uploads, widgets
 from lab.ui.your_images import session as session_module
 from lab.ui.your_images.fitting import FittedMethod, TimeUp
 from lab.ui.your_images.session import YourImagesSession
@@ -192,6 +192,24 @@ def sent(paths: Iterable[Path]) -> list[str]:
     """Copies, as the web server has them of what was sent: they are deleted once they are taken."""
     folder = tempfile.mkdtemp()
     return [shutil.copy(path, folder) for path in paths]
+
+
+def test_turned_parts_are_learned_in_every_pose_and_regions_are_in_pixels_of_the_image(tmp_path: Path) -> None:
+    for i in range(12):
+        image_files.write_png(tmp_path / f"good-{i}.png", bolt(137.5 * i, i))
+    image_files.write_png(tmp_path / "bad-0.png", bolt(90, 51, defect=True))
+    session = visit(tmp_path)
+    session.answer("patchcore", no_report)
+    fitted = session.answers.fitted["patchcore"]
+    assert fitted.detector.settings.as_dict()["turns"] == 8
+    assert "8 turned copies" in fitted.detector.method.notes["poses"]
+    judged = next(image for image in fitted.judged if image.name == "bad-0.png")
+    best = judged.regions[0]  # judged at 64 pixels, given with 128: the bite lies at (71, 77), a quarter turn on
+    assert judged.verdict == "bad" and best.left <= 77 <= best.left + best.width <= 128 and best.top <= 57 + 8
+    row = next(
+        row for row in csv.DictReader(io.StringIO(report.csv_table(fitted.judged))) if row["image"] == "bad-0.png"
+    )
+    assert int(row["regions"]) == len(judged.regions) and int(row["left"]) == best.left
 
 
 def test_zips_and_bad_files_and_caps(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
