@@ -447,6 +447,25 @@ def test_the_gpu_rows_readme_prints_the_means_over_seeds() -> None:
         assert " | ".join(cells) in text, component
 
 
+def test_rows_of_few_images_are_what_their_readme_says() -> None:
+    folder = ROOT / "lab/bench/few_images"
+    rows, text = json.loads((folder / "patchcore_turns_rto180.json").read_text()), (folder / "README.md").read_text()
+    places = {(row["dataset"], row["category"]) for row in rows}
+    assert len(rows) == 6 * len(places) == 36
+    for row in rows:
+        assert METHODS[row["method"]].Settings(**row["settings"]).as_dict() == row["settings"]
+    for dataset, category in places:
+        figures = {
+            (row["settings"]["turns"], row["seed"]): row["image_auroc"]
+            for row in rows
+            if (row["dataset"], row["category"]) == (dataset, category)
+        }
+        without, turned = (np.array([figures[turns, seed] for seed in range(3)]) for turns in (1, 8))
+        gain = turned - without
+        cells = f"{without.mean():.3f} | {turned.mean():.3f} | {gain.mean():+.3f} ± {gain.std(ddof=1):.3f}"
+        assert f"| {dataset}/{category} | {cells} |" in text
+
+
 def test_studies_have_todays_settings() -> None:
     for study in study_files.read_studies():
         assert METHODS[study["method"]].Settings(**study["settings"]).as_dict() == study["settings"]

@@ -141,7 +141,10 @@ def test_every_package_is_in_the_wheel_with_its_data() -> None:
         for pattern in patterns
         for path in (ROOT / package.replace(".", "/")).glob(pattern)
     }
-    documents = {".py", ".md"}, {Path("lab/bench/gpu_rows")}  # for readers of the code
+    documents = (
+        {".py", ".md"},
+        {Path("lab/bench", name) for name in ("gpu_rows", "few_images")},
+    )  # for readers of the code
     wanted = {path for path in files if path.suffix not in documents[0] and path.parent not in documents[1]}
     assert wanted <= shipped
 

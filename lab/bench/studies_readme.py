@@ -17,7 +17,8 @@ HEAD = """# The papers' ablations, and what was measured
 Every component of a method's ablation table was switched off, alone and as the paper combines them, on the same
 images and with the same seeds as the full setting. A figure below is **full minus altered**; ± is the standard
 deviation over seeds. What the papers print, and what is wrong in it, is in `lab/papers/tables.json`. Rows measured on a
-GPU, with few seeds and shorter training, are in [`gpu_rows`](gpu_rows/README.md).
+GPU, with few seeds and shorter training, are in [`gpu_rows`](gpu_rows/README.md); what twenty images of parts in
+any pose give, in [`few_images`](few_images/README.md).
 
 {rule}
 
