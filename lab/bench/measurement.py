@@ -51,7 +51,7 @@ class Bench:
 
     folds: int = 2
     native: bool = False  # score at each image's own size instead of at settings.size
-    train: int | None = None  # train on at most so many images, chosen by `evenly_spaced`; None: on all
+    train: Sequence[int | None] = (None,)  # at most so many training images each, by `evenly_spaced`; None: all
     unseen: bool = False  # judge the training images that were not learned from, too: good images of the same session
     kept: Rows = dataclasses.field(default_factory=Rows)  # these are not measured again
     command: str = ""  # the command line, for the rows
@@ -59,14 +59,14 @@ class Bench:
     warn: Callable[[str], None] = lambda message: None  # gets what a reader of the figures must know of a data set
 
     def __post_init__(self) -> None:
-        if self.train is not None and self.train < MIN_IMAGES:
-            raise LabError(f"{self.train} training images are too few: at least {MIN_IMAGES} are needed")
+        if few := [train for train in self.train if train is not None and train < MIN_IMAGES]:
+            raise LabError(f"{few[0]} training images are too few: at least {MIN_IMAGES} are needed")
 
     def run(
         self, datasets: Iterable[Dataset], methods: Iterable[tuple[str, Variants]], seeds: Iterable[int]
     ) -> Iterator[Row]:
         """Yields each row when it is measured; all variants of one seed before the next seed."""
-        runs = list(itertools.product(methods, seeds))
+        runs = list(itertools.product(self.train, methods, seeds))
         for dataset in datasets:
             if not dataset.test:
                 raise LabError(
@@ -75,8 +75,8 @@ class Bench:
             notes = functools.cache(lambda dataset=dataset: self._check(dataset))
             images: LRUCache[int, np.ndarray] = LRUCache(IMAGES_IN_MEMORY, size=lambda image: image.nbytes)
             read = lambda i, images=images, items=dataset.train: images.get_or_create(i, items[i].image)
-            for (method, variants), seed in runs:
-                yield from self._measure_variants(dataset, read, notes, method, variants, seed)
+            for train, (method, variants), seed in runs:
+                yield from self._measure_variants(dataset, read, notes, method, variants, seed, train)
 
     def _check(self, dataset: Dataset) -> dict[str, str]:
         """What a reader of the figures must know of a data set, for the notes of its rows."""
@@ -95,16 +95,18 @@ class Bench:
         method: str,
         variants: Variants,
         seed: int,
+        train: int | None,
     ) -> Iterator[Row]:
         """Rows of the same images and seed. Variants that differ only in what changes `score` share one fit."""
-        chosen = evenly_spaced(len(dataset.train), self.train, seed)
+        chosen = evenly_spaced(len(dataset.train), train, seed)
         trainings: dict[str, list[str]] = {}
         for name, settings in variants.items():
             trainings.setdefault(self.training_key(method, settings), []).append(name)
         for names in trainings.values():
             detector = None
             for name in names:
-                row = self._identity(dataset, method, name, variants, seed, len(chosen))
+                row = self._identity(dataset, method, name, variants, seed)
+                row |= dict(train=len(chosen), train_limit=train)
                 kept = self.kept.find(row)
                 if kept and (not self.unseen or "unseen" in kept or len(chosen) == len(dataset.train)):
                     yield kept
@@ -132,10 +134,10 @@ class Bench:
         values = {k: v for k, v in settings.as_dict().items() if calibrated or not fields[k].metadata["scoring"]}
         return json.dumps(values, sort_keys=True)
 
-    def _identity(self, dataset: Dataset, method: str, name: str, variants: Variants, seed: int, train: int) -> Row:
-        """What is known of a row before it is measured: `rows.IDENTITY`."""
+    def _identity(self, dataset: Dataset, method: str, name: str, variants: Variants, seed: int) -> Row:
+        """What is known of a row before it is measured, `rows.IDENTITY`, but for the number of images."""
         settings, place = variants[name], dict(dataset=dataset.name, category=dataset.category)
-        row: Row = dict(**place, method=method, seed=seed, train=train, train_limit=self.train)
+        row: Row = dict(**place, method=method, seed=seed)
         if name:
             row |= dict(component=name, base=settings_digest(variants["full"]))
         row |= dict(folds=self.folds if METHODS[method].trains else None)

@@ -1,6 +1,5 @@
 """The command `bench`, which measures methods and ablations and renders the page of ablations."""
 
-import dataclasses
 from pathlib import Path
 
 from .. import data
@@ -70,7 +69,7 @@ def bench(args: Arguments) -> None:
         runner = Bench(
             folds=0 if args.ablate else args.folds,
             native=args.native,
-            train=args.train,
+            train=args.shots or (args.train,),
             unseen=bool(args.shots),
             kept=Rows(folder),
             command=repeatable_command(args.arguments, args.data, args.output),
@@ -81,9 +80,7 @@ def bench(args: Arguments) -> None:
         datasets = (data.load(args.data, category) for category in chosen_categories(args))
         if args.rto is not None:
             datasets = (unaligned(dataset, args.rto) for dataset in datasets)
-        runners = [dataclasses.replace(runner, train=shots) for shots in args.shots or [args.train]]
-        runs = (row for dataset in datasets for each in runners for row in each.run([dataset], variants, args.seeds))
-        for row in runs:
+        for row in runner.run(datasets, variants, args.seeds):
             rows.append(row)
             bar.print(format_row(row))
             if args.ablate and folder:

@@ -84,7 +84,9 @@ def fit(args: Arguments) -> None:
     settings, found_poses = METHODS[args.method].Settings(**chosen_settings(args, args.method)), ""
     if args.preset == "live" and getattr(args, "turns", 1) is None:  # which was not said
         items = [dataset.train[i] for i in poses.sample(len(dataset.train))]
-        settings, found_poses = poses.choose_turns(settings, [item.image() for item in items])
+        # as small as the data check will look at them, which then finds the poses known
+        small = [data_check.summarize(item.name, item.image()).small for item in items]
+        settings, found_poses = poses.choose_turns(settings, small)
     detector = Detector(args.method, **settings.as_dict())
     detector.origin, detector.grey_bits = dataset.origin, dataset.grey_bits
     resume = Path(args.resume) if args.resume else None

@@ -155,8 +155,8 @@ class Handlers:
 
     def scores(self, request: gr.Request) -> list[dict[str, Any]]:
         """What the method shown says of all images: a list of objects with name, role (good, bad or new), score in σ,
-        verdict, marked (share of the surface), and
-        regions (boxes and areas in pixels of the image, peaks and means in σ)."""
+        verdict, marked (share of the surface), and regions (boxes and areas in pixels of the image, peaks and means in
+        σ)."""
         shown = self.sessions.of(request).answers.shown
         return [
             {"name": i.name, "role": i.role.name, "score": i.score, "verdict": i.verdict, "marked": i.marked}
