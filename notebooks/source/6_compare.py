@@ -41,7 +41,7 @@ def small(category):
 
 datasets = [small(category) for category in CATEGORIES]
 methods = [(method, {"": METHODS[method].presets()["live"].replace(size=128)}) for method in METHOD_IDS]
-bench = Bench(folds=0, train=12)
+bench = Bench(folds=0, train=[12])
 rows = list(bench.run(datasets, methods, seeds=[0]))
 row({f"{d.category}, {d.test[8].defect}": d.test[8].image() for d in datasets})
 
