@@ -14,7 +14,7 @@ from torch import Tensor
 
 from . import file_hashes, image_files, quantized_safetensors
 from .calibration import MIN_IMAGES, Calibration
-from .checks import near_duplicates
+from .checks import ignore_masks, near_duplicates
 from .checks.regions import Region, find_regions
 from .detector_metadata import DetectorMetadata
 from .device import device
@@ -24,14 +24,16 @@ from .image_files import printable
 from .image_stack import ImageStack, batches
 from .method import BaseSettings, Method, Scores
 from .methods import METHODS
-from .parts import maps
+from .parts import ignored_pixels, maps
 from .parts.features import Backbone
 from .progress import Report, no_report, part_of
 from .quantized_safetensors import Bits, Tensors
+from .tiles import Grid, TileStack, score_tiles, spread
 from .version import __version__
 
 FILE_FORMAT = 4  # raised when an older reader could no longer understand the file
 PIXELS_PER_IMAGE = 4096  # sampled from each held-out image for the scale of pixels
+IGNORED = "ignored"  # name of the tensor, uint8 (size, size), that a file has for an ignore mask
 FIT_FIELDS = ("seed", "n_images", "fingerprint", "origin")  # attributes that say what was learned from
 FILE_FIELDS = (*FIT_FIELDS, "request_key")  # attributes that the file states as they are
 OPTIONAL_FIELDS = ("grey_bits", "repository")  # the same, where there is anything to state
@@ -50,6 +52,7 @@ class Finding:
     mask: np.ndarray  # bool (H, W): anomaly_map above the calibration's `pixel_bad`
     views: dict[str, np.ndarray]  # name -> float32 (h, w) or (h, w, 3): the method's own images, at its own size
     statement: str  # what the thresholds promise: `Calibration.statement`
+    judged: np.ndarray | None = None  # bool (H, W): what the method looked at and was not to ignore; None: all
 
     @functools.cached_property
     def regions(self) -> tuple[Region, ...]:
@@ -60,8 +63,9 @@ class Finding:
 class Detector:
     """A method, fitted and calibrated: `Detector("patchcore").fit(good).detect(image)`.
 
-    Images are paths, Pillow images or uint8 (H, W, 3) RGB, of any size; they are resized to `settings.size`, and maps
-    back to the image's size. Copies and frames of one burst (`near_duplicates`) count once in fit and calibration.
+    Images are paths, Pillow images or uint8 (H, W, 3) RGB, of any size; they are resized to `settings.size` or cut into
+    tiles of it (`settings.tiles`), and maps are brought back to the image's size. Copies and frames of one burst
+    (`near_duplicates`) count once in fit and calibration.
     Raises LabError for an unknown method, TypeError for an unknown setting.
 
     id                 the method's name in METHODS
@@ -71,6 +75,8 @@ class Detector:
     n_images           number of images that the method learned from
     fingerprint        SHA-256 of all images given to `fit`
     groups             `near_duplicates.Groups` of those images; empty after `load`
+    ignored            bool (1, H, W), pixels that count for nothing, of the resized images or, where the method aligns
+                       them, of its template; None: none are
     grey_bits          bits with which images of 16 bits are read (`image_files.grey_bits`); None where there were none
     origin             `Dataset.origin` of those images, for the file
     repository         "user/name@revision" of the Hub from which it was loaded; "" for none
@@ -88,6 +94,7 @@ class Detector:
         self.request_key = self.repository = ""
         self.groups = near_duplicates.Groups([], [])
         self.grey_bits: int | None = None
+        self.ignored: Tensor | None = None
         self.origin: dict[str, str] = {}
         self.quantization_bits: Bits = {}
 
@@ -101,28 +108,54 @@ class Detector:
         return image_files.as_array(image, self.grey_bits or 16)
 
     def images(self, images: Images) -> ImageStack:
-        """Images -> one stack at settings.size, kept as uint8."""
-        return ImageStack(torch.stack([self._resized(image) for image in images]))
+        """Images -> a stack of squares of settings.size, kept as uint8, as the method sees them: grey where they are
+        ignored, cut into tiles where it has them."""
+        read = [self.read(image) for image in images]
+        return self._stack([self._resized(image) for image in read], [self._grid(image.shape) for image in read])
+
+    def _grid(self, shape: tuple[int, ...]) -> Grid:
+        return Grid.of(shape, self.settings.size, self.settings.tiles)
+
+    def _stack(self, images: list[Tensor], grids: list[Grid]) -> ImageStack:
+        return TileStack(images, grids) if self.settings.tiles else ImageStack(torch.stack(images))
+
+    def _ignore(self, ignored: Tensor) -> None:
+        """Ignores bool (1, H, W) from now on. LabError where the method would have nothing to judge."""
+        if bool(maps.centre_crop(ignored, getattr(self.settings, "crop", 0)).all()):
+            raise LabError("the ignore mask leaves nothing to judge: mark less of the image")
+        self.ignored = ignored
 
     def good_images(self, good: Images) -> tuple[ImageStack, Tensor]:
-        """(All images as one stack at settings.size, indices of those that count, the first of each group of
+        """(All images as `images` stacks them, indices of those that count, the first of each group of
         near-duplicates); sets `groups`. LabError for fewer than MIN_IMAGES that count."""
-        tensors, small = [], []
+        tensors, grids, small = [], [], []
         for image in good:
             pixels = self.read(image)
             tensors.append(self._resized(pixels))
-            small.append(near_duplicates.preview(pixels))
+            grids.append(self._grid(pixels.shape))
+            small.append(near_duplicates.preview(self._painted(pixels)))
         self.groups = near_duplicates.group_near_duplicates(small)
         first = near_duplicates.distinct(self.groups.same)
         if len(first) < MIN_IMAGES:
             copies = f", since only {len(first)} of them differ" if len(first) < len(tensors) else ""
             few = f"{len(tensors)} good images are too few{copies}"
             raise LabError(f"{few}: at least {MIN_IMAGES} are needed, 20 are a good start")
-        return ImageStack(torch.stack(tensors)), torch.tensor(first)
+        return self._stack(tensors, grids), torch.tensor(first)
 
     def _resized(self, image: image_files.AnyImage) -> Tensor:
-        """uint8 (3, size, size)."""
-        return torch.from_numpy(image_files.resize(self.read(image), self.settings.size)).permute(2, 0, 1)
+        """uint8 (3, H, W) as its grid has it; grey where a method that does not align images ignores them."""
+        pixels = self.read(image)
+        grid = self._grid(pixels.shape)
+        resized = torch.from_numpy(image_files.resize(pixels, (grid.height, grid.width))).permute(2, 0, 1)
+        if self.ignored is None or self.method.aligns:
+            return resized
+        return ignored_pixels.hide(resized[None], grid.fit(self.ignored))[0]
+
+    def _painted(self, image: np.ndarray) -> np.ndarray:
+        """uint8 (H, W, 3), grey where it is ignored, at its own size."""
+        if self.ignored is None or self.method.aligns:
+            return image
+        return ignore_masks.paint(image, self.ignored[0].numpy())
 
     def fit(
         self,
@@ -132,6 +165,7 @@ class Detector:
         report: Report = no_report,
         folds: int | None = None,
         resume: Path | None = None,
+        ignore: ignore_masks.Mask | None = None,
     ) -> Self:
         """Learns from good images and calibrates on good images that the method did not learn from; returns itself.
 
@@ -139,42 +173,61 @@ class Detector:
         methods that train hold max(4, 20 %) of the images out. `folds` instead makes a trained method learn from all
         and calibrates on as many further fits, each without its fold; 0 leaves it uncalibrated, for ranking alone.
         `resume` is a checkpoint file, see `Method.fit`.
+        `ignore` is a mask, see `ignore_masks.read`: what lies in it changes no score, threshold or verdict. A method
+        that aligns images is given the mask of its template's frame, and still sees all of an image to align it.
+        LabError for a mask that cannot be one, and where the method would have nothing to judge.
         """
         if isinstance(good, (list, tuple)):
             paths = [Path(image) for image in good if isinstance(image, (str, os.PathLike))]
             self.grey_bits = image_files.common_bits(paths) or self.grey_bits
+        self.ignored = None
+        if ignore is not None:
+            mask = ignore_masks.read(ignore)
+            grid = self._grid(mask.shape)
+            self._ignore(ignore_masks.resize(mask, (grid.height, grid.width)))
+            good = ignore_masks.checked(map(self.read, good), mask)
         images, counting = self.good_images(good)
         self.seed, self.calibration = seed, None
         self.fingerprint = hashlib.sha256("".join(map(images.digest, range(len(images)))).encode()).hexdigest()
-        images = images.subset(counting)
-        total, trains = len(images), self.method.trains
+        images = images.of_images(counting)
+        total, trains = len(counting), self.method.trains
         if trains and folds is not None:
-            self._fit_folds(images, folds, report, resume)
+            self._fit_folds(images, total, folds, report, resume)
             self.n_images = total
         else:
-            training = images.subset(held_out(total, seed)[1]) if trains else images
-            if len(training) < 4:
+            kept = held_out(total, seed)[1] if trains else torch.arange(total)
+            if len(kept) < 4:
                 raise LabError(f"{total} good images are too few for {self.method.title}: it needs at least 8")
             share = 0.95 if trains else 0.7  # of the work, before calibration
-            self.method.fit(training, seed=seed, report=part_of(report, 0, share), resume=resume)
-            self._calibrate(images, part_of(report, share, 1))
-            self.n_images = len(training)
+            self._learn(self.method, images.of_images(kept), part_of(report, 0, share), resume)
+            self._calibrate(images, total, part_of(report, share, 1))
+            self.n_images = len(kept)
+        if self.ignored is not None:
+            self.method.notes[IGNORED] = f"{float(self.ignored.float().mean()):.0%} of the image's surface"
         report(1.0, "fitted")
         return self
 
-    def _fit_folds(self, images: ImageStack, folds: int, report: Report, resume: Path | None) -> None:
+    def _learn(self, method: Method, images: ImageStack, report: Report, resume: Path | None = None) -> None:
+        """Fits a method to what shows these images, or to enough of their tiles."""
+        chosen = spread(images, torch.Generator().manual_seed(self.seed))
+        ignored = self._on_device() if method.aligns else None  # of other methods' images it is grey
+        method.fit(chosen, seed=self.seed, report=report, resume=resume, ignored=ignored)
+        if len(chosen) < len(images):
+            method.notes["tiles"] = f"learned from {len(chosen)} of {len(images)} tiles"
+
+    def _fit_folds(self, images: ImageStack, total: int, folds: int, report: Report, resume: Path | None) -> None:
         """Learns from all images; calibrates on `folds` further fits, each without its fold."""
         step = 1 / (1 + folds)
-        self.method.fit(images, seed=self.seed, report=part_of(report, 0, step), resume=resume)
+        self._learn(self.method, images, part_of(report, 0, step), resume)
 
         def fold_scores() -> Iterator[HeldOutScores]:
-            for number, fold in enumerate(_shuffled(len(images), self.seed).chunk(folds)):
-                rest = torch.ones(len(images), dtype=torch.bool)
+            for number, fold in enumerate(_shuffled(total, self.seed).chunk(folds)):
+                rest = torch.ones(total, dtype=torch.bool)
                 rest[fold] = False
                 method = type(self.method)(**dataclasses.asdict(self.settings))
                 fold_report = part_of(report, step * (1 + number), step * (2 + number))
-                method.fit(images.subset(rest.nonzero()[:, 0]), seed=self.seed, report=fold_report)
-                yield from _score_held_out(method, images, fold)
+                self._learn(method, images.of_images(rest.nonzero()[:, 0]), fold_report)
+                yield from _score_held_out(method, images, fold, self._on_device())
 
         if folds:
             self._set_calibration(fold_scores(), f"each in one of {folds} folds left out of a training")
@@ -185,9 +238,9 @@ class Detector:
         good   what `fit` was given: the result is calibrated on the same images as by `fit`; None: not calibrated.
         LabError for a change that needs a new fit.
         """
-        current, fields = self.settings.as_dict(), self.settings.fields()
-        for name, value in changes.items():
-            if value != current[name] and not fields[name].metadata["scoring"]:
+        wanted = self.settings.replace(**changes)
+        for name, field in self.settings.fields().items():
+            if getattr(wanted, name) != getattr(self.settings, name) and not field.metadata["scoring"]:
                 raise LabError(f"the setting {name} changes more than scoring: fit again")
         return self._copy(self.method.state(), good, report, **changes)
 
@@ -202,16 +255,16 @@ class Detector:
         copy = type(self)(self.id, **(self.settings.as_dict() | changes))
         copy.method.restore(state)
         copy.method.history, copy.method.notes = self.method.history, dict(self.method.notes)
-        for name in (*FIT_FIELDS, "groups", "grey_bits", "quantization_bits"):
+        for name in (*FIT_FIELDS, "groups", "grey_bits", "ignored", "quantization_bits"):
             setattr(copy, name, getattr(self, name))
         if good is not None:
             images, counting = copy.good_images(good)
-            copy._calibrate(images.subset(counting), report)
+            copy._calibrate(images.of_images(counting), len(counting), report)
         return copy
 
-    def _calibrate(self, images: ImageStack, report: Report) -> None:
+    def _calibrate(self, images: ImageStack, total: int, report: Report) -> None:
         hold_out = "held out of the training" if self.method.trains else "each left out in turn"
-        self._set_calibration(self._held_out_scores(images, "calibrating on", report), hold_out)
+        self._set_calibration(self._held_out_scores(images, total, "calibrating on", report), hold_out)
 
     def _set_calibration(self, held_out_scores: Iterable[HeldOutScores], hold_out: str) -> None:
         if copies := len(near_duplicates.repeats(self.groups.same)):
@@ -219,25 +272,34 @@ class Detector:
         self.calibration = _calibration(held_out_scores, hold_out)
 
     def held_out_scores(self, good: Images, activity: str, report: Report = no_report) -> Iterator[HeldOutScores]:
-        """Scores of the images given to `fit`, without what was learned from each: (indices, Scores) of up to four.
+        """Scores of the images given to `fit`, without what was learned from each: (indices, Scores) of up to four,
+        or of one that is cut into tiles.
 
         A method that trains yields only the images held out; of copies there is the first. Reports "{activity} 3 of 12
         good images".
         """
         images, counting = self.good_images(good)
-        for batch, scores in self._held_out_scores(images.subset(counting), activity, report):
+        for batch, scores in self._held_out_scores(images.of_images(counting), len(counting), activity, report):
             yield counting[batch], scores
 
-    def _held_out_scores(self, images: ImageStack, activity: str, report: Report) -> Iterator[HeldOutScores]:
-        """The same of images without copies."""
-        indices = held_out(len(images), self.seed)[0] if self.method.trains else torch.arange(len(images))
-        return _score_held_out(self.method, images, indices, activity, report)
+    def _held_out_scores(
+        self, images: ImageStack, total: int, activity: str, report: Report
+    ) -> Iterator[HeldOutScores]:
+        """The same of `total` images without copies."""
+        indices = held_out(total, self.seed)[0] if self.method.trains else torch.arange(total)
+        return _score_held_out(self.method, images, indices, self._on_device(), activity, report)
+
+    def _on_device(self) -> Tensor | None:
+        """What is ignored, where the method computes."""
+        return None if self.ignored is None else self.ignored.to(device())
 
     def raw(self, image: image_files.AnyImage) -> Scores:
-        """The method's own numbers for one image, at settings.size. LabError where they are not finite."""
-        # contiguous, as in training and calibration: another layout changes the bits and slows the first convolution
-        batch = self._resized(image)[None].contiguous()
-        scores = self.method.score((batch.float() / 255).to(device()))
+        """The method's own numbers for one image, at settings.size or the size at which it is cut into tiles. LabError
+        where they are not finite."""
+        pixels = self.read(image)
+        scores = _score_image(self.method, self._resized(pixels), self._grid(pixels.shape), self._on_device())
+        if scores.judged is not None and not bool(scores.judged.any()):
+            raise LabError(f"{self.method.title} can judge nothing of this image: what it shows lies out of its frame")
         if not bool(torch.isfinite(scores.anomaly_map).all() & torch.isfinite(scores.image_score).all()):
             title = self.method.title
             raise LabError(f"{title} gives no finite score for this image: the detector is damaged, or its fit failed")
@@ -265,8 +327,11 @@ class Detector:
             k: (v[0].permute(1, 2, 0) if v.ndim == 4 else v[0]).detach().cpu().numpy() for k, v in raw.views.items()
         }
         # a float64 threshold: numpy would round a Python float to the map's float32
-        mask = anomaly_map > np.float64(c.pixel_bad)
-        return Finding(anomaly_map, score, c.verdict(score), mask, views, c.statement())
+        mask, judged = anomaly_map > np.float64(c.pixel_bad), None
+        if raw.judged is not None:
+            judged = image_files.nearest(raw.judged[0].cpu().numpy(), anomaly_map.shape)
+            mask &= judged
+        return Finding(anomaly_map, score, c.verdict(score), mask, views, c.statement(), judged)
 
     def weights(self) -> dict[str, str]:
         """Tag and SHA-256 of the pretrained weights used; empty when there are none."""
@@ -286,7 +351,8 @@ class Detector:
         metadata |= dict(backbone=self.weights(), calibration=self.calibration.as_dict())
         metadata |= dict(history=method.history, notes=method.notes)
         metadata |= {name: value for name in OPTIONAL_FIELDS if (value := getattr(self, name))}
-        quantized_safetensors.write(path, method.state(), metadata, self.quantization_bits, method.initial_tensors())
+        tensors = method.state() | ({} if self.ignored is None else {IGNORED: self.ignored[0].byte()})
+        quantized_safetensors.write(path, tensors, metadata, self.quantization_bits, method.initial_tensors())
         return path
 
     @classmethod
@@ -318,6 +384,9 @@ class Detector:
     def _restore(self, metadata: DetectorMetadata, tensors: Tensors) -> None:
         """Takes over what a file states and holds. Shapes are checked before anything is decompressed."""
         method, shapes = self.method, metadata.quantized_shapes
+        if IGNORED in tensors:
+            self._restore_ignored(tensors[IGNORED])
+            tensors = {name: x for name, x in tensors.items() if name != IGNORED}
         method.build()
         method.check_shapes(quantized_safetensors.shapes(shapes, tensors))
         method.take_state(quantized_safetensors.dequantize(shapes, tensors, method.initial_tensors()))
@@ -325,6 +394,13 @@ class Detector:
         self.calibration = Calibration.from_dict(metadata.calibration.model_dump())
         for name in (*FILE_FIELDS, *OPTIONAL_FIELDS, "quantization_bits"):
             setattr(self, name, getattr(metadata, name))
+
+    def _restore_ignored(self, mask: Tensor) -> None:
+        size = self.settings.size
+        sides = mask.shape if self.settings.tiles and mask.ndim == 2 else (size, size)
+        if mask.dtype != torch.uint8 or mask.shape != sides or int(mask.max()) != 1:
+            raise LabError(f"its ignore mask is not one of {size} x {size} pixels; make or download it again")
+        self._ignore(mask[None] > 0)
 
     @classmethod
     def from_hub(cls, repository: str, revision: str = "main") -> Self:
@@ -354,21 +430,50 @@ def _shuffled(n: int, seed: int) -> Tensor:
 
 
 def _score_held_out(
-    method: Method, images: ImageStack, indices: Tensor, activity: str = "", report: Report = no_report
+    method: Method,
+    images: ImageStack,
+    indices: Tensor,
+    ignored: Tensor | None,
+    activity: str = "",
+    report: Report = no_report,
 ) -> Iterator[HeldOutScores]:
+    if isinstance(images, TileStack):
+        for done, i in enumerate(indices.tolist(), 1):
+            yield indices[done - 1 : done], _score_image(method, images.images[i], images.grids[i], ignored, i)
+            report(done / len(indices), f"{activity} {done} of {len(indices)} good images")
+        return
     for part in batches(len(indices), 4):
         batch, done = indices[part], int(part[-1]) + 1
-        scores = None if method.trains else method.score_left_out(images[batch], batch)
-        yield batch, scores or method.score(images[batch])
+        scores = None if method.trains else method.score_left_out(images[batch], batch, ignored)
+        yield batch, scores or method.score(images[batch], ignored)
         report(done / len(indices), f"{activity} {done} of {len(indices)} good images")
+
+
+def _score_image(
+    method: Method, image: Tensor, grid: Grid, ignored: Tensor | None, number: int | None = None
+) -> Scores:
+    """Of an image uint8 (3, H, W); of one that was learned from, by its number, as if it had not been."""
+
+    def score(numbers: list[int], ignored: Tensor | None) -> Scores:
+        # contiguous, as in training and calibration: another layout changes the bits and slows the first convolution
+        tiles = (grid.cut(image, numbers).contiguous().float() / 255).to(device())
+        left_out = None
+        if number is not None and not method.trains:
+            left_out = method.score_left_out(tiles, torch.full((len(tiles),), number), ignored)
+        return left_out or method.score(tiles, ignored)
+
+    return score_tiles(method, grid, ignored, score)
 
 
 def _calibration(held_out_scores: Iterable[HeldOutScores], hold_out: str) -> Calibration:
     pixels, scores, peaks = [], [], []
-    for _, (anomaly_maps, image_scores, _views) in held_out_scores:
-        all_pixels = anomaly_maps.flatten(1).cpu()
-        pixels.append(all_pixels[:, :: max(1, all_pixels.shape[1] // PIXELS_PER_IMAGE)])
-        peaks.append(all_pixels.amax(1))
-        scores.append(image_scores.cpu())
+    for _, batch in held_out_scores:
+        judged = None if batch.judged is None else batch.judged.expand_as(batch.anomaly_map)
+        for i, anomaly_map in enumerate(batch.anomaly_map):
+            judged_pixels = (anomaly_map.flatten() if judged is None else anomaly_map[judged[i]]).cpu()
+            # a copy: a view would keep the whole map
+            pixels.append(judged_pixels[:: max(1, len(judged_pixels) // PIXELS_PER_IMAGE)].clone())
+            peaks.append(judged_pixels.amax(keepdim=True))
+        scores.append(batch.image_score.cpu())
     raw_pixels, raw_scores, raw_peaks = (torch.cat(values).double().numpy() for values in (pixels, scores, peaks))
     return Calibration.of(raw_pixels, raw_scores, raw_peaks, hold_out)

@@ -237,23 +237,38 @@ def foreign_format(path: Path) -> str:
     return "camera raw" if path.suffix.lower() in RAW else _foreign_format(_head(path))
 
 
-def resize(image: np.ndarray, size: int) -> np.ndarray:
-    """uint8 (H, W, 3) -> (size, size, 3), bilinear; shrinking averages (antialiasing), the aspect is not kept."""
-    return np.array(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
+Shape = int | tuple[int, int]  # the side of a square, or height and width, pixels
 
 
-def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
-    """bool (H, W) -> bool (size, size): True where any True pixel is touched, so that no thin defect vanishes.
+def resize(image: np.ndarray, shape: Shape) -> np.ndarray:
+    """uint8 (H, W, 3) -> (*shape, 3), bilinear; shrinking averages (antialiasing), the aspect is not kept."""
+    height, width = (shape, shape) if isinstance(shape, int) else shape
+    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def resize_mask(mask: np.ndarray, shape: Shape) -> np.ndarray:
+    """bool (H, W) -> bool of that shape: True where any True pixel is touched, so that no thin defect vanishes.
 
     A side that grows takes the nearest pixel.
     """
-    for axis, side in enumerate(mask.shape):
+    sides = (shape, shape) if isinstance(shape, int) else shape
+    for axis, (side, size) in enumerate(zip(mask.shape, sides, strict=True)):
         if size >= side:
-            mask = np.take(mask, (2 * np.arange(size) + 1) * side // (2 * size), axis)
+            mask = np.take(mask, _nearest(side, size), axis)
         else:
             edges, sums = np.arange(size + 1) * side, np.insert(np.cumsum(mask, axis), 0, 0, axis)
             mask = np.take(sums, -(-edges[1:] // size), axis) > np.take(sums, edges[:-1] // size, axis)
     return mask
+
+
+def nearest(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """(H, W) -> (H', W') = `shape`: each takes the pixel in which its centre lies."""
+    taken: np.ndarray = mask[_nearest(mask.shape[0], shape[0])][:, _nearest(mask.shape[1], shape[1])]
+    return taken
+
+
+def _nearest(side: int, size: int) -> np.ndarray:
+    return (2 * np.arange(size) + 1) * side // (2 * size)
 
 
 def write_png(path: str | os.PathLike[str], array: np.ndarray) -> None:

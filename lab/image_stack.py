@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .device import device
 from .errors import LabError
+from .parts import maps
 
 
 class ImageStack:
@@ -43,6 +44,19 @@ class ImageStack:
 
     def subset(self, index: Tensor) -> Self:
         return type(self)(self.tensor[index])
+
+    def of_images(self, index: Tensor) -> "ImageStack":
+        """What shows the images of these numbers, which are then numbered anew."""
+        return self.subset(index)
+
+    @property
+    def owners(self) -> Tensor:
+        """(len(self),) the number of the image that each shows."""
+        return torch.arange(len(self))
+
+    def cropped(self, side: int) -> "ImageStack":
+        """Their centre crops of that side; the images themselves where it is 0."""
+        return ImageStack(maps.centre_crop(self.tensor, side)) if side else self
 
     def digest(self, i: int) -> str:
         """Names image i by its content, the same on every device: the key of cached features."""

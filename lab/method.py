@@ -6,7 +6,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from .device import device, seeded
 from .errors import LabError
 from .image_stack import ImageStack
+from .parts import maps
 from .progress import Report, no_report
 
 
@@ -31,10 +32,11 @@ def setting(
     off: Any = None,  # the value that switches a component off; False for a bool, each other choice for a choice
     eq: str = "",  # number of the paper's equation
     scoring: bool = False,  # True: changes only `score`; detectors that differ only in it share one training
+    later: bool = False,  # True: came after files and rows were written, which mean its default
 ) -> Any:
     """One field of a method's `Settings`; the page's control and the command line's flag are made from it."""
     metadata = dict(help=help, low=low, high=high, step=step, choices=choices)
-    metadata |= dict(component=component, off=off, eq=eq, scoring=scoring)
+    metadata |= dict(component=component, off=off, eq=eq, scoring=scoring, later=later)
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -43,6 +45,9 @@ class BaseSettings:
     """Settings of every method; subclasses are frozen, keyword-only dataclasses. LabError for a forbidden value."""
 
     size: int = setting(256, "side of the square every image is resized to, pixels", low=64, high=1024, step=32)
+    tiles: int = setting(
+        0, "squares along an image's shorter side; 0: the whole image in one", low=0, high=32, later=True
+    )
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -66,6 +71,8 @@ class BaseSettings:
                 raise LabError(f"setting {field.name}={value!r}: {problem}")
         if (crop := getattr(self, "crop", 0)) > self.size:  # of the methods that crop
             raise LabError(f"setting crop={crop}: is larger than size={self.size}")
+        if crop and self.tiles:
+            raise LabError(f"settings crop={crop}, tiles={self.tiles}: tiles are seen whole, set crop to 0")
 
     @classmethod
     def fields(cls) -> dict[str, dataclasses.Field[Any]]:
@@ -77,8 +84,14 @@ class BaseSettings:
         return dataclasses.replace(self, **changes)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values; tuples become lists and come back as tuples."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+        """Plain JSON values; tuples become lists and come back as tuples. A setting that came later is left out at its
+        default: names, files and rows that are older still say the same."""
+        values = {
+            name: getattr(self, name)
+            for name, field in self.fields().items()
+            if not field.metadata["later"] or getattr(self, name) != field.default
+        }
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 class Scores(NamedTuple):
@@ -87,11 +100,28 @@ class Scores(NamedTuple):
     anomaly_map  (B, H, W) float32, higher = more anomalous
     image_score  (B,) float32, higher = more anomalous
     views        name -> (B, H, W) or (B, 3, H, W): intermediate images worth showing
+    judged       bool (1 or B, H, W), the pixels that the method looked at and that were not ignored; None: all. The
+                 others have the least value of the judged ones: they count neither as good nor as found
     """
 
     anomaly_map: Tensor
     image_score: Tensor
     views: dict[str, Tensor] = {}
+    judged: Tensor | None = None
+
+    @classmethod
+    def of(
+        cls,
+        anomaly_map: Tensor,  # (B, h, h), of the image's centre crop or of all of it
+        size: int,  # the image's side, pixels
+        ignored: Tensor | None,  # as `Method.score` takes it
+        views: dict[str, Tensor] | None = None,
+        pool: Callable[[Tensor], Tensor] = maps.maximum,  # (B, H, W) -> (B,), the images' scores
+    ) -> Self:
+        """The scores of a map, its image scores pooled from judged pixels alone."""
+        judged = maps.judged_pixels(anomaly_map.shape[-1], size, ignored)
+        filled = maps.fill_unjudged(maps.paste(anomaly_map, size), judged)
+        return cls(filled, pool(filled), views or {}, judged)
 
 
 class Method(nn.Module):
@@ -110,6 +140,7 @@ class Method(nn.Module):
     changes: ClassVar[dict[str, dict[str, Any]]] = {"paper": {}}  # preset -> the settings that differ from `live`
     # Raised when equal settings, images and seed give other scores: see `ready_detectors.request_key`.
     algorithm_version: ClassVar[int] = 1
+    bound_to_places: ClassVar[bool] = False  # True: learns what is normal at a place of the image, and takes no tiles
     trains: ClassVar[bool] = False  # True: gradient descent, slow, and calibrated on images held out of it
 
     def __init__(self, **settings: Any):
@@ -119,8 +150,11 @@ class Method(nn.Module):
         if unknown:
             raise TypeError(f"{type(self).__name__} has no setting {', '.join(unknown)}; it has {', '.join(known)}")
         self.settings = self.Settings(**settings)
+        if self.bound_to_places and self.settings.tiles:
+            raise LabError(f"{self.title} learns what is normal at each place of an image, so set tiles to 0")
         self.history: dict[str, list[float]] = {}  # name of a curve -> one value per epoch
         self.checkpoint: Path | None = None
+        self.ignored: Tensor | None = None  # of the fit
         self.notes: dict[str, str] = {}  # what readers of results must know: substitutes used, guards that acted
 
     def build(self) -> None:
@@ -130,24 +164,49 @@ class Method(nn.Module):
         """The training loop; `generator` is the only source of randomness."""
         raise NotImplementedError
 
-    def score(self, images: Tensor) -> Scores:
-        """images (B, 3, H, W) float32 in [0, 1] -> Scores; needs `fit` or `restore` first."""
+    def score(self, images: Tensor, ignored: Tensor | None = None) -> Scores:
+        """images (B, 3, H, W) float32 in [0, 1] -> Scores; needs `fit` or `restore` first.
+
+        ignored  bool (1 or B, H, W): pixels that count for nothing; grey in the images already (`ignored_pixels.hide`),
+                 but for a method that `aligns`
+        """
         raise NotImplementedError
 
-    def score_left_out(self, images: Tensor, index: Tensor) -> Scores | None:
+    def pool(self, anomaly_map: Tensor) -> Tensor:
+        """(B, H, W) -> (B,), the images' scores from their maps."""
+        return maps.maximum(anomaly_map)
+
+    def whole_score(self, anomaly_map: Tensor, of_tiles: Tensor) -> Tensor:
+        """The score (1,) of an image from the map (1, H, W) of all its tiles and the scores (T,) of each."""
+        return self.pool(anomaly_map)
+
+    def score_left_out(self, images: Tensor, index: Tensor, ignored: Tensor | None = None) -> Scores | None:
         """Scores of training images `index` as if each had not been learned from; None where that needs another fit."""
         return None
 
-    def fit(self, images: Any, *, seed: int = 0, report: Report = no_report, resume: Path | None = None) -> Self:
+    @property
+    def aligns(self) -> bool:
+        """Whether images are laid on a template first: ignored pixels are then those of the template's frame."""
+        return False
+
+    def fit(
+        self,
+        images: Any,
+        *,
+        seed: int = 0,
+        report: Report = no_report,
+        resume: Path | None = None,
+        ignored: Tensor | None = None,
+    ) -> Self:
         """Learns from normal images: a tensor (N, 3, H, W), or an iterable of such batches; see ImageStack.
 
         Same seed, images, machine and number of threads: same state bit for bit. A second fit discards the first.
         `resume` is a checkpoint file: training continues from it where it exists, rewrites it after every epoch and
-        deletes it at the end. Methods that learn in one step ignore it.
+        deletes it at the end. Methods that learn in one step ignore it. `ignored` is that of `score`, (1, H, W).
         """
         images = ImageStack.of(images)
         with seeded(seed) as generator:
-            self.history, self.notes = {}, {}
+            self.history, self.notes, self.ignored = {}, {}, ignored
             self.build()
             self.to(device())
             self.checkpoint = resume
@@ -156,7 +215,10 @@ class Method(nn.Module):
 
     def fit_key(self, images: ImageStack) -> str:
         """Names a training for its checkpoint: method, settings and images."""
-        parts = [type(self).__name__, self.settings.as_dict(), [images.digest(i) for i in range(len(images))]]
+        parts: list[Any] = [type(self).__name__, self.settings.as_dict()]
+        parts.append([images.digest(i) for i in range(len(images))])
+        if self.ignored is not None:
+            parts.append(hashlib.sha256(self.ignored.cpu().numpy().tobytes()).hexdigest())
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def state(self) -> dict[str, Tensor]:

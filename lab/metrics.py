@@ -4,7 +4,8 @@ Scores are compared over the whole test set on one axis, never stretched per ima
 class missing, no anomalous pixel, no image) is None, never 0; a score that is not a finite number is a LabError.
 
 `masks` and `maps` are sequences of (H, W) arrays, one pair per image; sizes may differ from pair to pair. Mask:
-nonzero = defective, None = no pixel truth (pixel figures leave the image out). Map: higher = more anomalous.
+nonzero = defective, None = no pixel truth (pixel figures leave the image out). Map: higher = more anomalous. `judged`:
+for each map, True where the method looked, None = everywhere; all other pixels count neither as normal nor as missed.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from .errors import LabError
 
 Masks = Sequence[np.ndarray | None] | np.ndarray
 Maps = Sequence[np.ndarray] | np.ndarray
+Judged = Sequence[np.ndarray | None] | None
 
 FEWEST = 2  # with fewer bad (or good) images there is no interval, and the AUROC should not be shown as a number
 _CONNECTIVITY_8 = np.ones((3, 3), bool)
@@ -83,9 +85,9 @@ def rate_interval(count: int, total: int, level: float = 0.95) -> tuple[float, f
     return float(low), float(high)
 
 
-def pixel_report(masks: Masks, maps: Maps) -> dict[str, float | None]:
+def pixel_report(masks: Masks, maps: Maps, judged: Judged = None) -> dict[str, float | None]:
     """pixel_auroc, pixel_ap, f1_max_oracle, aupro, margin and overlap of a test set, from one sort of its pixels."""
-    pixels = _pixels(masks, maps)
+    pixels = _pixels(masks, maps, judged)
     r, sides = _ranking(pixels), (pixels.normal, pixels.abnormal)
     report: dict[str, float | None] = dict.fromkeys(("pixel_auroc", "pixel_ap", "f1_max_oracle", "aupro"))
     if r:
@@ -119,7 +121,7 @@ def aupro(masks: Masks, maps: Maps, limit: float = 0.3) -> float | None:
     masks, each counts the same, every distinct score is a threshold, ties are merged, (0, 0) and (1, 1) belong to the
     curve, linear interpolation at the limit. Perfect maps give 1, constant and random ones limit/2.
     """
-    ranking = _ranking(_pixels(masks, maps))
+    ranking = _ranking(_pixels(masks, maps, None))
     return _aupro(ranking, limit) if ranking else None
 
 
@@ -129,7 +131,7 @@ def aupro_cdo200(masks: Masks, maps: Maps, limit: float = 0.3, steps: int = 200)
     `steps` equally spaced thresholds; holes of a region count as hits; the false-positive rates below `limit` are
     stretched to [0, 1] in place of a division by `limit`. None when they are all equal.
     """
-    pixels = _pixels(masks, maps, filled=True)
+    pixels = _pixels(masks, maps, None, filled=True)
     if not (len(pixels.normal) and len(pixels.abnormal)):
         return None
     low = min(np.min(anomaly_map) for mask, anomaly_map in zip(masks, maps, strict=True) if mask is not None)
@@ -188,11 +190,12 @@ class _Ranking(NamedTuple):
     normal: int  # all normal pixels
 
 
-def _pixels(masks: Masks, maps: Maps, filled: bool = False) -> _Pixels:
+def _pixels(masks: Masks, maps: Maps, judged: Judged, filled: bool = False) -> _Pixels:
     if len(masks) != len(maps):
         raise LabError(f"{len(masks)} masks for {len(maps)} maps: give one mask, or None, per map")
+    seen_of_each = [None] * len(maps) if judged is None else judged
     normal, abnormal, share, regions = [np.empty(0, np.float32)], [np.empty(0, np.float32)], [np.empty(0)], 0
-    for i, (mask, anomaly_map) in enumerate(zip(masks, maps, strict=True)):
+    for i, (mask, anomaly_map, seen) in enumerate(zip(masks, maps, seen_of_each, strict=True)):
         anomaly_map = np.asarray(anomaly_map)
         if not np.isfinite(anomaly_map).all():
             raise LabError(f"map {i} holds values that are not finite numbers: the method that made it has failed")
@@ -202,10 +205,13 @@ def _pixels(masks: Masks, maps: Maps, filled: bool = False) -> _Pixels:
         if mask.shape != anomaly_map.shape or mask.ndim != 2:
             shapes = f"mask {i} is {mask.shape} and its map {anomaly_map.shape}"
             raise LabError(f"{shapes}: resize one to (H, W) of the other")
-        normal.append(anomaly_map[~mask])
+        seen = np.ones_like(mask) if seen is None else seen
+        normal.append(anomaly_map[~mask & seen])
         labels, _ = ndimage.label(mask, _CONNECTIVITY_8)
         for k, box in enumerate(ndimage.find_objects(labels), start=1):
-            region = labels[box] == k
+            region = (labels[box] == k) & seen[box]
+            if not region.any():
+                continue
             hits = anomaly_map[box][ndimage.binary_fill_holes(region, _CONNECTIVITY_8) if filled else region]
             abnormal.append(hits)
             share.append(np.full(len(hits), 1 / region.sum()))

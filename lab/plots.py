@@ -141,13 +141,24 @@ def _figure(title: str, subtitle: str) -> go.Figure:
     )
 
 
-def overlay(image: Pixels, anomaly_map: Floats, *, low: float, high: float, blend: float = 0.6) -> Pixels:
+def overlay(
+    image: Pixels,
+    anomaly_map: Floats,
+    *,
+    low: float,
+    high: float,
+    blend: float = 0.6,
+    judged: NDArray[np.bool_] | None = None,
+) -> Pixels:
     """The anomaly map, (H, W) in σ, in colour over the greyed image uint8 (H, W, 3). LabError unless of one size.
 
     The grey image shows through fully below `low`, colours end at `high`; `blend` is the opacity of the strongest.
+    Where bool (H, W) `judged` is False, the image is dark and has no colour.
     """
     _check_same_size(image, anomaly_map)
     rgba, grey = _colours(anomaly_map, low, high), image.astype(np.float64) @ _GREY
+    if judged is not None:
+        rgba[~judged], grey = 0, np.where(judged, grey, grey / 3)
     alpha = blend * rgba[..., 3:]
     return np.rint(grey[..., None] * (1 - alpha) + rgba[..., :3] * alpha).astype(np.uint8)
 

@@ -29,7 +29,7 @@ LAYERS = [
     ["lab.methods"],
     ["lab.distill"],
     ["lab.checks"],
-    ["lab.parts"],
+    ["lab.parts", "lab.tiles"],
     ["lab.method"],
     ["lab.data"],
     [
@@ -49,7 +49,15 @@ LAYERS = [
         "lab.promise",
         "lab.markdown",
     ],
-    ["lab.equations", "lab.atomic_write", "lab.device", "lab.lru_cache", "lab.markdown", "lab.progress"],
+    [
+        "lab.equations",
+        "lab.atomic_write",
+        "lab.device",
+        "lab.lru_cache",
+        "lab.markdown",
+        "lab.progress",
+        "lab.parts.maps",
+    ],
     ["lab.errors", "lab.version"],
 ]
 

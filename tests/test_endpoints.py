@@ -83,6 +83,8 @@ def test_a_program_compares_takes_apart_and_judges_its_own(served: tuple[str, gr
     assert judged["8.png"]["score"] == pytest.approx(alone.detect(stripes(100, defect=True)).score, abs=1e-4)
     assert judged["8.png"]["verdict"] == "bad" and judged["0.png"]["role"] == "good"
     assert "image,given as" in Path(client.predict(api_name="/yours_table")).read_text()
+    assert "12% of each" in client.predict([[0.5, 0.5, 0.4, 0.3]], api_name="/yours_ignore")
+    assert "All of each" in client.predict([], api_name="/yours_ignore")
     assert "3.png" in client.predict("3.png", api_name="/yours_leave_out")
     client.close()
 

@@ -159,4 +159,21 @@ def test_smoothing_is_scipys() -> None:
 def test_paste_puts_the_crop_back() -> None:
     crop = torch.arange(4.0).view(1, 2, 2) + 1
     full = maps.paste(crop, 4)
-    assert torch.equal(full[:, 1:3, 1:3], crop) and full.sum() == crop.sum() + 12 * 1
+    assert torch.equal(full[:, 1:3, 1:3], crop) and full.sum() == crop.sum()
+    assert maps.paste(full, 4) is full
+
+
+def test_only_what_is_in_the_crop_and_not_ignored_is_judged() -> None:
+    """By hand: of 4 x 4 pixels the crop of 2 has four, one of them ignored."""
+    ignored = torch.zeros(1, 4, 4, dtype=torch.bool)
+    ignored[0, 1, 1] = ignored[0, 0, 0] = True
+    judged = maps.judged_pixels(2, 4, ignored)
+    assert judged is not None and judged.nonzero().tolist() == [[0, 1, 2], [0, 2, 1], [0, 2, 2]]
+    assert maps.judged_pixels(4, 4, None) is None and torch.equal(maps.judged_pixels(4, 4, ignored), ~ignored)
+    assert maps.judged_pixels(2, 4, None).sum() == 4
+    filled = maps.fill_unjudged(torch.arange(16.0).view(1, 4, 4), judged)
+    assert filled[judged].tolist() == [6, 9, 10] and (filled[~judged] == 6).all()
+    assert torch.isinf(maps.fill_unjudged(torch.zeros(1, 4, 4), torch.zeros(1, 4, 4, dtype=torch.bool))).all()
+    cells = maps.judged_cells(judged, (2, 2))
+    assert cells.tolist() == [[[False, False], [False, False]]]  # of four pixels each has one at most
+    assert maps.judged_cells(~ignored, (2, 2)).tolist() == [[[True, True], [True, True]]]

@@ -212,6 +212,51 @@ def test_turned_parts_are_learned_in_every_pose_and_regions_are_in_pixels_of_the
     assert int(row["regions"]) == len(judged.regions) and int(row["left"]) == best.left
 
 
+def test_what_lies_in_a_box_changes_no_verdict(folder: Path) -> None:
+    """Of three bad images two have their blot in the upper half."""
+    session = visit(folder)
+    session.answer("patchcore", no_report)
+    found = {i.name: i.verdict for i in session.answers.fitted["patchcore"].judged if i.role is BAD}
+    assert set(found.values()) == {"bad"}
+    session.ignore([[0.0, 0.0, 1.0, 0.45], [0.0, 0.44, 0.5, 0.3]])
+    assert "59% of each image is ignored" in session.runner.status.message and not session.answers.fitted
+    assert session.needs_check()
+    session.check(no_report)
+    session.answer("patchcore", no_report)
+    fitted = session.answers.fitted["patchcore"]
+    assert fitted.detector.method.notes["ignored"].endswith("of the image's surface")
+    for image in fitted.judged:
+        box = (0.0, 0.0, 96.0, 0.45 * 96)
+        assert all(region.top + region.height > box[3] - 3 for region in image.regions)
+    again = {i.name: i.score for i in fitted.judged}
+    blotted = np.array(Image.open(folder / "new-0.png"))
+    blotted[5:35, 20:60] = 255
+    image_files.write_png(folder / "new-1.png", blotted)
+    session.add(sent([folder / "new-1.png"]), NEW)
+    session.answer("patchcore", no_report)
+    scores = {i.name: i.score for i in session.answers.fitted["patchcore"].judged}
+    assert scores["new-1.png"] == scores["new-0.png"] == again["new-0.png"]
+    with pytest.raises(LabError, match="everything"):
+        session.ignore([[0, 0, 1, 1]])
+    for wrong in (
+        [0.5, 0.5, 0.9, 0.1],
+        [0.1, 0.1, 0.001, 0.5],
+        [float("nan"), 0, 1, 1],
+        ["x", 0, 1, 1],
+        [0.5],
+        [-0.1, 0, 1, 1],
+    ):
+        with pytest.raises(LabError, match="box"):
+            session.ignore([wrong])
+    with pytest.raises(LabError, match="too many"):
+        session.ignore([[0.1, 0.1, 0.1, 0.1]] * 51)
+    assert len(session.ignored_boxes) == 2  # as they were
+    ranked = ranking.evaluate_on_synthetic_defects(fitted.detector, [stripes(i) for i in range(12)], 1.0)
+    assert ranked.synthetic and ranked.n_bad
+    session.ignore([])
+    assert "All of each image is judged" in session.runner.status.message
+
+
 def test_zips_and_bad_files_and_caps(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     packed = folder / "more.zip"
     with zipfile.ZipFile(packed, "w") as archive:
@@ -708,6 +753,17 @@ def test_twenty_good_five_bad_verdicts_and_a_detector(browser: Any, served: Serv
     page.get_by_text(limits.LIMITS).wait_for()
     seen.give(0, tmp_path.glob("good-*.png"))
     seen.give(1, tmp_path.glob("[!g]*-*.png"))
+    seen.told("Data check of 20")
+    page.get_by_role("button", name="Mark what does not matter").click()
+    stage = page.locator("#yours .ignore .stage")
+    stage.scroll_into_view_if_needed()
+    box = stage.bounding_box()
+    page.mouse.move(box["x"] + 2, box["y"] + 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.2 * box["height"])
+    page.mouse.up()
+    page.get_by_text("of each image is ignored", exact=False).first.wait_for()
+    page.get_by_role("button", name="Remove all").click()
     seen.told("Data check of 20")
     page.get_by_role("button", name="Get answers").click()
     seen.told("has learned from 20 good images")

@@ -157,8 +157,8 @@ class Bench:
 
     def _test(self, detector: Detector, dataset: Dataset, unseen: Sequence[Item] = ()) -> Row:
         """The figures of one detector on the category's test images; on good images not learned from beside these."""
-        scores, anomaly_maps, masks, alarms, milliseconds = [], [], [], [], []
-        size, count = detector.settings.size, len(dataset.test)
+        scores, anomaly_maps, masks, judged, alarms, milliseconds = [], [], [], [], [], []
+        count = len(dataset.test)
         for number, item in enumerate(dataset.test):
             image = item.image()
             began = time.perf_counter()
@@ -169,11 +169,17 @@ class Bench:
             alarms.append(finding.verdict == "bad" if finding else False)
             anomaly_map = maps.upsample(raw.anomaly_map, image.shape[:2]) if self.native else raw.anomaly_map
             anomaly_maps.append(anomaly_map[0].cpu().numpy())
+            seen = None if raw.judged is None else raw.judged[0].cpu().numpy()
+            judged.append(image_files.nearest(seen, image.shape) if seen is not None and self.native else seen)
             mask = item.mask() if item.mask else np.zeros(image.shape[:2], bool) if not item.bad else None
-            masks.append(mask if self.native or mask is None else image_files.resize_mask(mask, size))
+            sides = (anomaly_map.shape[1], anomaly_map.shape[2])
+            masks.append(None if mask is None else image_files.resize_mask(mask, sides))
             self.report(number / count, f"detecting in {number + 1} of {count} images")
         bad = [item.bad for item in dataset.test]
-        row: Row = {"image_auroc": metrics.image_auroc(bad, scores), **metrics.pixel_report(masks, anomaly_maps)}
+        row: Row = {
+            "image_auroc": metrics.image_auroc(bad, scores),
+            **metrics.pixel_report(masks, anomaly_maps, judged),
+        }
         row |= dict(good=bad.count(False), bad=bad.count(True))
         if detector.calibration:
             pairs, calibration = list(zip(alarms, bad, strict=True)), detector.calibration

@@ -17,6 +17,7 @@ from ..calibration import MIN_IMAGES, robust_scale
 from ..image_stack import ImageStack
 from ..parts import features, memory_bank
 from ..progress import Report, no_report
+from . import ignore_masks
 from .near_duplicates import Groups, copies_between, describe_repeats, group_near_duplicates, repeats
 from .poses import TURNED, find_poses
 
@@ -54,6 +55,11 @@ class Hint(NamedTuple):
 def summarize(name: str, image: np.ndarray) -> ImageSummary:
     """image uint8 (H, W, 3) -> its summary."""
     return ImageSummary(name, image.shape[1], image.shape[0], image_files.resize(image, SIZE))
+
+
+def without_ignored(summary: ImageSummary, mask: np.ndarray | None) -> ImageSummary:
+    """The summary with what bool (H, W) marks as ignored grey; as it is where that is None."""
+    return summary if mask is None else summary._replace(small=ignore_masks.paint(summary.small, mask))
 
 
 def check_images(

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import data, image_files, plots, promise, ready_detectors
 from ..atomic_write import check_writable
-from ..checks import data_check, near_duplicates, poses
+from ..checks import data_check, ignore_masks, near_duplicates, poses
 from ..checks.regions import Region
 from ..csv_cells import cell
 from ..data import folder_walk, unread
@@ -44,6 +44,8 @@ def add_commands(commands: Commands) -> None:
     add("--data", required=True, metavar="SET", help=DATA_HELP)
     add("--category", metavar="NAME", help="needed where the set has several")
     add("--seed", type=seed, default=0, help="default 0")
+    help = "an image of the shape of the others, white where they do not matter: what lies there changes no score"
+    add("--ignore", metavar="MASK", help=help)
     help = "a checkpoint: continue from it where it exists, delete it after the fit"
     add("--resume", metavar="FILE", help=help)
     add("-o", "--output", required=True, metavar="FILE", help="the .safetensors file to write")
@@ -79,6 +81,7 @@ def add_commands(commands: Commands) -> None:
 def fit(args: Arguments) -> None:
     for path in filter(None, (args.output, args.resume)):
         check_writable(path)
+    ignore = ignore_masks.read(args.ignore) if args.ignore else None
     dataset = data.load(args.data, args.category)
     warn(*dataset.notes)
     settings, found_poses = METHODS[args.method].Settings(**chosen_settings(args, args.method)), ""
@@ -95,11 +98,11 @@ def fit(args: Arguments) -> None:
     def images() -> Iterator[np.ndarray]:
         for item in dataset.train:
             image = item.image()
-            summaries.append(data_check.summarize(item.name, image))
+            summaries.append(data_check.without_ignored(data_check.summarize(item.name, image), ignore))
             yield image
 
     with ProgressBar(args.method) as bar:
-        detector.fit(images(), seed=args.seed, report=bar, resume=resume)
+        detector.fit(images(), seed=args.seed, report=bar, resume=resume, ignore=ignore)
         hints = data_check.check_images(summaries, report=bar, groups=detector.groups)
     if found_poses:
         detector.method.notes["poses"] = found_poses
@@ -141,7 +144,7 @@ def detect(args: Arguments) -> int:
         stem = next(name for name in itertools.chain([path.stem], numbered) if name not in used)
         stem = os.fsencode(stem).decode("utf-8", "backslashreplace").replace("\\", "_")
         used.add(stem)
-        overlay = plots.overlay(image, finding.anomaly_map, low=low, high=high)
+        overlay = plots.overlay(image, finding.anomaly_map, low=low, high=high, judged=finding.judged)
         overlay = plots.draw_boxes(overlay, [region[:4] for region in finding.regions])
         image_files.write_png(folder / f"{stem}_anomaly_map.png", overlay)
         image_files.write_png(folder / f"{stem}_mask.png", finding.mask)

@@ -95,6 +95,8 @@ def export(detector: Detector, path: Path, file_format: str, images: Iterable[np
     """
     if not path.parent.is_dir():
         raise LabError(f"{path} cannot be written: there is no folder {path.parent}")
+    if detector.settings.tiles:
+        raise LabError(f"{path}: a detector of tiles cannot be exported; fit one with tiles=0, or use its own file")
     if file_format == "onnx":
         file_formats.check_onnx_packages()
     metadata = json.dumps(export_metadata(detector), sort_keys=True)

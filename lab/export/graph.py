@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..detector import Detector
 from ..errors import LabError
+from ..parts import ignored_pixels
 
 Runner = Callable[[Tensor], Any]  # image float32 (1, 3, size, size) -> (map, score), as tensors or arrays
 
@@ -27,11 +28,13 @@ class Graph(nn.Module):
         # restored, not copied: what the fitted method cached on another device stays there
         restored = type(fitted)(**dataclasses.asdict(fitted.settings)).restore(fitted.state())
         self.method = copy.deepcopy(restored).cpu()
+        self.ignored = detector.ignored
         with torch.no_grad():  # what is computed at the first use is then a constant of the graph
             self.method.score(torch.zeros(1, 3, size, size))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        scores = self.method.score(image)
+        hidden = image if self.method.aligns else ignored_pixels.hide(image, self.ignored)
+        scores = self.method.score(hidden, self.ignored)
         return scores.anomaly_map, scores.image_score
 
 

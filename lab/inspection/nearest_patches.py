@@ -9,9 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from .. import image_files
 from ..detector import Detector
-from ..device import device
 from ..errors import LabError
 from ..image_stack import batches
 from ..methods.patchcore import PatchCore
@@ -40,9 +38,8 @@ def nearest_patches(
     Raises LabError for another method than PatchCore on whole images.
     """
     method = _patchcore(detector)
-    resized = torch.from_numpy(image_files.resize(image, detector.settings.size)).permute(2, 0, 1)[None].float() / 255
     with torch.no_grad():
-        fused = features.fuse(method.backbone(resized.to(device())))[0]  # (C, h, w)
+        fused = features.fuse(method.backbone(detector.images([image])[0]))[0]  # (C, h, w)
     height, width = fused.shape[1:]
     row, column = min(int(y * height), height - 1), min(int(x * width), width - 1)
     patch = fused[:, row, column]
@@ -85,6 +82,6 @@ def describe_distance(distance: float, others: np.ndarray) -> str:
 
 def _patchcore(detector: Detector) -> PatchCore:
     method = detector.method
-    if not isinstance(method, PatchCore) or method.settings.crop:
+    if not isinstance(method, PatchCore) or method.settings.crop or method.settings.tiles:
         raise LabError("only PatchCore on whole images remembers where its patches came from; choose PatchCore")
     return method

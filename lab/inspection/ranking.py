@@ -26,6 +26,7 @@ from . import synthetic_defects
 BUDGET_SECONDS = 60.0  # seconds within which methods are tried without being asked for one by one
 DEFAULT_PASS_SECONDS = 0.02  # seconds of a pass, where it was not measured
 DEFECT_SIZES = (0.04, 0.07, 0.12)  # of synthetic defects, shares of the image's shorter side
+PLACES = 50  # that are drawn for a synthetic defect, at most, until one is not ignored
 TRIAL_SIZES = (0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12, 0.16, 0.24)  # sizes that `try_sizes` tries
 
 # Cost of a fit with `live` settings, in passes of one 256 x 256 image through the embedded backbone: once, and for each
@@ -72,7 +73,8 @@ def held_out_findings(detector: Detector, good: Sequence[np.ndarray], report: Re
     findings = {}
     for batch, scores in detector.held_out_scores(good, "judging", report):
         for row, index in enumerate(batch.tolist()):
-            raw = Scores(scores.anomaly_map[row : row + 1], scores.image_score[row : row + 1])
+            judged = None if scores.judged is None else scores.judged.expand_as(scores.anomaly_map)[row : row + 1]
+            raw = Scores(scores.anomaly_map[row : row + 1], scores.image_score[row : row + 1], {}, judged)
             findings[index] = detector.finding(raw, raw.anomaly_map.shape[1:])
     return findings
 
@@ -99,22 +101,28 @@ def evaluate_on_synthetic_defects(
     if len(rest) < MIN_IMAGES:
         raise LabError(f"{len(good)} good images are too few to rank methods without bad ones: give 10, or bad ones")
     if not detector.method.trains:
+        ignore = None if detector.ignored is None else detector.ignored[0].numpy()
         seed, detector = detector.seed, Detector(detector.id, **detector.settings.as_dict())
-        detector.fit([good[i] for i in rest], seed=seed, report=report)
+        detector.fit([good[i] for i in rest], seed=seed, report=report, ignore=ignore)
     assert detector.calibration is not None
     scale = detector.calibration.score_scale
-    defective = [image for i in out for image in with_synthetic_defects(good[i], i)]
+    defective = [image for i in out for image in with_synthetic_defects(good[i], i, detector.ignored)]
     sets = ([good[i] for i in out], defective)
     normal, bad = ([scale.normalize(float(detector.raw(x).image_score[0])) for x in images] for images in sets)
     return evaluate(detector, normal, bad, seconds, synthetic=True)
 
 
-def with_synthetic_defects(image: np.ndarray, seed: int) -> list[np.ndarray]:
-    """A good image uint8 (H, W, 3) with one defect of each type, its size and place near the middle drawn by `seed`."""
+def with_synthetic_defects(image: np.ndarray, seed: int, ignored: torch.Tensor | None = None) -> list[np.ndarray]:
+    """A good image uint8 (H, W, 3) with one defect of each type, its size and place near the middle drawn by `seed`.
+    Its centre is not in what is ignored, bool (1, h, w) of any size."""
     rng, (height, width) = np.random.default_rng(seed), image.shape[:2]
     images = []
     for defect_type in synthetic_defects.DEFECT_TYPES:
-        x, y = rng.uniform(0.2, 0.8, 2) * (width, height)
+        for _ in range(PLACES):
+            x, y = rng.uniform(0.2, 0.8, 2)
+            if ignored is None or not ignored[0, int(y * ignored.shape[1]), int(x * ignored.shape[2])]:
+                break
+        x, y = x * width, y * height
         size = float(rng.choice(DEFECT_SIZES)) * min(height, width)
         images.append(synthetic_defects.draw_defect(defect_type, image, x, y, size, rng.uniform(0, np.pi)))
     return images

@@ -68,8 +68,11 @@ class Autoencoder(Method):
             for x in map(images.__getitem__, training.batches()):
                 training.step(residual(x, self.reconstruct(x), self.settings.loss).mean())
 
+    def pool(self, anomaly_map: Tensor) -> Tensor:
+        return ae.peak_of_averages(anomaly_map, self.settings.size)
+
     @torch.no_grad()
-    def score(self, images: Tensor) -> Scores:
+    def score(self, images: Tensor, ignored: Tensor | None = None) -> Scores:
         rebuilt = self.reconstruct(images)
         pixel = residual(images, rebuilt, self.settings.loss)
-        return Scores(pixel, ae.peak_of_averages(pixel), {"reconstruction": rebuilt})
+        return Scores.of(pixel, images.shape[-1], ignored, {"reconstruction": rebuilt}, self.pool)

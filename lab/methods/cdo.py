@@ -131,10 +131,17 @@ class CDO(Method):
         skip = background(batch) if self.settings.skip_background else None
         return squares(batch, generator, noise=self.settings.noise, skip=skip)
 
+    def pool(self, anomaly_map: Tensor) -> Tensor:
+        """The maximum, or the mean of the worst 1 %."""
+        if self.settings.image_score != "top1":
+            return maps.maximum(anomaly_map)
+        pixels = anomaly_map.flatten(1)
+        return pixels.topk(pixels.shape[1] // 100).values.mean(1)
+
     @equation("cdo", 10, formula="A = sum over hierarchies of the upsampled d_l, smoothed")
     @torch.no_grad()
-    def score(self, images: Tensor) -> Scores:
-        """The anomaly map A; the image's score is its maximum, or the mean of its worst 1 %."""
+    def score(self, images: Tensor, ignored: Tensor | None = None) -> Scores:
+        """The anomaly map A, and the image's score, `pool` of it."""
         s, size = self.settings, images.shape[-1]
         levels = self.discrepancies(images, s.resize)
         if s.resize:
@@ -143,10 +150,8 @@ class CDO(Method):
             full = [F.interpolate(d[:, None], (size, size), mode="bilinear", align_corners=True) for d in levels]
             total = torch.cat(full, 1).sum(1)
         pixel = maps.smooth(total, maps.sigma_for(size))
-        worst = maps.maximum(pixel)
-        if s.image_score == "top1":
-            worst = pixel.flatten(1).topk(size * size // 100).values.mean(1)
         no_pixels, gamma = pixel.new_empty(0), s.gamma if s.oom else 0.0
         w_n = torch.stack([oom_weights(d.flatten(), no_pixels, gamma)[0].view_as(d) for d in levels[0]])
         views = {"weight in training if normal, w_n": w_n}  # of hierarchy 1, with the image's own mean
-        return Scores(pixel, worst, views | {f"hierarchy {i + 1}": d for i, d in enumerate(levels)})
+        views |= {f"hierarchy {i + 1}": d for i, d in enumerate(levels)}
+        return Scores.of(pixel, size, ignored, views, self.pool)

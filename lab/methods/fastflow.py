@@ -139,8 +139,8 @@ class FastFlow(Method):
                 training.step(torch.stack([flow_loss(*level) for level in levels]).sum())
 
     @torch.no_grad()
-    def score(self, images: Tensor) -> Scores:
+    def score(self, images: Tensor, ignored: Tensor | None = None) -> Scores:
         size = images.shape[-1]
         levels = [maps.upsample(likelihood_map(z), size) for z, _ in self.latents(self.backbone(images))]
         pixel = torch.stack(levels).mean(0)
-        return Scores(pixel, maps.maximum(pixel), {f"level {i + 1}": a for i, a in enumerate(levels)})
+        return Scores.of(pixel, size, ignored, {f"level {i + 1}": a for i, a in enumerate(levels)})

@@ -46,6 +46,7 @@ class PaDiM(Method):
     title = "PaDiM"
     paper = "T. Defard et al. PaDiM: a Patch Distribution Modeling Framework. ICPR 2021"
     family = "representation"
+    bound_to_places = True
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Settings(BaseSettings):
@@ -119,18 +120,18 @@ class PaDiM(Method):
         self.inverse, self.count = sigma, torch.tensor(n)
 
     @torch.no_grad()
-    def score(self, images: Tensor) -> Scores:
-        return self._scores(self._squared(self.backbone(images)), images.shape[-1])
+    def score(self, images: Tensor, ignored: Tensor | None = None) -> Scores:
+        return self._scores(self._squared(self.backbone(images)), images.shape[-1], ignored)
 
     @torch.no_grad()
-    def score_left_out(self, images: Tensor, index: Tensor) -> Scores:
+    def score_left_out(self, images: Tensor, index: Tensor, ignored: Tensor | None = None) -> Scores:
         q = self._squared(features.pyramids(self.backbone, ImageStack(images), torch.arange(len(images))))
-        return self._scores(left_out(q, int(self.count)), images.shape[-1])
+        return self._scores(left_out(q, int(self.count)), images.shape[-1], ignored)
 
     def _squared(self, pyramid: list[Tensor]) -> Tensor:
         return mahalanobis_squared(self.features(pyramid) - self.mean, self.inverse)
 
-    def _scores(self, squared: Tensor, size: int) -> Scores:
+    def _scores(self, squared: Tensor, size: int, ignored: Tensor | None) -> Scores:
         side = size // self.settings.stride
         pixel = maps.smooth(maps.upsample(squared.sqrt().view(-1, side, side), size), maps.sigma_for(size))
-        return Scores(pixel, maps.maximum(pixel))
+        return Scores.of(pixel, size, ignored)

@@ -72,7 +72,7 @@ class PatchCore(Method):
 
     def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
         s = self.settings
-        crops = ImageStack(maps.centre_crop(images.tensor, s.crop))
+        crops = images.cropped(s.crop)
         grid = features.pyramids(self.backbone, crops, torch.tensor([0]))[0][0, 0]
         if s.turns > 1:
             crops = turns.TurnedImages(crops, s.turns)
@@ -86,27 +86,36 @@ class PatchCore(Method):
         count = max(1, round(s.ratio * len(candidates)))
         chosen = memory_bank.k_center(thin, count, generator, part_of(report, 0.4, 1))
         self.bank, candidates = P[chosen], candidates[chosen].to(P.device)
-        self.owner, self.place = (candidates // len(shown)).int(), (candidates % len(shown)).int()
+        self.owner = images.owners.to(P.device)[candidates // len(shown)].int()
+        self.place = (candidates % len(shown)).int()
 
     @torch.no_grad()
-    def score(self, images: Tensor) -> Scores:
-        return self._score(self.backbone(maps.centre_crop(images, self.settings.crop)), images.shape[-1])
+    def score(self, images: Tensor, ignored: Tensor | None = None) -> Scores:
+        return self._score(self.backbone(maps.centre_crop(images, self.settings.crop)), images.shape[-1], ignored)
 
     @torch.no_grad()
-    def score_left_out(self, images: Tensor, index: Tensor) -> Scores:
+    def score_left_out(self, images: Tensor, index: Tensor, ignored: Tensor | None = None) -> Scores:
         crops = ImageStack(maps.centre_crop(images, self.settings.crop))
-        return self._score(features.pyramids(self.backbone, crops, torch.arange(len(crops))), images.shape[-1], index)
+        pyramid = features.pyramids(self.backbone, crops, torch.arange(len(crops)))
+        return self._score(pyramid, images.shape[-1], ignored, index)
 
-    def _score(self, pyramid: list[Tensor], size: int, index: Tensor | None = None) -> Scores:
+    def _score(self, pyramid: list[Tensor], size: int, ignored: Tensor | None, index: Tensor | None = None) -> Scores:
         fused = features.fuse(pyramid)
         shape, rows = (len(fused), *fused.shape[-2:]), features.rows_of(fused)
         owners = None if index is None else (index.to(rows.device).repeat_interleave(shape[1] * shape[2]), self.owner)
         distances = memory_bank.nearest(rows, self.bank, owners=owners).view(shape)
         banks = (self.bank if index is None else self.bank[self.owner != index[i]] for i in range(len(fused)))
-        images = zip(rows.view(len(fused), -1, rows.shape[1]), distances.flatten(1), banks, strict=True)
         side = self.settings.crop or size
         smooth = maps.smooth(maps.upsample(distances, side), maps.sigma_for(side))
-        return Scores(maps.paste(smooth, size), torch.stack([self._image_score(*image) for image in images]))
+        scores = Scores.of(smooth, size, ignored)
+        if ignored is not None:
+            cells = maps.judged_cells(maps.centre_crop(~ignored, side), shape[1:])
+            distances = maps.fill_unjudged(distances, cells)
+        images = zip(rows.view(len(fused), -1, rows.shape[1]), distances.flatten(1), banks, strict=True)
+        return scores._replace(image_score=torch.stack([self._image_score(*image) for image in images]))
+
+    def whole_score(self, anomaly_map: Tensor, of_tiles: Tensor) -> Tensor:
+        return of_tiles.amax(0, keepdim=True)
 
     def _image_score(self, rows: Tensor, distances: Tensor, bank: Tensor) -> Tensor:
         if self.settings.neighbours == 1:

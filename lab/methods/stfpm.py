@@ -71,8 +71,8 @@ class STFPM(Method):
                 training.step(pyramid_loss(teacher, student))
 
     @torch.no_grad()
-    def score(self, images: Tensor) -> Scores:
+    def score(self, images: Tensor, ignored: Tensor | None = None) -> Scores:
         teacher, student = self.backbone(images), self.student(features.imagenet_norm(images))
         ups = [maps.upsample(discrepancy(t, s), images.shape[-1]) for t, s in zip(teacher, student, strict=True)]
         pixel = functools.reduce(operator.mul, ups)
-        return Scores(pixel, maps.maximum(pixel), {f"level {i + 1}": u for i, u in enumerate(ups)})
+        return Scores.of(pixel, images.shape[-1], ignored, {f"level {i + 1}": u for i, u in enumerate(ups)})

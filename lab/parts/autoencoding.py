@@ -77,8 +77,9 @@ def ssim(a: Tensor, b: Tensor, side: int = 11, sigma: float = 1.5) -> Tensor:
     return similarity.mean(1)
 
 
-def peak_of_averages(maps: Tensor) -> Tensor:
-    """(B, S, S) -> (B,): the largest mean of a 21 x 21 window, at S = 256 (DRAEM, official code); it scales with S."""
-    side = 2 * round((21 * maps.shape[-1] / 256 - 1) / 2) + 1
+def peak_of_averages(maps: Tensor, size: int) -> Tensor:
+    """(B, H, W) -> (B,): the largest mean of a 21 x 21 window, at a method's size of 256 (DRAEM, official code); the
+    window grows with the size."""
+    side = 2 * round((21 * size / 256 - 1) / 2) + 1
     columns = F.avg_pool2d(maps[:, None], (side, 1), 1, (side // 2, 0))
     return F.avg_pool2d(columns, (1, side), 1, (0, side // 2)).amax((1, 2, 3))

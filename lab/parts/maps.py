@@ -1,4 +1,4 @@
-"""Anomaly maps: upsampled, smoothed, reduced to a score; centre crops and their way back."""
+"""Anomaly maps: upsampled, smoothed, reduced to a score; what of them is judged; centre crops and their way back."""
 
 import torch
 import torch.nn.functional as F
@@ -50,10 +50,31 @@ def centre_crop(images: Tensor, side: int) -> Tensor:
     return images[..., low : low + side, low : low + side]
 
 
-def paste(maps: Tensor, size: int) -> Tensor:
-    """Puts a centre-cropped map (B, h, h) back into (B, size, size); unseen pixels get the image's minimum."""
-    if maps.shape[-1] == size:
+def judged_pixels(side: int, size: int, ignored: Tensor | None) -> Tensor | None:
+    """bool (1 or B, size, size): pixels in the centre crop of that side and not in `ignored`; None where all are."""
+    if side == size:
+        return None if ignored is None else ~ignored
+    inside = paste(torch.ones(1, side, side, device=None if ignored is None else ignored.device), size) > 0
+    return inside if ignored is None else inside & ~ignored
+
+
+def judged_cells(judged: Tensor | None, shape: tuple[int, int]) -> Tensor | None:
+    """The cells of a coarser grid that are judged in a half of their pixels or more; None from None."""
+    return None if judged is None else F.adaptive_avg_pool2d(judged.float(), shape) >= 0.5
+
+
+def fill_unjudged(maps: Tensor, judged: Tensor | None) -> Tensor:
+    """(B, H, W) with the least judged value of each image where it is not judged: no score then depends on it.
+    Infinite where nothing of an image is judged."""
+    if judged is None:
         return maps
-    full = maps.amin((-2, -1), keepdim=True).expand(-1, size, size).clone()
-    centre_crop(full, maps.shape[-1]).copy_(maps)
-    return full
+    judged = judged.to(maps.device)
+    least = torch.where(judged, maps, torch.inf).amin((-2, -1), keepdim=True)
+    return torch.where(judged, maps, least)
+
+
+def paste(maps: Tensor, size: int) -> Tensor:
+    """Puts a centre-cropped map (B, h, h) back into (B, size, size), zero around it."""
+    low = (size - maps.shape[-1]) // 2
+    high = size - maps.shape[-1] - low
+    return F.pad(maps, (low, high, low, high)) if low or high else maps

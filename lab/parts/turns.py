@@ -46,7 +46,6 @@ class TurnedImages(ImageStack):
     """Each of N images as it is and turned by 360° / turns, image by image: N turns images, made when they are read."""
 
     def __init__(self, images: ImageStack, turns: int):
-        super().__init__(images.tensor)
         self.images, self.turns = images, turns
 
     def __len__(self) -> int:
@@ -56,6 +55,11 @@ class TurnedImages(ImageStack):
         """(B, 3, H, W) float32 on the device; an int gives a batch of one."""
         numbers = [index] if isinstance(index, int) else torch.arange(len(self))[index].tolist()
         return torch.cat([turned(self.images[i // self.turns], self.degrees(i)) for i in numbers])
+
+    @property
+    def owners(self) -> Tensor:
+        """(len(self),) the number of the image that each shows."""
+        return self.images.owners.repeat_interleave(self.turns)
 
     def degrees(self, i: int) -> float:
         """By how much image i is turned."""

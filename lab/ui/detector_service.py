@@ -234,7 +234,8 @@ def _judge(survey: JudgedTestSet, detector: Detector, items: list[Item], report:
     bad, scores = [item.bad for item in items], [finding.score for finding in findings]
     if figures:
         masks = [truth.mask if truth.bad else np.zeros((size, size), bool) for truth in truths]
-        pixels = metrics.pixel_report(masks, [finding.anomaly_map for finding in findings])
+        anomaly_maps, judged = [f.anomaly_map for f in findings], [f.judged for f in findings]
+        pixels = metrics.pixel_report(masks, anomaly_maps, judged)
         survey.figures = {"image_auroc": metrics.image_auroc(bad, scores), **pixels}
     survey.rates = metrics.rates(bad, scores, calibration.bad)
     survey.payload = payload.judged_payload(calibration, findings, truths)

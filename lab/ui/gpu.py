@@ -44,17 +44,21 @@ class FitTask(NamedTuple):
     good: list[np.ndarray]
     seed: int
     path: str
+    ignore: np.ndarray | None = None
 
 
-def fit(detector: Detector, good: Iterable[np.ndarray], seed: int, report: Report) -> Detector:
-    """The detector fitted, or another one like it that is. Raises what `report` raises, and LabError."""
+def fit(
+    detector: Detector, good: Iterable[np.ndarray], seed: int, report: Report, ignore: np.ndarray | None = None
+) -> Detector:
+    """The detector fitted, or another one like it that is; `ignore` as `Detector.fit` takes it. Raises what `report`
+    raises, and LabError."""
     if not LENT:
-        return detector.fit(good, seed=seed, report=report)
+        return detector.fit(good, seed=seed, report=report, ignore=ignore)
     size, settings = detector.settings.size, detector.settings.as_dict()
     with tempfile.TemporaryDirectory(prefix="anomaly-lab-gpu-") as folder:
         path = Path(folder) / "fitted.safetensors"
-        resized = [image_files.resize(image, size) for image in good]
-        for fraction, message in _fit_elsewhere(FitTask(detector.id, settings, resized, seed, str(path))):
+        resized = [image if detector.settings.tiles else image_files.resize(image, size) for image in good]
+        for fraction, message in _fit_elsewhere(FitTask(detector.id, settings, resized, seed, str(path), ignore)):
             if fraction == FAILED:
                 raise LabError(message)
             report(fraction, message)
@@ -75,7 +79,8 @@ def _fit_and_save(task: FitTask) -> Iterator[tuple[float, str]]:
     def work() -> None:
         try:
             detector = Detector(task.method, **task.settings)
-            detector.fit(task.good, seed=task.seed, report=lambda fraction, message: progress.put((fraction, message)))
+            report = lambda fraction, message: progress.put((fraction, message))
+            detector.fit(task.good, seed=task.seed, report=report, ignore=task.ignore)
             detector.save(task.path)
         except Exception as error:  # the end of a thread; who waits for it reads a sentence
             message = str(error) if isinstance(error, LabError) else "The GPU's process failed; try again."

@@ -135,6 +135,9 @@ GOOD_VALUES: dict[str, tuple[Any, ...]] = {
     "yours_table": (),
     "yours_report": (),
     "yours_leave_out": (("0.png", "1.png", "x", "", "../x"),),
+    "yours_ignore": (
+        ([], [[0.1, 0.1, 0.3, 0.2]], [[0, 0, 1, 1]], [[]], [["x"] * 4], [[1e308, -1, 0, 5]], [[0.5, 0.5]] * 99),
+    ),
     "yours_image": (("0.png", "8.png", "x", ""),),
     "yours_false_alarm": (("0.png", "x", ""),),
     "yours_scores": (),

@@ -38,7 +38,7 @@ from ...equations import equation
 from ...errors import LabError
 from ...image_stack import ImageStack, batches
 from ...method import BaseSettings, Method, Scores, setting
-from ...parts import features, maps, textures
+from ...parts import features, ignored_pixels, maps, textures
 from ...parts.training import Training
 from ...progress import Report, part_of
 from . import matching, warps
@@ -79,8 +79,9 @@ class LocalOCC(Method):
         "Local One-class Classification. CVPR Workshops"
     )
     family = "representation"
+    bound_to_places = True
     trains = True
-    algorithm_version = 2
+    algorithm_version = 3
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Settings(BaseSettings):
@@ -138,6 +139,10 @@ class LocalOCC(Method):
             layers += [nn.Conv2d(inner, s.width, 3, 1, 1, bias=False), nn.BatchNorm2d(s.width), nn.ReLU()]
         self.N_M = nn.Sequential(*layers, nn.Conv2d(s.width, self.d, 1))
 
+    @property
+    def aligns(self) -> bool:
+        return self.settings.imm
+
     def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
         s = self.settings
         share, matched = 0.4 if s.imm else 0.0, False
@@ -153,7 +158,7 @@ class LocalOCC(Method):
             if not matched:
                 self.learn_matching(images, generator, part_of(report, 0, share))
             self.matcher.eval()
-            parts = [self.align(images[index])[0] for index in batches(len(images), 8)]
+            parts = [self.align(images[index], self.ignored)[0] for index in batches(len(images), 8)]
             aligned = ImageStack(torch.cat([part.mul(255).round().byte().cpu() for part in parts]))
         self.find_centres(aligned)
         self.N_M.train()
@@ -199,18 +204,20 @@ class LocalOCC(Method):
                 group["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
     @torch.no_grad()
-    def align(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """I_M (B, 3, S, S) and the sampling matrices (B, 2, 3); the images and the identity without the IMM."""
+    def align(self, images: Tensor, ignored: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """I_M (B, 3, S, S), what is ignored of it grey, and the sampling matrices (B, 2, 3); the images and the
+        identity without the IMM."""
         if not self.settings.imm:
             return images, torch.eye(2, 3, device=images.device).expand(len(images), 2, 3)
         M = self.matcher.match(images, self.template, starts=4 if self.settings.multi_start else 1)
-        return warps.warp(images, M, self.settings.padding), M
+        return ignored_pixels.hide(warps.warp(images, M, self.settings.padding), ignored), M
 
     def augmented(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Images turned and shifted at random (by up to a tenth of the half side), then aligned with the template."""
         limits = torch.tensor([0.1, 0.1, math.radians(self.settings.rotation)])
         pose = (torch.rand(len(images), 3, generator=generator) * 2 - 1) * limits
-        return self.align(warps.warp(images, warps.matrix(pose.to(images.device)), self.settings.padding))[0]
+        moved = warps.warp(images, warps.matrix(pose.to(images.device)), self.settings.padding)
+        return self.align(moved, self.ignored)[0]
 
     def mixed(self, levels: list[Tensor]) -> Tensor:
         """F_mixed: three levels, resized to S/stride, one beside the other."""
@@ -244,15 +251,21 @@ class LocalOCC(Method):
         return half_distance(self.N_M(mixed), self.F_C[None])
 
     @torch.no_grad()
-    def score(self, images: Tensor) -> Scores:
-        """The anomaly map of I_M, zero beyond the image, warped to the image's frame; its minimum outside I_M."""
+    def score(self, images: Tensor, ignored: Tensor | None = None) -> Scores:
+        """The anomaly map of I_M, zero beyond the image, warped to the image's frame; what lies outside I_M is not
+        judged. With the IMM, `ignored` is in the template's frame; the IMM itself sees the whole image."""
         s, size = self.settings, images.shape[-1]
-        I_M, M = self.align(images)
+        I_M, M = self.align(images, ignored)
         cells = self.distances(I_M)
         anomaly_map = maps.smooth(maps.upsample(cells, size), maps.sigma_for(size) if s.smooth else 0)
         if not s.imm:
-            return Scores(anomaly_map, maps.maximum(anomaly_map), {"distance to the centres": cells})
-        anomaly_map = anomaly_map * warps.cover(M, size)
-        pixel = anomaly_map if s.aligned else warps.unwarp(anomaly_map, M)
+            return Scores.of(anomaly_map, size, ignored, {"distance to the centres": cells})
+        judged = warps.cover(M, size)
+        anomaly_map = maps.fill_unjudged(anomaly_map * judged, None if ignored is None else ~ignored)
+        if ignored is not None:
+            judged = judged * ~ignored
+        pixel = anomaly_map
+        if not s.aligned:
+            pixel, judged = warps.unwarp(anomaly_map, M), warps.warp(judged[:, None], warps.inverse(M), "zeros")[:, 0]
         views = {"template": self.template.expand_as(images), "aligned image": I_M, "aligned anomaly map": anomaly_map}
-        return Scores(pixel, maps.maximum(pixel), views)
+        return Scores.of(pixel, size, judged < 0.5, views)

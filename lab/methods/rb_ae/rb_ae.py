@@ -238,8 +238,13 @@ class RBAE(Method):
             F_out.append(ffm(features, F_rep2, F_rep4))
         return F_out
 
+    def pool(self, anomaly_map: Tensor) -> Tensor:
+        if self.settings.image_score == "max_avg21":
+            return ae.peak_of_averages(anomaly_map, self.settings.size)
+        return anomaly_map.std((1, 2)) if self.settings.image_score == "std" else maps.maximum(anomaly_map)
+
     @torch.no_grad()
-    def score(self, images: Tensor) -> Scores:
+    def score(self, images: Tensor, ignored: Tensor | None = None) -> Scores:
         Phi, Phi_rec, F_out, I_rec, logits = self.reconstruct(images)
         AM = [torch.softmax(scale, 1)[:, 1] for scale in logits]
         if self.settings.segmenter == "msfdm":
@@ -251,8 +256,7 @@ class RBAE(Method):
             ssim = self.settings.segmenter == "ssim"
             pixel = 1 - ae.ssim(images, I_rec) if ssim else (images - I_rec).abs().mean(1)
         pixel = maps.smooth(pixel, self.settings.sigma)
-        scores = {"max_avg21": ae.peak_of_averages, "std": lambda m: m.std((1, 2)), "max": maps.maximum}
         views = {"reference": self.reference.expand_as(images), "reconstruction": I_rec}
         views["repaired features"] = F_out[0].square().mean(1)
         views |= {f"anomaly map {i + 1}": map_i for i, map_i in enumerate(AM)}
-        return Scores(pixel, scores[self.settings.image_score](pixel), views)
+        return Scores.of(pixel, images.shape[-1], ignored, views, self.pool)

@@ -171,7 +171,7 @@ class SMCC(Method):
 
     def learn(self, images: ImageStack, generator: Generator, report: Report) -> None:
         s = self.settings
-        crops = ImageStack(maps.centre_crop(images.tensor, s.crop))
+        crops = images.cropped(s.crop)
         order = torch.randperm(len(crops), generator=generator)
         count = 0 if s.choose == "last" else max(1, round(0.1 * len(crops)))
         if len(crops) <= count:
@@ -255,7 +255,7 @@ class SMCC(Method):
         return auroc
 
     @torch.no_grad()
-    def score(self, images: Tensor) -> Scores:
+    def score(self, images: Tensor, ignored: Tensor | None = None) -> Scores:
         crops = maps.centre_crop(images, self.settings.crop)
         side = crops.shape[-1]
         pyramid = (self.embedding.network or self.backbone)(crops)
@@ -266,4 +266,4 @@ class SMCC(Method):
         if len(self.S):
             views["distance to the nearest center"] = memory_bank.nearest(P, self.S).view(shape)
             views["nearest center"] = memory_bank.nearest_index(P, self.S)[:, 0].view(shape).float()
-        return Scores(maps.paste(pixel, images.shape[-1]), maps.maximum(pixel), views)
+        return Scores.of(pixel, images.shape[-1], ignored, views)

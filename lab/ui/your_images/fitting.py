@@ -20,6 +20,7 @@ from ..detector_service import DetectorService, learned_bytes
 from ..html import image_data
 from ..panel import payload
 from ..variant import Variant
+from .ignored_boxes import Box, mask_of
 from .uploads import BAD, GOOD, NEW, ROLES, Role, Upload
 
 
@@ -62,10 +63,17 @@ class FittedMethod:
 
 
 def fit_and_judge(
-    service: DetectorService, method: str, uploads: Sequence[Upload], report: Report, rank: bool, within: float | None
+    service: DetectorService,
+    method: str,
+    uploads: Sequence[Upload],
+    ignored: Sequence[Box],
+    report: Report,
+    rank: bool,
+    within: float | None,
 ) -> FittedMethod:
     """Fits `method` to the good images and judges the others, then the good ones by what was not learned from them.
 
+    ignored places in which nothing matters
     rank    without bad images among the others, synthetic defects take their place in the result
 
     Waits for its turn on the machine. Raises what `report` raises, and TimeUp after `within` seconds of computing.
@@ -88,7 +96,7 @@ def fit_and_judge(
         settings, found_poses = poses.choose_turns(settings, images)
         detector = Detector(method, **settings.as_dict())
         detector.grey_bits = bits
-        detector = gpu.fit(detector, images, service.seed, part_of(report_in_time, 0, 0.6))
+        detector = gpu.fit(detector, images, service.seed, part_of(report_in_time, 0, 0.6), mask_of(ignored, size))
         if found_poses:
             detector.method.notes["poses"] = found_poses
         judged: list[tuple[Upload, Finding]] = []
@@ -117,7 +125,9 @@ def _judged_image(upload: Upload, finding: Finding, size: int, low: float, high:
     anomaly_map, (height, width) = finding.anomaly_map, finding.anomaly_map.shape
     row, column = divmod(int(anomaly_map.argmax()), width)
     peak = round((column + 0.5) / width, 3), round((row + 0.5) / height, 3)
-    overlay = image_data.data_uri(plots.overlay(upload.resized(size), anomaly_map, low=low, high=high))
+    overlay = image_data.data_uri(
+        plots.overlay(upload.resized(size), anomaly_map, low=low, high=high, judged=finding.judged)
+    )
     across, down = upload.summary.width / width, upload.summary.height / height
     regions = tuple(region.scaled(across, down) for region in finding.regions)
     judgement = finding.score, finding.verdict, float(finding.mask.mean()), plots.peak_location(anomaly_map)

@@ -2,9 +2,10 @@
 
 import contextlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from ..jobs import JobRunner, JobStatus
 from . import answer, limits, report
 from .fitted_methods import FittedMethods, UndoStep
 from .fitting import FittedMethod, TimeUp, fit_and_judge
+from .ignored_boxes import Box, boxes_of, mask_of
 from .uploads import BAD, GOOD, NEW, Role, Upload, Uploads
 
 QUICKEST = "patchcore"  # also the method whose memory bank answers *Why?*
@@ -30,6 +32,7 @@ class YourImagesSession:
     """A visit. `close` cancels its job and gives up everything: images, detectors, files.
 
     uploads   the images given
+    ignored_boxes  places in which nothing matters, shares of the images' sides
     hints     of the data check, but for those settled: message -> the images that are better left out
     answers   the methods fitted and the one shown
     runner    of the visit's jobs; the methods that take `report` are jobs and return a message
@@ -39,6 +42,7 @@ class YourImagesSession:
         self._service = service
         self._downloads: dict[str, Path] = {}  # files offered, by name
         self.uploads = Uploads()
+        self.ignored_boxes: tuple[Box, ...] = ()
         self.hints: dict[str, list[Upload]] = {}
         self._checked: list[Upload] = []
         self._settled: set[str] = set()  # messages of hints
@@ -81,6 +85,15 @@ class YourImagesSession:
         self._images_changed()
         self.runner.status = JobStatus(None, f"Left out: {', '.join(names)}.")
 
+    def ignore(self, boxes: Iterable[Sequence[Any]]) -> None:
+        """From now on nothing in these boxes matters. LabError for what is no box, or leaves nothing to judge."""
+        self.ignored_boxes = boxes_of(boxes)
+        self._checked = []
+        self._images_changed()
+        mask = mask_of(self.ignored_boxes, data_check.SIZE)
+        message = "All of each image is judged." if mask is None else f"{mask.mean():.0%} of each image is ignored."
+        self.runner.status = JobStatus(None, message)
+
     def _images_changed(self) -> None:
         """What was fitted no longer speaks of the images."""
         self.runner.supersede()
@@ -101,7 +114,11 @@ class YourImagesSession:
     def check(self, report: Report) -> str:
         """The data check; fills `hints`."""
         good, others = self.good(), self.uploads.with_role(BAD, NEW)
-        hints = data_check.check_images([i.summary for i in good], [i.summary for i in others], report)
+        mask = mask_of(self.ignored_boxes, data_check.SIZE)
+        seen, to_judge = (
+            [data_check.without_ignored(image.summary, mask) for image in images] for images in (good, others)
+        )
+        hints = data_check.check_images(seen, to_judge, report)
         self._checked = [*good, *others]
         self.hints = {h.message: [good[i] for i in h.images] for h in hints if h.message not in self._settled}
         self.pass_seconds = ranking.seconds_per_pass()
@@ -199,7 +216,7 @@ class YourImagesSession:
     ) -> FittedMethod:
         """learn: the name of an image that is taken as good."""
         images = [replace(image, role=GOOD) if image.name == learn else image for image in self.uploads.images.values()]
-        return fit_and_judge(self._service, method, images, report, rank, within)
+        return fit_and_judge(self._service, method, images, self.ignored_boxes, report, rank, within)
 
     def memory_bank(self, report: Report) -> tuple[FittedMethod, np.ndarray]:
         """PatchCore on the good images, whose memory knows where its patches came from; and the distances of good

@@ -78,6 +78,26 @@ class Handlers:
             session.leave_out([str(name) for name in json.loads(button["names"])])
         return self.widgets.updates(session)
 
+    def press_ignore_button(self, event: gr.EventData, request: gr.Request) -> Updates:
+        """Of the page alone: a box was drawn, or taken away."""
+        session, action = self.sessions.of(request), event_value(event, "action")
+        kept = {"undo": session.ignored_boxes[:-1], "clear": ()}.get(action, session.ignored_boxes)
+        with errors_shown():
+            session.ignore([*kept, *([event_value(event, "box")] if action == "add" else [])])
+        return self.widgets.updates(session)
+
+    def ignore(self, boxes: list[list[float]], request: gr.Request) -> str:
+        """Marks what does not matter: nothing in these boxes changes a score or a verdict. They replace former ones.
+        Returns what came of it, in words.
+
+        Args:
+            boxes: lists of left, top, width and height, shares of the image's width and height; none: all matters.
+        """
+        session = self.sessions.of(request)
+        with errors_shown():
+            session.ignore(boxes or [])
+        return session.runner.status.message
+
     def leave_out(self, name: str, request: gr.Request) -> str:
         """Leaves an image out. Returns what came of it, in words.
 
@@ -280,6 +300,10 @@ class YourImages:
         bind_endpoint(photo.then, ask.check, "yours_check", None, outputs, **quiet)
         images.images.action(ask.press_image_button, None, outputs, **private).then(ask.check, None, outputs, **private)
 
+        images.ignored.action(ask.press_ignore_button, None, outputs, **private).then(
+            ask.check, None, outputs, **private
+        )
+
         bind_endpoint(widgets.go.click, ask.answer, "yours_answer", widgets.method, outputs, **quiet)
         bind_endpoint(widgets.cancel.click, ask.cancel, "yours_cancel", None, widgets.cancel, **quiet)
         bind_endpoint(answers.method.input, ask.choose_method, "yours_show", answers.method, outputs, **quiet)
@@ -298,6 +322,7 @@ class YourImages:
             written = bind_endpoint(button.click, ask.download(name), f"yours_{name}", None, link, **quiet)
             written.success(None, None, None, js=CLICK_LINK % name, **private)
         add_endpoint(ask.leave_out, "yours_leave_out")
+        add_endpoint(ask.ignore, "yours_ignore")
         add_endpoint(ask.show_image, "yours_image")
         add_endpoint(ask.learn_as_good, "yours_false_alarm")
         add_endpoint(ask.scores, "yours_scores")

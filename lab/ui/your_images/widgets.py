@@ -7,14 +7,17 @@ from typing import Any
 import gradio as gr
 
 from ...calibration import MIN_IMAGES
+from ...checks import data_check
 from ...inspection.synthetic_defects import DEFECT_TYPES
 from ...methods import METHODS
 from .. import assets
+from ..html import image_data
 from ..html.render import render
 from ..panel import payload
 from ..panel.component import live_panel
 from ..phrases import duration
 from . import report
+from .ignored_boxes import mask_of
 from .limits import LIMITS
 from .session import QUICKEST, YourImagesSession
 from .uploads import GOOD, ROLES
@@ -47,6 +50,8 @@ class ImageControls:
             photo: dict[str, Any] = dict(sources=["webcam"], type="filepath", format="png", image_mode=None)
             self.camera = gr.Image(label="Camera", height=260, **photo)
         self.images = _html("", js_on_load=assets.text("your_images/image_buttons.js"))
+        with gr.Accordion("Mark what does not matter", open=False):
+            self.ignored = _html(ignored(None), js_on_load=assets.text("your_images/box_drawer.js"))
 
 
 class CloseUpControls:
@@ -115,7 +120,8 @@ class Widgets:
         self.spot: list[Any] = [close_up.x, close_up.y]
         self.job_outputs: list[Any] = [self.status, self.cancel]
         self.outputs: list[Any] = [
-            *(*self.job_outputs, self.image_controls.images, self.method, self.go, self.answers_column),
+            *(*self.job_outputs, self.image_controls.images, self.image_controls.ignored),
+            *(self.method, self.go, self.answers_column),
             *(answers.panel, answers.method, answers.ranking, answers.undo, *self.spot),
         ]
 
@@ -134,6 +140,7 @@ class Widgets:
         return {
             **self.job_updates(session),
             self.image_controls.images: images(session),
+            self.image_controls.ignored: ignored(session),
             self.method: gr.update(choices=method_choices(session)),
             self.go: gr.update(interactive=session.is_ready()),
             self.answers_column: gr.update(visible=bool(fitted)),
@@ -165,6 +172,15 @@ def images(session: YourImagesSession) -> str:
     remaining = {message: [image for image in about if image in images] for message, about in session.hints.items()}
     hints = [(message, left) for message, left in remaining.items() if left or not session.hints[message]]
     return render("your_images/images.html", rows=rows, hints=hints) if rows else ""
+
+
+def ignored(session: YourImagesSession | None) -> str:
+    """HTML of the first good image and the boxes in which nothing matters; says what is missing without one."""
+    if session is None or not (good := session.good()):
+        return render("your_images/ignore.html", image=None)
+    boxes, picture = session.ignored_boxes, image_data.data_uri(good[0].summary.small)
+    share = f"{mask.mean():.0%}" if (mask := mask_of(boxes, data_check.SIZE)) is not None else ""
+    return render("your_images/ignore.html", image=good[0], picture=picture, boxes=boxes, share=share)
 
 
 def ranking(session: YourImagesSession) -> str:
