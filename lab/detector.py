@@ -121,7 +121,8 @@ class Detector:
 
     def _ignore(self, ignored: Tensor) -> None:
         """Ignores bool (1, H, W) from now on. LabError where the method would have nothing to judge."""
-        if bool(maps.centre_crop(ignored, getattr(self.settings, "crop", 0)).all()):
+        crop = getattr(self.settings, "crop", 0)
+        if bool((maps.centre_crop(ignored, crop) if crop else ignored).all()):
             raise LabError("the ignore mask leaves nothing to judge: mark less of the image")
         self.ignored = ignored
 
@@ -133,7 +134,8 @@ class Detector:
             pixels = self.read(image)
             tensors.append(self._resized(pixels))
             grids.append(self._grid(pixels.shape))
-            small.append(near_duplicates.preview(self._painted(pixels)))
+            ignored = None if self.ignored is None or self.method.aligns else self.ignored[0].numpy()
+            small.append(near_duplicates.preview(pixels, ignored))
         self.groups = near_duplicates.group_near_duplicates(small)
         first = near_duplicates.distinct(self.groups.same)
         if len(first) < MIN_IMAGES:
@@ -150,12 +152,6 @@ class Detector:
         if self.ignored is None or self.method.aligns:
             return resized
         return ignored_pixels.hide(resized[None], grid.fit(self.ignored))[0]
-
-    def _painted(self, image: np.ndarray) -> np.ndarray:
-        """uint8 (H, W, 3), grey where it is ignored, at its own size."""
-        if self.ignored is None or self.method.aligns:
-            return image
-        return ignore_masks.paint(image, self.ignored[0].numpy())
 
     def fit(
         self,

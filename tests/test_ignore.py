@@ -21,7 +21,7 @@ from test_contract import quick
 from lab import METHODS, Detector, LabError, image_files, metrics
 from lab.__main__ import main
 from lab.bench.measurement import Bench
-from lab.checks import ignore_masks
+from lab.checks import ignore_masks, near_duplicates
 from lab.data import samples
 from lab.export.export_detector import export
 from lab.methods.local_occ import warps
@@ -235,3 +235,16 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert overlay[MASK].mean() < 0.6 * overlay[~MASK].mean()  # dark where nothing was judged
     assert main([*fit, "--ignore", str(tmp_path / "nothing.png"), "-o", saved]) == 2
     assert "nothing.png" in capsys.readouterr().err
+
+
+def test_images_are_told_apart_by_what_is_judged_of_them() -> None:
+    """Where the middle is ignored, all middles are grey; and a time stamp makes no new image of a copy."""
+    middle = np.zeros((310, 200), bool)
+    middle[:215] = True
+    tall = [np.array(Image.fromarray(stripes(i)).resize((200, 310))) for i in range(8)]
+    groups = near_duplicates.group_near_duplicates([near_duplicates.preview(image, middle) for image in tall])
+    assert groups.same == list(range(8))
+    stamped = [with_noise(part(3), number) for number in (1, 2)]
+    pairs = [near_duplicates.preview(image, MASK) for image in (part(1), part(2), *stamped)]
+    assert near_duplicates.group_near_duplicates(pairs).same == [0, 1, 2, 2]
+    assert near_duplicates.group_near_duplicates([part(1), part(2), *stamped]).same == [0, 1, 2, 3]

@@ -163,6 +163,13 @@ def test_a_file_keeps_tiles_and_what_they_ignore(tmp_path: Path) -> None:
         export(again, tmp_path / "tiled.onnx", "onnx")
 
 
+def test_most_of_a_tall_image_can_be_ignored() -> None:
+    mask = np.zeros((310, 200), bool)
+    mask[:215] = True
+    found = fitted(good=[part(i, shape=(310, 200)) for i in range(8)], ignore=mask).detect(part(50, shape=(310, 200)))
+    assert found.judged is not None and not found.judged[:215].any() and found.judged[225:].all()
+
+
 def test_what_takes_no_tiles_says_so() -> None:
     for name in set(METHODS) - set(TILED):
         with pytest.raises(LabError, match="set tiles to 0"):

@@ -9,6 +9,7 @@ own, a clear gap below those of all other pairs; copies share their noise, which
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from PIL import Image
 from scipy import ndimage
 
 from .. import image_files
+from . import ignore_masks
 
 SIDE = 96  # pixels at which images are compared
 SHIFTS = range(-2, 3)  # pixels of SIDE by which one of two images may be moved
@@ -40,19 +42,31 @@ class Preview(NamedTuple):
     crop: uint8 (SIDE, SIDE, 3), its middle at its own size."""
 
     small: NDArray[np.uint8]
-    crop: NDArray[np.uint8]
+    crop: NDArray[np.uint8]  # not the middle but where least is ignored, if much is
 
 
 Images = Sequence[NDArray[np.uint8] | Preview]  # uint8 (H, W, 3), or what is enough of them
 
 
-def preview(image: NDArray[np.uint8] | Preview) -> Preview:
-    """What is compared of an image uint8 (H, W, 3)."""
+def preview(image: NDArray[np.uint8] | Preview, ignored: NDArray[np.bool_] | None = None) -> Preview:
+    """What is compared of an image uint8 (H, W, 3), without what bool (h, w) of any size marks as ignored."""
     if isinstance(image, Preview):
         return image
+    middle = down, right = (image.shape[0] - SIDE) // 2, (image.shape[1] - SIDE) // 2
+    if ignored is not None:
+        image = ignore_masks.paint(image, ignored)
     if min(image.shape[:2]) <= SIDE:
         return Preview(image, image)
-    down, right = ((side - SIDE) // 2 for side in image.shape[:2])
+    if ignored is not None:  # where everything is grey, all images are alike
+        marked = image_files.nearest(ignored, image.shape)
+
+        def cost(place: tuple[int, ...]) -> tuple[int, int]:
+            top, left = place
+            hidden = int(marked[top : top + SIDE, left : left + SIDE].sum())
+            return hidden, abs(top - middle[0]) + abs(left - middle[1])
+
+        places = itertools.product(*(range(side % (SIDE // 2), 2 * side + 1, SIDE // 2) for side in middle))
+        down, right = min(places, key=cost)
     return Preview(image_files.resize(image, SIDE), image[down : down + SIDE, right : right + SIDE].copy())
 
 
