@@ -33,7 +33,7 @@ from .version import __version__
 
 FILE_FORMAT = 4  # raised when an older reader could no longer understand the file
 PIXELS_PER_IMAGE = 4096  # sampled from each held-out image for the scale of pixels
-IGNORED = "ignored"  # name of the tensor, uint8 (size, size), that a file has for an ignore mask
+IGNORED = "ignored"  # name of the tensor, uint8 (H, W), that a file has for an ignore mask
 FIT_FIELDS = ("seed", "n_images", "fingerprint", "origin")  # attributes that say what was learned from
 FILE_FIELDS = (*FIT_FIELDS, "request_key")  # attributes that the file states as they are
 OPTIONAL_FIELDS = ("grey_bits", "repository")  # the same, where there is anything to state
@@ -110,13 +110,13 @@ class Detector:
     def images(self, images: Images) -> ImageStack:
         """Images -> a stack of squares of settings.size, kept as uint8, as the method sees them: grey where they are
         ignored, cut into tiles where it has them."""
-        read = [self.read(image) for image in images]
-        return self._stack([self._resized(image) for image in read], [self._grid(image.shape) for image in read])
+        return self._stack([self._resized(self.read(image)) for image in images])
 
     def _grid(self, shape: tuple[int, ...]) -> Grid:
         return Grid.of(shape, self.settings.size, self.settings.tiles)
 
-    def _stack(self, images: list[Tensor], grids: list[Grid]) -> ImageStack:
+    def _stack(self, resized: list[tuple[Tensor, Grid]]) -> ImageStack:
+        images, grids = zip(*resized, strict=True)
         return TileStack(images, grids) if self.settings.tiles else ImageStack(torch.stack(images))
 
     def _ignore(self, ignored: Tensor) -> None:
@@ -129,29 +129,28 @@ class Detector:
     def good_images(self, good: Images) -> tuple[ImageStack, Tensor]:
         """(All images as `images` stacks them, indices of those that count, the first of each group of
         near-duplicates); sets `groups`. LabError for fewer than MIN_IMAGES that count."""
-        tensors, grids, small = [], [], []
+        resized, small = [], []
         for image in good:
             pixels = self.read(image)
-            tensors.append(self._resized(pixels))
-            grids.append(self._grid(pixels.shape))
+            resized.append(self._resized(pixels))
             ignored = None if self.ignored is None or self.method.aligns else self.ignored[0].numpy()
             small.append(near_duplicates.preview(pixels, ignored))
         self.groups = near_duplicates.group_near_duplicates(small)
         first = near_duplicates.distinct(self.groups.same)
         if len(first) < MIN_IMAGES:
-            copies = f", since only {len(first)} of them differ" if len(first) < len(tensors) else ""
-            few = f"{len(tensors)} good images are too few{copies}"
+            copies = f", since only {len(first)} of them differ" if len(first) < len(resized) else ""
+            few = f"{len(resized)} good images are too few{copies}"
             raise LabError(f"{few}: at least {MIN_IMAGES} are needed, 20 are a good start")
-        return self._stack(tensors, grids), torch.tensor(first)
+        return self._stack(resized), torch.tensor(first)
 
-    def _resized(self, image: image_files.AnyImage) -> Tensor:
-        """uint8 (3, H, W) as its grid has it; grey where a method that does not align images ignores them."""
-        pixels = self.read(image)
+    def _resized(self, pixels: np.ndarray) -> tuple[Tensor, Grid]:
+        """uint8 (H, W, 3) -> uint8 (3, height, width) of its grid, and the grid; what is ignored is grey, but for a
+        method that aligns images."""
         grid = self._grid(pixels.shape)
         resized = torch.from_numpy(image_files.resize(pixels, (grid.height, grid.width))).permute(2, 0, 1)
         if self.ignored is None or self.method.aligns:
-            return resized
-        return ignored_pixels.hide(resized[None], grid.fit(self.ignored))[0]
+            return resized, grid
+        return ignored_pixels.hide(resized[None], grid.fit(self.ignored))[0], grid
 
     def fit(
         self,
@@ -186,9 +185,9 @@ class Detector:
         self.seed, self.calibration = seed, None
         self.fingerprint = hashlib.sha256("".join(map(images.digest, range(len(images)))).encode()).hexdigest()
         images = images.of_images(counting)
-        total, trains = len(counting), self.method.trains
+        total, trains = images.n_images, self.method.trains
         if trains and folds is not None:
-            self._fit_folds(images, total, folds, report, resume)
+            self._fit_folds(images, folds, report, resume)
             self.n_images = total
         else:
             kept = held_out(total, seed)[1] if trains else torch.arange(total)
@@ -196,7 +195,7 @@ class Detector:
                 raise LabError(f"{total} good images are too few for {self.method.title}: it needs at least 8")
             share = 0.95 if trains else 0.7  # of the work, before calibration
             self._learn(self.method, images.of_images(kept), part_of(report, 0, share), resume)
-            self._calibrate(images, total, part_of(report, share, 1))
+            self._calibrate(images, part_of(report, share, 1))
             self.n_images = len(kept)
         if self.ignored is not None:
             self.method.notes[IGNORED] = f"{float(self.ignored.float().mean()):.0%} of the image's surface"
@@ -211,9 +210,9 @@ class Detector:
         if len(chosen) < len(images):
             method.notes["tiles"] = f"learned from {len(chosen)} of {len(images)} tiles"
 
-    def _fit_folds(self, images: ImageStack, total: int, folds: int, report: Report, resume: Path | None) -> None:
+    def _fit_folds(self, images: ImageStack, folds: int, report: Report, resume: Path | None) -> None:
         """Learns from all images; calibrates on `folds` further fits, each without its fold."""
-        step = 1 / (1 + folds)
+        step, total = 1 / (1 + folds), images.n_images
         self._learn(self.method, images, part_of(report, 0, step), resume)
 
         def fold_scores() -> Iterator[HeldOutScores]:
@@ -255,12 +254,12 @@ class Detector:
             setattr(copy, name, getattr(self, name))
         if good is not None:
             images, counting = copy.good_images(good)
-            copy._calibrate(images.of_images(counting), len(counting), report)
+            copy._calibrate(images.of_images(counting), report)
         return copy
 
-    def _calibrate(self, images: ImageStack, total: int, report: Report) -> None:
+    def _calibrate(self, images: ImageStack, report: Report) -> None:
         hold_out = "held out of the training" if self.method.trains else "each left out in turn"
-        self._set_calibration(self._held_out_scores(images, total, "calibrating on", report), hold_out)
+        self._set_calibration(self._held_out_scores(images, "calibrating on", report), hold_out)
 
     def _set_calibration(self, held_out_scores: Iterable[HeldOutScores], hold_out: str) -> None:
         if copies := len(near_duplicates.repeats(self.groups.same)):
@@ -275,13 +274,12 @@ class Detector:
         good images".
         """
         images, counting = self.good_images(good)
-        for batch, scores in self._held_out_scores(images.of_images(counting), len(counting), activity, report):
+        for batch, scores in self._held_out_scores(images.of_images(counting), activity, report):
             yield counting[batch], scores
 
-    def _held_out_scores(
-        self, images: ImageStack, total: int, activity: str, report: Report
-    ) -> Iterator[HeldOutScores]:
-        """The same of `total` images without copies."""
+    def _held_out_scores(self, images: ImageStack, activity: str, report: Report) -> Iterator[HeldOutScores]:
+        """The same of images without copies."""
+        total = images.n_images
         indices = held_out(total, self.seed)[0] if self.method.trains else torch.arange(total)
         return _score_held_out(self.method, images, indices, self._on_device(), activity, report)
 
@@ -292,8 +290,7 @@ class Detector:
     def raw(self, image: image_files.AnyImage) -> Scores:
         """The method's own numbers for one image, at settings.size or the size at which it is cut into tiles. LabError
         where they are not finite."""
-        pixels = self.read(image)
-        scores = _score_image(self.method, self._resized(pixels), self._grid(pixels.shape), self._on_device())
+        scores = _score_image(self.method, *self._resized(self.read(image)), self._on_device())
         if scores.judged is not None and not bool(scores.judged.any()):
             raise LabError(f"{self.method.title} can judge nothing of this image: what it shows lies out of its frame")
         if not bool(torch.isfinite(scores.anomaly_map).all() & torch.isfinite(scores.image_score).all()):

@@ -50,6 +50,11 @@ class ImageStack:
         return self.subset(index)
 
     @property
+    def n_images(self) -> int:
+        """How many images it shows."""
+        return len(self)
+
+    @property
     def owners(self) -> Tensor:
         """(len(self),) the number of the image that each shows."""
         return torch.arange(len(self))

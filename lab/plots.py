@@ -158,7 +158,8 @@ def overlay(
     _check_same_size(image, anomaly_map)
     rgba, grey = _colours(anomaly_map, low, high), image.astype(np.float64) @ _GREY
     if judged is not None:
-        rgba[~judged], grey = 0, np.where(judged, grey, grey / 3)
+        rgba[~judged] = 0
+        grey = np.where(judged, grey, grey / 3)
     alpha = blend * rgba[..., 3:]
     return np.rint(grey[..., None] * (1 - alpha) + rgba[..., :3] * alpha).astype(np.uint8)
 

@@ -110,6 +110,8 @@ def score_tiles(
     numbers = list(range(len(grid)))
     if ignored is not None:  # a tile with nothing to judge has no score
         numbers = [i for i in numbers if not bool(grid.cut(ignored, [i]).all())]
+        if not numbers:
+            raise LabError("the ignore mask leaves nothing of this image to judge: mark less of the image")
     for part in batches(len(numbers), BATCH):
         chosen = [numbers[i] for i in part.tolist()]
         scores = score(chosen, None if ignored is None else grid.cut(ignored[0], chosen))
@@ -139,6 +141,10 @@ class TileStack(ImageStack):
 
     def __len__(self) -> int:
         return len(self._owners)
+
+    @property
+    def n_images(self) -> int:
+        return len(self.images)
 
     @property
     def owners(self) -> Tensor:

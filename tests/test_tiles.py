@@ -170,6 +170,15 @@ def test_most_of_a_tall_image_can_be_ignored() -> None:
     assert found.judged is not None and not found.judged[:215].any() and found.judged[225:].all()
 
 
+def test_an_image_of_which_nothing_is_judged_has_no_score() -> None:
+    """The mask of a large image leaves a pixel, which a small one does not have."""
+    ignored = torch.ones(1, 999, 999, dtype=torch.bool)
+    ignored[0, 0, 0] = False
+    score = lambda numbers, ignored: pytest.fail("it was scored")
+    with pytest.raises(LabError, match="leaves nothing of this image to judge"):
+        tiles.score_tiles(PatchCore(), Grid.of((128, 224), 64, 20), ignored, score)
+
+
 def test_what_takes_no_tiles_says_so() -> None:
     for name in set(METHODS) - set(TILED):
         with pytest.raises(LabError, match="set tiles to 0"):

@@ -141,7 +141,8 @@ class Bench:
         if name:
             row |= dict(component=name, base=settings_digest(variants["full"]))
         row |= dict(folds=self.folds if METHODS[method].trains else None)
-        row |= dict(eval_size="native" if self.native else settings.size, settings=settings.as_dict())
+        at = "native" if self.native else "tiles" if settings.tiles else settings.size
+        row |= dict(eval_size=at, settings=settings.as_dict())
         return row | dict(weights=features.backbone_weights(settings), version=__version__)
 
     def _fit(
@@ -172,8 +173,8 @@ class Bench:
             seen = None if raw.judged is None else raw.judged[0].cpu().numpy()
             judged.append(image_files.nearest(seen, image.shape) if seen is not None and self.native else seen)
             mask = item.mask() if item.mask else np.zeros(image.shape[:2], bool) if not item.bad else None
-            sides = (anomaly_map.shape[1], anomaly_map.shape[2])
-            masks.append(None if mask is None else image_files.resize_mask(mask, sides))
+            height, width = anomaly_map.shape[1:]
+            masks.append(None if mask is None else image_files.resize_mask(mask, (height, width)))
             self.report(number / count, f"detecting in {number + 1} of {count} images")
         bad = [item.bad for item in dataset.test]
         row: Row = {

@@ -39,10 +39,10 @@ CLOSE = 1.0  # grey levels, RMS: what a shift by a pixel leaves at most; below a
 
 class Preview(NamedTuple):
     """What of an image is enough to compare it. small: uint8 (SIDE, SIDE, 3), the image itself where it is smaller;
-    crop: uint8 (SIDE, SIDE, 3), its middle at its own size."""
+    crop: uint8 (SIDE, SIDE, 3), its middle at its own size; where much is ignored, the part of which least is."""
 
     small: NDArray[np.uint8]
-    crop: NDArray[np.uint8]  # not the middle but where least is ignored, if much is
+    crop: NDArray[np.uint8]
 
 
 Images = Sequence[NDArray[np.uint8] | Preview]  # uint8 (H, W, 3), or what is enough of them
