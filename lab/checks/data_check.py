@@ -17,7 +17,7 @@ from ..calibration import MIN_IMAGES, robust_scale
 from ..image_stack import ImageStack
 from ..parts import features, memory_bank
 from ..progress import Report, no_report
-from . import ignore_masks
+from . import ignore_masks, visible_defects
 from .near_duplicates import Groups, copies_between, describe_repeats, group_near_duplicates, repeats
 from .poses import TURNED, find_poses
 
@@ -25,6 +25,7 @@ SIZE = 256  # pixels; the side at which images are compared, and at which most m
 RECOMMENDED_IMAGES = 20  # good images to start with
 EXPOSURE = 0.15  # relative difference in brightness from the rest that an image must exceed
 DRIFT = 0.06  # relative difference in brightness of the last third from the first that must be reached
+LARGE = 4  # times SIZE that a side must exceed for an image to hide much
 ODD = 6.0  # robust deviations
 MIN_CORRELATION = 0.8  # of two images once one is turned and shifted
 MIN_GAIN = 0.2  # in correlation by turning and shifting
@@ -47,7 +48,7 @@ Images = Sequence[ImageSummary]
 class Hint(NamedTuple):
     """One thing that is unusual."""
 
-    code: str  # few, twice, mixed, exposure, drift, size, odd or unaligned
+    code: str  # few, twice, mixed, exposure, drift, size, small, odd or unaligned
     images: tuple[int, ...]  # indices of the good images that can be left out to settle it
     message: str  # what is unusual and what to do
 
@@ -70,7 +71,8 @@ def check_images(
     hints = too_few(len(good))
     if len(good) > 1:
         report(0.1, "looking for images given twice, sizes and exposure")
-        hints += duplicates(good, groups) + in_both_sets(good, others) + sizes(good) + exposure(good) + drift(good)
+        hints += duplicates(good, groups) + in_both_sets(good, others) + sizes(good) + small_defects(good)
+        hints += exposure(good) + drift(good)
     if len(good) >= MIN_IMAGES:
         report(0.2, "looking for an image that does not belong")
         hints += outliers(good, report) + unaligned(good)
@@ -123,6 +125,15 @@ def sizes(good: Images) -> list[Hint]:
             problem = f"{most}, {_names_are(good, indices)} not ({first.width} x {first.height})."
             hints.append(Hint("size", tuple(indices), f"{problem} {reason}, or leave them out."))
     return hints
+
+
+def small_defects(good: Images) -> list[Hint]:
+    """Images so large that squeezed into a square they hide small defects."""
+    largest = max(good, key=lambda summary: summary.width * summary.height)
+    if max(largest.width, largest.height) <= LARGE * SIZE:
+        return []
+    problem = f"Your images are large: {visible_defects.describe((largest.height, largest.width), SIZE)}."
+    return [Hint("small", (), f"{problem} Choose by the smallest defect that matters.")]
 
 
 def exposure(good: Images) -> list[Hint]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import data, image_files, plots, promise, ready_detectors
 from ..atomic_write import check_writable
-from ..checks import data_check, ignore_masks, near_duplicates, poses
+from ..checks import data_check, ignore_masks, near_duplicates, poses, visible_defects
 from ..checks.regions import Region
 from ..csv_cells import cell
 from ..data import folder_walk, unread
@@ -46,6 +46,8 @@ def add_commands(commands: Commands) -> None:
     add("--seed", type=seed, default=0, help="default 0")
     help = "an image of the shape of the others, white where they do not matter: what lies there changes no score"
     add("--ignore", metavar="MASK", help=help)
+    help = "cut images into as many tiles as it takes to see defects so many pixels wide; instead of --tiles"
+    add("--smallest-defect", type=float, metavar="PIXELS", help=help)
     help = "a checkpoint: continue from it where it exists, delete it after the fit"
     add("--resume", metavar="FILE", help=help)
     add("-o", "--output", required=True, metavar="FILE", help="the .safetensors file to write")
@@ -85,6 +87,14 @@ def fit(args: Arguments) -> None:
     dataset = data.load(args.data, args.category)
     warn(*dataset.notes)
     settings, found_poses = METHODS[args.method].Settings(**chosen_settings(args, args.method)), ""
+    if args.smallest_defect is not None:
+        if args.tiles is not None:
+            raise LabError(
+                "--smallest-defect and --tiles both say into how many tiles images are cut; name one of them"
+            )
+        shapes = (item.image().shape for item in dataset.train)
+        tiles = max(visible_defects.tiles_for(shape, settings.size, args.smallest_defect) for shape in shapes)
+        settings = settings.replace(tiles=tiles)
     if args.preset == "live" and getattr(args, "turns", 1) is None:  # which was not said
         items = [dataset.train[i] for i in poses.sample(len(dataset.train))]
         # as small as the data check will look at them, which then finds the poses known
