@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import stripes
 
 from lab import Detector, Finding, image_files, plots
 from lab.__main__ import main
+from lab.calibration import Calibration
 from lab.checks.regions import Region, describe_regions, find_regions
+from lab.methods.local_occ import warps
 
 
 def test_boxes_areas_and_peaks_are_those_drawn() -> None:
@@ -78,3 +83,32 @@ def test_detect_writes_regions_in_pixels_of_the_image(detector: Detector, tmp_pa
     plain = plots.overlay(image, finding.anomaly_map, low=low, high=high)
     framed = plots.draw_boxes(plain, [region[:4] for region in finding.regions])
     assert np.array_equal(image_files.read(tmp_path / "out/a_anomaly_map.png"), framed) and (framed != plain).any()
+
+
+@pytest.mark.parametrize(
+    ("degrees", "shift", "slack"), [(0, (5, -9), 0), (90, (0, 0), 0), (180, (8, 3), 0), (30, (2, 4), 1)]
+)
+def test_boxes_are_right_to_a_pixel_through_a_warp(
+    degrees: float, shift: tuple[int, int], slack: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A method that lays the image on its template and whose map is the red channel of what it then sees."""
+    size = 96
+    detector = Detector("local_occ", size=size, stride=4, smooth=False)
+    pose = torch.tensor([[2 * shift[0] / size, 2 * shift[1] / size, math.radians(degrees)]])
+    M = warps.matrix(pose)
+    monkeypatch.setattr(detector.method, "align", lambda images, ignored: (warps.warp(images, M), M))
+    monkeypatch.setattr(detector.method, "distances", lambda images: images[:, 0])
+    detector.method.register_buffer("template", torch.zeros(3, size, size))
+    detector.calibration = Calibration.of(np.linspace(0, 0.1, 9), np.linspace(0, 0.1, 9), np.linspace(0, 0.1, 9), "")
+    detector.calibration = dataclasses.replace(
+        detector.calibration, pixel_bad=detector.calibration.pixel_scale.normalize(0.4)
+    )
+    image, (left, top, width, height) = np.zeros((size, size, 3), np.uint8), (40, 52, 17, 11)
+    image[top : top + height, left : left + width, 0] = 204  # half of it lies above 0.4: a bilinear edge stays in place
+    finding = detector.detect(image)
+    (region,) = finding.regions
+    edges = np.array([region.left, region.top, region.left + region.width, region.top + region.height])
+    assert np.abs(edges - [left, top, left + width, top + height]).max() <= slack
+    assert abs(region.area - width * height) <= slack * 2 * (width + height)
+    moved = bool(degrees % 90 or any(shift))
+    assert (finding.judged is None) or bool((~finding.judged).any()) == moved
