@@ -18,6 +18,8 @@ from .parts import maps
 class ImageStack:
     """N images (N, 3, H, W), uint8 or float32 in [0, 1], on any device, read as float32 batches in [0, 1]."""
 
+    turns = 1  # poses in which each image is there, one behind the other
+
     def __init__(self, tensor: Tensor):
         if tensor.ndim != 4 or tensor.shape[1] != 3 or not len(tensor):
             raise LabError(f"images must be (N, 3, H, W) with N > 0, not {tuple(tensor.shape)}")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from .device import device, seeded
 from .errors import LabError
 from .image_stack import ImageStack
-from .parts import maps
+from .parts import maps, turns
 from .progress import Report, no_report
 
 
@@ -210,7 +210,7 @@ class Method(nn.Module):
             self.build()
             self.to(device())
             self.checkpoint = resume
-            self.learn(images, generator, report)
+            self.learn(turns.in_poses(images, getattr(self.settings, "augment_turns", 1)), generator, report)
         return self.eval()
 
     def fit_key(self, images: ImageStack) -> str:

@@ -45,6 +45,7 @@ LAYERS = [
         "lab.image_files",
         "lab.zip_files",
         "lab.image_stack",
+        "lab.parts.turns",
         "lab.equations",
         "lab.promise",
         "lab.markdown",

@@ -20,6 +20,8 @@ from lab.data.rotated_sets import unaligned
 from lab.image_stack import ImageStack
 from lab.inspection import nearest_patches
 from lab.parts import turns
+from lab.parts.training import TrainedSettings, Training
+from lab.progress import no_report
 
 STEPS = poses.STEPS
 
@@ -107,6 +109,49 @@ def test_of_an_image_left_out_all_turns_are() -> None:
     others.method.fit(images.subset(torch.tensor([i for i in range(12) if i != 2])))
     alone: Tensor = others.method.score(images[2:3]).anomaly_map
     assert left_out is not None and torch.allclose(left_out.anomaly_map, alone, atol=1e-3)
+
+
+def test_an_epoch_sees_each_image_in_one_pose() -> None:
+    posed = turns.TurnedImages(ImageStack(torch.rand(6, 3, 64, 64)), 4)
+    method = METHODS["autoencoder"](size=64, batch_size=4)
+    method.build()
+    optimiser = torch.optim.Adam(method.parameters())
+    training = Training(method, posed, optimiser, torch.Generator().manual_seed(0), no_report)
+    epochs = [torch.cat(training.batches()) for _ in range(40)]
+    assert training.steps == 2 and all(sorted((epoch // 4).tolist()) == list(range(6)) for epoch in epochs)
+    assert sorted(torch.cat(epochs).unique().tolist()) == list(range(24))
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, method in METHODS.items() if issubclass(method.Settings, TrainedSettings)]
+)
+def test_every_method_that_trains_can_learn_poses(name: str) -> None:
+    live = METHODS[name].presets()["live"]
+    epochs = {field: 1 for field in live.fields() if field.startswith("epochs")}
+    settings = live.replace(size=64, **epochs)
+    images = torch.from_numpy(np.stack(UPRIGHT)).permute(0, 3, 1, 2)[:, :, ::2, ::2]
+    as_it_is, posed = (
+        METHODS[name](**settings.replace(augment_turns=count).as_dict()).fit(images).score(images[:1].float() / 255)
+        for count in (1, 4)
+    )
+    assert "augment_turns" not in settings.as_dict()
+    assert not torch.equal(as_it_is.anomaly_map, posed.anomaly_map)
+
+
+def test_what_reconstructs_learns_a_part_in_all_poses() -> None:
+    options = dict(size=64, loss="l2", epochs=25)
+    plain, posed = (Detector("autoencoder", **options, augment_turns=count).fit(UPRIGHT, folds=0) for count in (1, 8))
+    quarter = bolt(90, 50)
+    assert posed.raw(quarter).anomaly_map.mean() < 0.7 * plain.raw(quarter).anomaly_map.mean()
+
+
+def test_smcc_fills_its_bank_from_all_poses() -> None:
+    options = dict(size=64, l_c=False, l_o=False, bank_patches=0, bank_images=9)  # nothing is trained
+    plain, posed = (Detector("smcc", **options, turns=count).fit(UPRIGHT) for count in (1, 8))
+    assert len(plain.method.embedding.bank) == len(posed.method.embedding.bank)  # type: ignore[union-attr, arg-type]
+    assert posed.raw(bolt(90, 50)).anomaly_map.amax() < 0.8 * plain.raw(bolt(90, 50)).anomaly_map.amax()
+    trained = Detector("smcc", size=64, epochs=1, turns=4).fit(UPRIGHT)
+    assert trained.raw(UPRIGHT[0]).anomaly_map.isfinite().all()
 
 
 def test_why_shows_the_place_in_the_image_as_it_is() -> None:

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from ..image_stack import ImageStack
-from ..method import BaseSettings, Method, Scores, setting
+from ..method import Method, Scores, setting
 from ..parts import autoencoding as ae
-from ..parts.training import Training
+from ..parts.training import TrainedSettings, Training
 from ..progress import Report
 
 
@@ -41,7 +41,7 @@ class Autoencoder(Method):
     trains = True
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
-    class Settings(BaseSettings):
+    class Settings(TrainedSettings):
         size: int = setting(128, "side of the square every image is resized to, pixels", low=64, high=1024, step=32)
         loss: str = setting("ssim", "how image and reconstruction are compared", choices=("l2", "ssim"))
         width: float = setting(0.25, "channels as a share of 32 to 256", low=0.125, high=2)

@@ -28,11 +28,11 @@ from torch import Tensor
 
 from ..equations import equation
 from ..image_stack import ImageStack
-from ..method import BaseSettings, Method, Scores, setting
+from ..method import Method, Scores, setting
 from ..parts import features, maps
 from ..parts.discrepancy import discrepancy, resized
 from ..parts.noise_squares import background, squares
-from ..parts.training import Training
+from ..parts.training import TrainedSettings, Training
 from ..progress import Report
 
 
@@ -66,7 +66,7 @@ class CDO(Method):
     trains = True
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
-    class Settings(BaseSettings):
+    class Settings(TrainedSettings):
         backbone: str = features.backbone_setting()
         mom: bool = setting(True, "MOM: learn to disagree on synthetic anomalies", component=True, off=False, eq="5")
         oom: bool = setting(True, "OOM: hard pixels weigh most", component=True, off=False, eq="6-7")

@@ -25,9 +25,9 @@ from torch import Tensor, nn
 
 from ..errors import LabError
 from ..image_stack import ImageStack
-from ..method import BaseSettings, Method, Scores, setting
+from ..method import Method, Scores, setting
 from ..parts import features, maps
-from ..parts.training import Training
+from ..parts.training import TrainedSettings, Training
 from ..progress import Report
 
 CLAMP = 2.0
@@ -105,7 +105,7 @@ class FastFlow(Method):
     trains = True
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
-    class Settings(BaseSettings):
+    class Settings(TrainedSettings):
         backbone: str = features.backbone_setting()
         steps: int = setting(8, "steps of the flow at every level", low=1, high=32)
         ratio: float = setting(1.0, "channels inside a coupling's network, per channel it reads", low=0.1, high=4)

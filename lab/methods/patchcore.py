@@ -48,7 +48,7 @@ class PatchCore(Method):
         ratio: float = setting(0.2, "share of the candidates that stays in the bank", low=0.001, high=1.0)
         candidates: int = setting(20_000, "patches the coreset is chosen from; 0: all", low=0, high=10**8)
         projection: int = setting(64, "dimensions in which the coreset is chosen", low=8, high=1024)
-        turns: int = setting(1, "poses in which each good image is learned, a full circle; 1: as it is", low=1, high=36)
+        turns: int = setting(1, turns.HELP, low=1, high=turns.MOST)
         neighbours: int = setting(9, "bank rows that reweight the image's score, b", low=1, high=50, eq="7")
 
     settings: Settings
@@ -74,9 +74,8 @@ class PatchCore(Method):
         s = self.settings
         crops = images.cropped(s.crop)
         grid = features.pyramids(self.backbone, crops, torch.tensor([0]))[0][0, 0]
-        if s.turns > 1:
-            crops = turns.TurnedImages(crops, s.turns)
-        shown = torch.cat([turns.seen(grid.shape, 360 / s.turns * k).flatten() for k in range(s.turns)])
+        crops = turns.in_poses(crops, s.turns)
+        shown = turns.shown_patches(grid.shape, s.turns)
         places = shown.repeat(len(images)).nonzero()[:, 0]  # of all patches, those that show the image itself
         order = torch.randperm(len(places), generator=generator)
         candidates = places[order[: s.candidates or None].sort().values]

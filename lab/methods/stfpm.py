@@ -22,10 +22,10 @@ from torch import Tensor
 
 from ..equations import equation
 from ..image_stack import ImageStack
-from ..method import BaseSettings, Method, Scores, setting
+from ..method import Method, Scores, setting
 from ..parts import features, maps
 from ..parts.discrepancy import discrepancy
-from ..parts.training import Training
+from ..parts.training import TrainedSettings, Training
 from ..progress import Report
 
 
@@ -42,7 +42,7 @@ class STFPM(Method):
     trains = True
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
-    class Settings(BaseSettings):
+    class Settings(TrainedSettings):
         backbone: str = features.backbone_setting()
         epochs: int = setting(15, "passes over the training images", low=1, high=2000)
         batch_size: int = setting(8, "batch size", low=1, high=256)

@@ -1,5 +1,6 @@
 """What every training shares: batches of images, steps, loss curves, progress and checkpoints."""
 
+import dataclasses
 import json
 import math
 from collections.abc import Iterator
@@ -13,15 +14,24 @@ from torch import Tensor
 from ..atomic_write import atomic_write
 from ..errors import LabError
 from ..image_stack import ImageStack, batches
-from ..method import Method
+from ..method import BaseSettings, Method, setting
 from ..progress import Progress, Report
+from . import turns
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainedSettings(BaseSettings):
+    """Settings of methods that train and are not bound to places."""
+
+    augment_turns: int = setting(1, f"{turns.HELP}; an epoch draws one", low=1, high=turns.MOST, later=True)
 
 
 class Training:
     """The frame of a training loop: epochs, batches, the loss curve, progress, and the checkpoint between epochs.
 
     for epoch in training: for index in training.batches(): training.step(loss_of(images[index]))
-    `epochs` and `batch_size` are those of the method's settings where they are not named.
+    `epochs` and `batch_size` are those of the method's settings where they are not named. An epoch sees each image
+    once; of one that is there in several poses, in one of them, drawn anew.
     """
 
     def __init__(
@@ -40,7 +50,8 @@ class Training:
         settings: Any = method.settings
         self.method, self.optimiser, self.generator, self.report = method, optimiser, generator, report
         self.epochs, self.batch_size = epochs or settings.epochs, batch_size or settings.batch_size
-        self.images, self.phase, self.grad_clip = len(images), phase, grad_clip
+        self.images, self.turns = len(images) // images.turns, images.turns
+        self.phase, self.grad_clip = phase, grad_clip
         self.checkpoint = Checkpoint(method, optimiser, generator, method.fit_key(images) + phase)
         self.curve = f"{phase} loss".strip()
         self.steps = math.ceil(self.images / self.batch_size)  # an epoch
@@ -58,7 +69,11 @@ class Training:
 
     def batches(self) -> list[Tensor]:
         """This epoch's shuffled batches of image indices."""
-        return batches(self.images, self.batch_size, self.generator)
+        parts = batches(self.images, self.batch_size, self.generator)
+        if self.turns == 1:
+            return parts
+        drawn = (torch.randint(self.turns, part.shape, generator=self.generator) for part in parts)
+        return [part * self.turns + turn for part, turn in zip(parts, drawn, strict=True)]
 
     def step(self, loss: Tensor) -> None:
         """One step down the loss (). Raises FloatingPointError where it is not finite."""

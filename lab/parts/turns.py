@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ..image_stack import ImageStack
 
-MAX_TURNS = 36
+MOST = 36  # poses
+HELP = "poses in which each good image is learned, a full circle; 1: as it is"  # of the setting
 
 
 def turned(images: Tensor, degrees: float) -> Tensor:
@@ -40,6 +41,16 @@ def _grid(shape: tuple[int, ...], degrees: float) -> Tensor:
     cos, sin = math.cos(angle), math.sin(angle)
     rows = [[cos, -sin * height / width, 0.0], [sin * width / height, cos, 0.0]]
     return F.affine_grid(torch.tensor([rows]), [1, 1, height, width], align_corners=False)
+
+
+def in_poses(images: ImageStack, turns: int) -> ImageStack:
+    """The images in so many poses; themselves where that is one."""
+    return TurnedImages(images, turns) if turns > 1 else images
+
+
+def shown_patches(shape: tuple[int, ...], turns: int) -> Tensor:
+    """bool (turns h w,): of the patches (h, w) of an image in all its poses, those that show the image itself."""
+    return torch.cat([seen(shape, 360 / turns * number).flatten() for number in range(turns)])
 
 
 class TurnedImages(ImageStack):

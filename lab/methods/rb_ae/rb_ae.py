@@ -34,10 +34,10 @@ from torch import Tensor, nn
 
 from ...equations import equation
 from ...image_stack import ImageStack, batches
-from ...method import BaseSettings, Method, Scores, setting
+from ...method import Method, Scores, setting
 from ...parts import autoencoding as ae
 from ...parts import maps, textures
-from ...parts.training import Training
+from ...parts.training import TrainedSettings, Training
 from ...progress import Report
 from . import perceptual, rbam
 from .synthetic_defects import defective
@@ -125,7 +125,7 @@ class RBAE(Method):
     trains = True
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
-    class Settings(BaseSettings):
+    class Settings(TrainedSettings):
         size: int = setting(128, "side of the square every image is resized to, pixels", low=64, high=1024, step=32)
         rbam: bool = setting(True, "RBAM: repair the features by the reference", component=True, off=False, eq="3-8")
         pixel_dis: bool = setting(True, "L_pixel_dis: the encoder sees defects", component=True, off=False, eq="2")
@@ -185,7 +185,7 @@ class RBAE(Method):
         """Freezes the encoder, in eval mode (its BatchNorm would drift otherwise), and sets the reference."""
         self.encoder.requires_grad_(False).eval()
         number = 0 if self.settings.reference == "first" else self.medoid(images)
-        self.notes["reference"] = f"training image {number + 1}"
+        self.notes["reference"] = f"training image {int(images.owners[number]) + 1}"
         self.reference = images[number][0].clone()
         self.reference_features()
 

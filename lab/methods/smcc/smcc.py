@@ -21,6 +21,7 @@ Differs: the network learns at 1e-5 outside the presets `paper` and `paper_text`
 Differs: the epoch is chosen by synthetic anomalies in held-out good images | "retains the best set" names no criterion
 Differs: their noise has a tenth of its strength | at full strength every epoch finds all of it
 Differs: 10 epochs, gradients clipped at 1, K = 3 | the paper gives none of them
+Differs: `turns`, off in all presets, learns each image in several poses | a part may lie in any pose
 Differs: `live`: a pool of 20,000 patches, a bank of 2,048 of all images, K = 1 | a page must answer in seconds
 """
 
@@ -38,7 +39,7 @@ from torch import Generator, Tensor, nn
 from ...errors import LabError
 from ...image_stack import ImageStack, batches
 from ...method import BaseSettings, Method, Scores, setting
-from ...parts import features, maps, memory_bank, noise_squares
+from ...parts import features, maps, memory_bank, noise_squares, turns
 from ...parts.training import Training
 from ...progress import Report, part_of
 from . import collapse
@@ -97,6 +98,7 @@ class SMCC(Method):
         projection: int = setting(0, "dimensions after a random orthogonal projection; 0: none", low=0, high=4096)
         bank: str = setting("all", "images of the bank: random, diverse or all", choices=("random", "kcenter", "all"))
         bank_images: int = setting(16, "images of the bank, B", low=1, high=1000)
+        turns: int = setting(1, turns.HELP, low=1, high=turns.MOST, later=True)
         bank_patches: int = setting(2048, "patches of the bank; 0: as many as B images have", low=0, high=10**7)
         neighbours: int = setting(1, "nearest patches that are averaged, K", choices=(1, 3, 5, 9), eq="8", scoring=True)
 
@@ -159,9 +161,13 @@ class SMCC(Method):
         s = self.settings
         if s.bank == "random":
             images = images.subset(torch.randperm(len(images), generator=generator)[: s.bank_images])
-        size, total = s.bank_patches or s.bank_images * self.patches_per_image, len(images) * self.patches_per_image
-        places = torch.randperm(total, generator=generator)[torch.arange(size) % total].sort().values
-        return features.rows_at(places, images, patches)
+        size, known = s.bank_patches or s.bank_images * self.patches_per_image, self.known_places(images)
+        places = known[torch.randperm(len(known), generator=generator)[torch.arange(size) % len(known)]]
+        return features.rows_at(places.sort().values, turns.in_poses(images, s.turns), patches)
+
+    def known_places(self, images: ImageStack) -> Tensor:
+        """The numbers of those patches, of all images in all their poses, that show the images themselves."""
+        return self.shown.repeat(len(images)).nonzero()[:, 0]
 
     def most_diverse(self, images: ImageStack, generator: Generator) -> ImageStack:
         """The B images whose mean patches are a k-centre coreset of all."""
@@ -178,17 +184,19 @@ class SMCC(Method):
             raise LabError(f"SMCC needs at least {count + 1} good images, not {len(crops)}: it holds {count} out")
         held_out, train = order[:count], crops.subset(order[count:].sort().values)
         report(0.0, f"patches of {len(train)} images")
-        self.patches_per_image = features.pyramids(self.backbone, train, torch.tensor([0]))[0][0, 0].numel()
+        grid = features.pyramids(self.backbone, train, torch.tensor([0]))[0][0, 0]
+        self.patches_per_image, self.shown = grid.numel(), turns.shown_patches(grid.shape, s.turns)
         source = self.most_diverse(train, generator) if s.bank == "kcenter" else train
         self.embedding.bank = self.fill_bank(source, generator, self.first_patches)
         if not (s.l_c or s.l_o):
             return
-        places = torch.randperm(len(train) * self.patches_per_image, generator=generator)[: s.pool].sort().values
-        pool = features.rows_at(places, train, self.first_patches)  # X_0
+        known, posed = self.known_places(train), turns.in_poses(train, s.turns)
+        places = known[torch.randperm(len(known), generator=generator)[: s.pool].sort().values]
+        pool = features.rows_at(places, posed, self.first_patches)  # X_0
         mixture, coreset = mixture_of_coreset(pool, s.k, s.sampling, generator, part_of(report, 0, 0.1))
         self.S = mixture.means.to(pool) if s.centers == "gmm" else coreset
         criterion = self.criterion(crops.subset(held_out), generator) if count else lambda: 0.0
-        self.update(train, source, generator, criterion, part_of(report, 0.1, 1))
+        self.update(posed, source, generator, criterion, part_of(report, 0.1, 1))
 
     def update(
         self, train: ImageStack, source: ImageStack, generator: Generator, criterion: Criterion, report: Report
