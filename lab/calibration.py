@@ -13,6 +13,7 @@ from .promise import Promise
 LOOK_RATE = 0.10  # false-alarm rate that the threshold of the verdict "look" aims at; few images only promise more
 BAD_RATE = 0.01  # the same of the verdict "bad"
 MIN_IMAGES = 6  # with fewer good images no calibration is attempted
+MIN_UNCALIBRATED = 2  # good images from which a method can learn at all: it needs to see that they differ
 MARKED_RATES = (0.10, 0.05, 0.01)  # false-alarm rates that are marked on the slider of the threshold
 
 Values = TypeVar("Values", float, np.ndarray, Tensor)

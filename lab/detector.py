@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from . import file_hashes, image_files, quantized_safetensors
-from .calibration import MIN_IMAGES, Calibration
+from .calibration import MIN_IMAGES, MIN_UNCALIBRATED, Calibration
 from .checks import ignore_masks, near_duplicates
 from .checks.regions import Region, find_regions
 from .detector_metadata import DetectorMetadata
@@ -126,9 +126,9 @@ class Detector:
             raise LabError("the ignore mask leaves nothing to judge: mark less of the image")
         self.ignored = ignored
 
-    def good_images(self, good: Images) -> tuple[ImageStack, Tensor]:
+    def good_images(self, good: Images, least: int = MIN_IMAGES) -> tuple[ImageStack, Tensor]:
         """(All images as `images` stacks them, indices of those that count, the first of each group of
-        near-duplicates); sets `groups`. LabError for fewer than MIN_IMAGES that count."""
+        near-duplicates); sets `groups`. LabError for fewer than `least` that count."""
         resized, small = [], []
         for image in good:
             pixels = self.read(image)
@@ -137,10 +137,10 @@ class Detector:
             small.append(near_duplicates.preview(pixels, ignored))
         self.groups = near_duplicates.group_near_duplicates(small)
         first = near_duplicates.distinct(self.groups.same)
-        if len(first) < MIN_IMAGES:
+        if len(first) < least:
             copies = f", since only {len(first)} of them differ" if len(first) < len(resized) else ""
             few = f"{len(resized)} good images are too few{copies}"
-            raise LabError(f"{few}: at least {MIN_IMAGES} are needed, 20 are a good start")
+            raise LabError(f"{few}: at least {least} are needed, 20 are a good start")
         return self._stack(resized), torch.tensor(first)
 
     def _resized(self, pixels: np.ndarray) -> tuple[Tensor, Grid]:
@@ -166,7 +166,8 @@ class Detector:
 
         Methods that only store (a bank, statistics) learn from all and leave each image's own part out in turn;
         methods that train hold max(4, 20 %) of the images out. `folds` instead makes a trained method learn from all
-        and calibrates on as many further fits, each without its fold; 0 leaves it uncalibrated, for ranking alone.
+        and calibrates on as many further fits, each without its fold; 0 leaves any method uncalibrated, for ranking
+        alone, and takes as few as MIN_UNCALIBRATED images.
         `resume` is a checkpoint file, see `Method.fit`.
         `ignore` is a mask, see `ignore_masks.read`: what lies in it changes no score, threshold or verdict. A method
         that aligns images is given the mask of its template's frame, and still sees all of an image to align it.
@@ -181,12 +182,12 @@ class Detector:
             grid = self._grid(mask.shape)
             self._ignore(ignore_masks.resize(mask, (grid.height, grid.width)))
             good = ignore_masks.checked(map(self.read, good), mask)
-        images, counting = self.good_images(good)
+        images, counting = self.good_images(good, MIN_UNCALIBRATED if folds == 0 else MIN_IMAGES)
         self.seed, self.calibration = seed, None
         self.fingerprint = hashlib.sha256("".join(map(images.digest, range(len(images)))).encode()).hexdigest()
         images = images.of_images(counting)
         total, trains = images.n_images, self.method.trains
-        if trains and folds is not None:
+        if folds is not None and (trains or not folds):
             self._fit_folds(images, folds, report, resume)
             self.n_images = total
         else:

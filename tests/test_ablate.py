@@ -325,7 +325,7 @@ def test_a_turned_set_tells_the_method_how_far(data: Path, tmp_path: Path) -> No
         (["--ablate", "cdo", "--methods", "cdo", "--data", "samples"], "not allowed with"),
         (["--ablate", "cdo", "--only", "gamma", "--data", "samples"], "cdo has no component gamma; it has mom, oom"),
         (["--methods", "cdo", "--only", "mom", "--data", "samples"], "--ablate is missing"),
-        (["--methods", "cdo", "--data", "samples", "--train", "5"], "5 training images are too few"),
+        (["--methods", "cdo", "--data", "samples", "--train", "1"], "1 training images are too few"),
         (["--methods", "cdo", "--data", "samples", "--rto", "200"], "0 to 180 degrees"),
         (["--methods", "cdo", "--data", "samples", "--output", "{}"], "rows.json is no list of measured rows"),
         (["--render", "{}/rows.json"], "rows.json is no ablation.json"),

@@ -120,6 +120,12 @@ def test_bench_by_number_of_images_judges_the_others_too(
     assert sorted((row["train"], row.get("unseen", 0)) for row in rows) == [(6, 4)] * 2 + [(8, 2)] * 2 + [(10, 0)] * 2
     for row in rows:
         assert row.get("unseen_false_alarms", 0) <= row.get("unseen", 0)
+    capsys.readouterr()
+    assert main([*words, "--shots", "5", "--seeds", "0"]) == 0  # too few for a promise, enough for a ranking
+    assert "missed" not in capsys.readouterr().out
+    few = next(row for row in json.loads((tmp_path / "rows.json").read_text()) if row["train"] == 5)
+    assert few["folds"] == 0 and few["unseen"] == 5 and few["image_auroc"] == 1.0
+    assert "missed" not in few and "promised" not in few and "unseen_false_alarms" not in few
     assert main([*words, "--shots", "6", "--train", "6"]) == 2
     assert "--shots and --train both say" in capsys.readouterr().err
 

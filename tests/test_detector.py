@@ -14,8 +14,9 @@ import safetensors.torch
 import torch
 from conftest import stripes
 from PIL import Image
+from test_contract import quick
 
-from lab import Detector, LabError, image_files
+from lab import METHODS, Detector, LabError, image_files
 from lab.calibration import Calibration, Scale, robust_scale
 from lab.parts import features
 from lab.promise import threshold_for
@@ -59,6 +60,18 @@ def test_hold_out_is_disjoint_and_counted(good: list[np.ndarray]) -> None:
     folded = Detector("stfpm", size=96, epochs=1).fit(good, folds=2)
     assert folded.n_images == 12 and folded.calibration is not None and len(folded.calibration.scores) == 12
     assert Detector("stfpm", size=96, epochs=1).fit(good, folds=0).calibration is None
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_three_images_rank_but_promise_nothing(name: str, good: list[np.ndarray]) -> None:
+    settings = quick(METHODS[name], METHODS[name].presets()["live"]).as_dict()
+    detector = Detector(name, **settings).fit(good[:3], folds=0)
+    assert detector.calibration is None and detector.n_images == 3
+    assert bool(torch.isfinite(detector.raw(good[4]).anomaly_map).all())
+    with pytest.raises(LabError, match="3 good images are too few: at least 6"):
+        Detector(name, **settings).fit(good[:3])
+    with pytest.raises(LabError, match="1 good images are too few: at least 2"):
+        Detector(name, **settings).fit(good[:1], folds=0)
 
 
 def test_one_mechanism_turns_raw_numbers_into_sigmas() -> None:

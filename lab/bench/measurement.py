@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from .. import image_files, metrics
-from ..calibration import MIN_IMAGES
+from ..calibration import MIN_IMAGES, MIN_UNCALIBRATED
 from ..checks.leaks import describe_leaks
 from ..data.dataset import Dataset, Item
 from ..detector import Detector
@@ -47,7 +47,8 @@ IMAGES_IN_MEMORY = 64 * 2**20  # bytes of training images that are not read agai
 class Bench:
     """How all rows of a run are measured. Raises LabError for a number of training images that is too small.
     A method that trains learns from all training images and is calibrated on `folds` further fits; 0 leaves out
-    calibration and its columns (false alarms, misses): ranking alone, in a third of the time."""
+    calibration and its columns (false alarms, misses): ranking alone, in a third of the time. So do fewer training
+    images than a calibration takes, for any method."""
 
     folds: int = 2
     native: bool = False  # score at each image's own size instead of at settings.size
@@ -59,8 +60,8 @@ class Bench:
     warn: Callable[[str], None] = lambda message: None  # gets what a reader of the figures must know of a data set
 
     def __post_init__(self) -> None:
-        if few := [train for train in self.train if train is not None and train < MIN_IMAGES]:
-            raise LabError(f"{few[0]} training images are too few: at least {MIN_IMAGES} are needed")
+        if few := [train for train in self.train if train is not None and train < MIN_UNCALIBRATED]:
+            raise LabError(f"{few[0]} training images are too few: at least {MIN_UNCALIBRATED} are needed")
 
     def run(
         self, datasets: Iterable[Dataset], methods: Iterable[tuple[str, Variants]], seeds: Iterable[int]
@@ -105,7 +106,7 @@ class Bench:
         for names in trainings.values():
             detector = None
             for name in names:
-                row = self._identity(dataset, method, name, variants, seed)
+                row = self._identity(dataset, method, name, variants, seed, len(chosen))
                 row |= dict(train=len(chosen), train_limit=train)
                 kept = self.kept.find(row)
                 if kept and (not self.unseen or "unseen" in kept or len(chosen) == len(dataset.train)):
@@ -114,7 +115,8 @@ class Bench:
                 row |= dict(train_of=len(dataset.train), shared_fit=detector is not None)
                 if detector is None:
                     data_notes = notes()
-                    detector, seconds = self._fit(method, variants[name], (read(i) for i in chosen), seed)
+                    images, folds = (read(i) for i in chosen), row["folds"]
+                    detector, seconds = self._fit(method, variants[name], images, seed, folds)
                 elif detector.settings != variants[name]:
                     detector = detector.with_scoring(None, **variants[name].as_dict())
                 unseen = [dataset.train[i] for i in self._unseen(len(dataset.train), chosen, seed)]
@@ -134,26 +136,26 @@ class Bench:
         values = {k: v for k, v in settings.as_dict().items() if calibrated or not fields[k].metadata["scoring"]}
         return json.dumps(values, sort_keys=True)
 
-    def _identity(self, dataset: Dataset, method: str, name: str, variants: Variants, seed: int) -> Row:
-        """What is known of a row before it is measured, `rows.IDENTITY`, but for the number of images."""
+    def _identity(self, dataset: Dataset, method: str, name: str, variants: Variants, seed: int, images: int) -> Row:
+        """What is known of a row before it is measured, `rows.IDENTITY`, but for the number of images learned from."""
         settings, place = variants[name], dict(dataset=dataset.name, category=dataset.category)
         row: Row = dict(**place, method=method, seed=seed)
         if name:
             row |= dict(component=name, base=settings_digest(variants["full"]))
-        row |= dict(folds=self.folds if METHODS[method].trains else None)
+        row |= dict(folds=0 if images < MIN_IMAGES else self.folds if METHODS[method].trains else None)
         at = "native" if self.native else "tiles" if settings.tiles else settings.size
         row |= dict(eval_size=at, settings=settings.as_dict())
         return row | dict(weights=features.backbone_weights(settings), version=__version__)
 
     def _fit(
-        self, method: str, settings: BaseSettings, good: Iterable[np.ndarray], seed: int
+        self, method: str, settings: BaseSettings, good: Iterable[np.ndarray], seed: int, folds: int | None
     ) -> tuple[Detector, float]:
         """A detector, and the seconds its fit took."""
         with contextlib.suppress(OSError):  # not Linux, or not allowed: the peak is then the whole process's
             Path("/proc/self/clear_refs").write_text("5")
         detector = Detector(method, **settings.as_dict())
         began = time.perf_counter()
-        detector.fit(good, seed=seed, report=self.report, folds=self.folds)
+        detector.fit(good, seed=seed, report=self.report, folds=folds)
         return detector, round(time.perf_counter() - began, 2)
 
     def _test(self, detector: Detector, dataset: Dataset, unseen: Sequence[Item] = ()) -> Row:
