@@ -44,7 +44,11 @@ class Commands:
         if not self.methods:
             return
         add = parser.add_argument_group("settings (default: those of the preset)").add_argument
-        add("--preset", default="live", help="named settings: live (seconds), paper, ...; default live")
+        add(
+            "--preset",
+            default="live",
+            help="named settings: live (seconds), paper, dinov2, ... (see `methods`); default live",
+        )
         owners = dict[str, list[str]]()
         for method in self.methods:
             for setting in METHODS[method].Settings.fields():

@@ -22,6 +22,7 @@ from ..errors import LabError
 from ..export.export_detector import FORMATS, export
 from ..hub import publishing
 from ..methods import METHODS
+from ..parts import features
 from .common import (
     DATA_HELP,
     DETECTOR_HELP,
@@ -95,7 +96,7 @@ def fit(args: Arguments) -> None:
         shapes = (item.image().shape for item in dataset.train)
         tiles = max(visible_defects.tiles_for(shape, settings.size, args.smallest_defect) for shape in shapes)
         settings = settings.replace(tiles=tiles)
-    if args.preset == "live" and getattr(args, "turns", 1) is None:  # which was not said
+    if args.preset in ("live", *features.STRONGER) and getattr(args, "turns", 1) is None:  # which was not said
         items = [dataset.train[i] for i in poses.sample(len(dataset.train))]
         # as small as the data check will look at them, which then finds the poses known
         small = [data_check.summarize(item.name, item.image()).small for item in items]

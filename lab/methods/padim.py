@@ -61,6 +61,7 @@ class PaDiM(Method):
     inverse: Tensor
     count: Tensor
     changes = {"paper": dict(backbone="wide_resnet50_2.tv_in1k", size=224, channels=550, stride=4)}
+    changes |= {name: features.STRONGER[name] for name in ("resnet18", "wide_resnet50_2")}
 
     def build(self) -> None:
         self.backbone = features.backbone(self.settings.backbone)

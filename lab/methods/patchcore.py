@@ -9,7 +9,7 @@ N_b     the b bank rows nearest to m*                               (b, C)
 
 Fails: a normal part in the wrong place, as the bank forgets where a patch was; memory and search grow with the bank
 
-Differs: `turns`, off in both presets, adds turned copies of the normal images | a part may lie in any pose
+Differs: `turns`, off in all presets, adds turned copies of the normal images | a part may lie in any pose
 Differs: `live` keeps at most 4,000 patches chosen from 20,000 random candidates | a page must answer in seconds
 Differs: the coreset is chosen in 64 random dimensions (live), 128 (paper) | the paper names no width for its projection
 Differs: levels are concatenated, not average-pooled to 1,024 channels | the pooling is in its code, not in the paper
@@ -56,6 +56,7 @@ class PatchCore(Method):
     owner: Tensor
     place: Tensor
     changes = {"paper": dict(backbone="wide_resnet50_2.tv_in1k", crop=224, ratio=0.1, candidates=0, projection=128)}
+    changes |= features.STRONGER
 
     def build(self) -> None:
         self.backbone = features.backbone(self.settings.backbone, (2, 3))

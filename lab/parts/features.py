@@ -28,6 +28,14 @@ BACKBONES: tuple[str, ...] = ("embedded", "resnet18.tv_in1k", "wide_resnet50_2.t
 BACKBONES += ("hrnet_w32.ms_in1k", "vit_small_patch14_dinov2.lvd142m")
 
 
+# Changes of a preset that only takes stronger features than the embedded ones. DINOv2's patches are 14 pixels wide.
+STRONGER: dict[str, dict[str, Any]] = {
+    "resnet18": dict(backbone="resnet18.tv_in1k"),
+    "wide_resnet50_2": dict(backbone="wide_resnet50_2.tv_in1k"),
+    "dinov2": dict(backbone="vit_small_patch14_dinov2.lvd142m", size=448),
+}
+
+
 def backbone_setting(default: str = "embedded") -> Any:
     """The setting `backbone` of every method that has one."""
     help = "network whose features are used, by full timm tag; `embedded` is this project's own"
