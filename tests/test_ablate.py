@@ -447,22 +447,27 @@ def test_the_gpu_rows_readme_prints_the_means_over_seeds() -> None:
         assert " | ".join(cells) in text, component
 
 
-def test_rows_of_few_images_are_what_their_readme_says() -> None:
+@pytest.mark.parametrize(
+    ("name", "sets", "setting", "values"), [("turns_rto180", 6, "turns", (1, 8)), ("tiles_shape", 2, "tiles", (0, 1))]
+)
+def test_rows_of_few_images_are_what_their_readme_says(
+    name: str, sets: int, setting: str, values: tuple[int, int]
+) -> None:
     folder = ROOT / "lab/bench/few_images"
-    rows, text = json.loads((folder / "patchcore_turns_rto180.json").read_text()), (folder / "README.md").read_text()
+    rows, text = json.loads((folder / f"patchcore_{name}.json").read_text()), (folder / "README.md").read_text()
     places = {(row["dataset"], row["category"]) for row in rows}
-    assert len(rows) == 6 * len(places) == 36
+    assert len(rows) == 6 * len(places) == 6 * sets and f"`patchcore_{name}.json`" in text
     for row in rows:
         assert METHODS[row["method"]].Settings(**row["settings"]).as_dict() == row["settings"]
     for dataset, category in places:
         figures = {
-            (row["settings"]["turns"], row["seed"]): row["image_auroc"]
+            (row["settings"].get(setting, 0), row["seed"]): row["image_auroc"]
             for row in rows
             if (row["dataset"], row["category"]) == (dataset, category)
         }
-        without, turned = (np.array([figures[turns, seed] for seed in range(3)]) for turns in (1, 8))
-        gain = turned - without
-        cells = f"{without.mean():.3f} | {turned.mean():.3f} | {gain.mean():+.3f} ± {gain.std(ddof=1):.3f}"
+        before, after = (np.array([figures[value, seed] for seed in range(3)]) for value in values)
+        gain = after - before
+        cells = f"{before.mean():.3f} | {after.mean():.3f} | {gain.mean():+.3f} ± {gain.std(ddof=1):.3f}"
         assert f"| {dataset}/{category} | {cells} |" in text
 
 

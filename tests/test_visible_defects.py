@@ -10,6 +10,7 @@ from conftest import stripes
 
 from lab import METHODS, Detector, LabError, image_files
 from lab.__main__ import main
+from lab.bench import marked_walls
 from lab.checks import data_check, visible_defects
 from lab.checks.visible_defects import Visible, choices, tiles_for, visible
 from lab.data import samples
@@ -84,3 +85,17 @@ def test_a_dark_dot_so_wide_is_found_and_a_smaller_one_is_not() -> None:
             part[:] = part * (1 - 0.7 * dot)
             found[width] += detector.detect(image).verdict == "bad"
     assert found == {visible_defects.VISIBLE: 6, 3: 0}
+
+
+def test_a_marked_wall_is_its_slabs_but_for_the_dot() -> None:
+    slabs = [np.full((32, 32, 3), grey, np.uint8) for grey in (100, 150, 200)]
+    plain, marked = (marked_walls.wall(slabs, np.random.default_rng(3), 4, 2) for _ in range(2))
+    assert plain.shape == (64, 128, 3) and {int(grey) for grey in np.unique(plain)} <= {100, 150, 200}
+    mask = marked_walls.mark(marked, np.random.default_rng(4))
+    rows, columns = np.nonzero(mask)
+    assert np.ptp(rows) == np.ptp(columns) == visible_defects.VISIBLE - 1  # as wide as what is said to be seen
+    assert (marked[mask] < 0.8 * plain[mask]).all() and np.array_equal(marked, plain) is False
+    changed = (marked != plain).any(-1)
+    assert changed.sum() <= 64 and not (mask & ~changed).any()
+    learned, *judged = (set(seeds) for *_, seeds, _ in marked_walls.PARTS)
+    assert all(not learned & seeds for seeds in judged)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ..errors import LabError
 from ..tiles import Grid
 
-VISIBLE = 8  # pixels of what a method sees: dark dots so wide were all found, of 5 a third (bench/few_images/README.md)
+VISIBLE = 8  # pixels of what a method sees: dark dots so wide were all found, narrower ones not (bench/few_images)
 CHOICES = (0, 1, 2, 4, 8, 16, 32)  # tiles along the shorter side
 
 
