@@ -209,3 +209,19 @@ def test_fit_chooses_turned_copies_and_says_so(tmp_path: Path, capsys: pytest.Ca
     assert detector.settings.as_dict()["turns"] == 8 and "8 turned copies" in detector.method.notes["poses"]
     assert main([*fit, "--turns", "1"]) == 0
     assert Detector.load(file).settings.as_dict()["turns"] == 1
+
+
+def test_what_is_ignored_has_no_pose(tmp_path: Path) -> None:
+    """Upright parts, each with another beside it that lies as it fell."""
+    (tmp_path / "good").mkdir()
+    for number in range(12):
+        both = np.concatenate([bolt(0, number), bolt(137.5 * number, number + 30)], 1)
+        image_files.write_png(tmp_path / f"good/{number}.png", both)
+    ignored = np.zeros((128, 256, 3), np.uint8)
+    ignored[:, 128:] = 255
+    image_files.write_png(tmp_path / "ignored.png", ignored)
+    file = tmp_path / "d.safetensors"
+    fit = ["fit", "--method", "patchcore", "--data", str(tmp_path / "good"), "--size", "64", "-o", str(file)]
+    assert main(fit) == 0 and Detector.load(file).settings.as_dict()["turns"] == 8
+    assert main([*fit, "--ignore", str(tmp_path / "ignored.png")]) == 0
+    assert Detector.load(file).settings.as_dict()["turns"] == 1

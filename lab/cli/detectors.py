@@ -98,9 +98,9 @@ def fit(args: Arguments) -> None:
         settings = settings.replace(tiles=tiles)
     if args.preset in ("live", *features.STRONGER) and getattr(args, "turns", 1) is None:  # which was not said
         items = [dataset.train[i] for i in poses.sample(len(dataset.train))]
-        # as small as the data check will look at them, which then finds the poses known
-        small = [data_check.summarize(item.name, item.image()).small for item in items]
-        settings, found_poses = poses.choose_turns(settings, small)
+        # as the data check will look at them, which then finds the poses known
+        seen = [data_check.without_ignored(data_check.summarize(item.name, item.image()), ignore) for item in items]
+        settings, found_poses = poses.choose_turns(settings, [summary.small for summary in seen])
     detector = Detector(args.method, **settings.as_dict())
     detector.origin, detector.grey_bits = dataset.origin, dataset.grey_bits
     resume = Path(args.resume) if args.resume else None

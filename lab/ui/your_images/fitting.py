@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ... import plots
 from ...calibration import Calibration
-from ...checks import near_duplicates, poses
+from ...checks import ignore_masks, near_duplicates, poses
 from ...checks.regions import Region
 from ...detector import Detector, Finding
 from ...inspection import ranking
@@ -93,10 +93,12 @@ def fit_and_judge(
 
         report_in_time(0.0, "reading the images")
         images = [upload.resized(size) for upload in good]
-        settings, found_poses = poses.choose_turns(settings, images)
+        mask = mask_of(ignored, size)
+        seen = images if mask is None else [ignore_masks.paint(image, mask) for image in images]
+        settings, found_poses = poses.choose_turns(settings, seen)
         detector = Detector(method, **settings.as_dict())
         detector.grey_bits = bits
-        detector = gpu.fit(detector, images, service.seed, part_of(report_in_time, 0, 0.6), mask_of(ignored, size))
+        detector = gpu.fit(detector, images, service.seed, part_of(report_in_time, 0, 0.6), mask)
         if found_poses:
             detector.method.notes["poses"] = found_poses
         judged: list[tuple[Upload, Finding]] = []
