@@ -49,7 +49,11 @@ def test_the_data_check_names_the_smallest_defect_of_large_images_alone() -> Non
     assert data_check.small_defects(small) == []
     [hint] = data_check.small_defects(large)
     assert hint.code == "small" and hint.images == ()
-    assert "less than about 50 pixels" in hint.message and "tiles=4 (16 times the time)" in hint.message
+    assert "less than about 50 pixels across may not be seen; 8 with tiles=8, 64 times the time." in hint.message
+    assert visible_defects.describe(PHOTO, 256).endswith(
+        "30 with tiles=4, 24 times the time; 8 with tiles=16, 336 times the time"
+    )
+    assert visible_defects.describe((200, 200), 256).endswith("across may not be seen")
 
 
 def test_fit_cuts_images_by_the_smallest_defect(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

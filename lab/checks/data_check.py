@@ -133,7 +133,8 @@ def small_defects(good: Images) -> list[Hint]:
     if max(largest.width, largest.height) <= LARGE * SIZE:
         return []
     problem = f"Your images are large: {visible_defects.describe((largest.height, largest.width), SIZE)}."
-    return [Hint("small", (), f"{problem} Choose by the smallest defect that matters.")]
+    advice = "The command line's `fit --smallest-defect PIXELS` takes as many tiles as the smallest that matters needs."
+    return [Hint("small", (), f"{problem} {advice}")]
 
 
 def exposure(good: Images) -> list[Hint]:

@@ -54,12 +54,13 @@ def tiles_for(shape: tuple[int, ...], size: int, smallest: float) -> int:
 
 
 def describe(shape: tuple[int, ...], size: int) -> str:
-    """The choices in words."""
+    """In words: the smallest defect without tiles, a quarter as large, and at the image's own pixels."""
     whole, *others = choices(shape, size)
-    text = (
-        f"{shape[1]:,} x {shape[0]:,} pixels, seen at {size} x {size}: a defect of less than about {whole.smallest:.0f}"
-    )
-    text += " pixels across may not be seen"
-    shown = [choice for choice in others if choice.smallest < 0.8 * whole.smallest]
-    parts = [f"{c.smallest:.0f} pixels with tiles={c.tiles} ({c.times} times the time)" for c in shown]
-    return f"{text}; {', '.join(parts)}" if parts else text
+    text = f"{shape[1]:,} x {shape[0]:,} pixels, seen at {size} x {size}: a defect of less than about "
+    text += f"{whole.smallest:.0f} pixels across may not be seen"
+    quarter = next((choice for choice in others if choice.smallest <= whole.smallest / 4), None)
+    shown = dict.fromkeys(choice for choice in (quarter, *others[-1:]) if choice)
+    if not shown:
+        return text
+    parts = (f"{choice.smallest:.0f} with tiles={choice.tiles}, {choice.times} times the time" for choice in shown)
+    return f"{text}; {'; '.join(parts)}"
