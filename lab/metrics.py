@@ -23,6 +23,7 @@ Maps = Sequence[np.ndarray] | np.ndarray
 Judged = Sequence[np.ndarray | None] | None
 
 FEWEST = 2  # with fewer bad (or good) images there is no interval, and the AUROC should not be shown as a number
+CHUNK = 2**22  # values that are worked on at once
 _CONNECTIVITY_8 = np.ones((3, 3), bool)
 
 
@@ -152,8 +153,15 @@ def margin(normal: ArrayLike, abnormal: ArrayLike) -> float | None:
     sides = (_flat(abnormal), _flat(normal))
     if not all(map(len, sides)) or max(map(np.ptp, sides)) == 0:
         return None
-    difference = np.subtract(*(side.mean(dtype=np.float64) for side in sides))
-    return float(difference / np.sqrt(np.mean([side.var(dtype=np.float64) for side in sides])))
+    means = [side.mean(dtype=np.float64) for side in sides]
+    variances = [_mean_square(side, mean) for side, mean in zip(sides, means, strict=True)]
+    return float((means[0] - means[1]) / np.sqrt(np.mean(variances)))
+
+
+def _mean_square(values: np.ndarray, mean: float) -> float:
+    """The mean of (values - mean)², part by part: no copy of all values as float64."""
+    parts = (values[start : start + CHUNK] - mean for start in range(0, len(values), CHUNK))
+    return sum(float(np.dot(part, part)) for part in parts) / len(values)
 
 
 def overlap(normal: ArrayLike, abnormal: ArrayLike) -> float | None:
@@ -218,7 +226,10 @@ def _pixels(masks: Masks, maps: Maps, judged: Judged, filled: bool = False) -> _
             regions += 1
     inside, shares = np.concatenate(abnormal), np.concatenate(share)
     order = np.argsort(inside)
-    return _Pixels(np.sort(np.concatenate(normal)), inside[order], shares[order] / max(regions, 1))
+    outside = np.concatenate(normal)
+    normal.clear()  # tiled test sets have a thousand million pixels: nothing of that size is held twice
+    outside.sort()
+    return _Pixels(outside, inside[order], shares[order] / max(regions, 1))
 
 
 def _ranking(pixels: _Pixels) -> _Ranking | None:
