@@ -471,6 +471,17 @@ def test_rows_of_few_images_are_what_their_readme_says(
         assert f"| {dataset}/{category} | {cells} |" in text
 
 
+def test_rows_of_marked_walls_are_what_their_readme_says() -> None:
+    folder = ROOT / "lab/bench/few_images"
+    rows, text = json.loads((folder / "patchcore_marked_walls.json").read_text()), (folder / "README.md").read_text()
+    assert [row["settings"].get("tiles", 0) for row in rows] == [0, 16]
+    for row, name in zip(rows, ("squeezed to 256 x 256", "336 tiles of 256 x 256"), strict=True):
+        assert METHODS["patchcore"].Settings(**row["settings"]).as_dict() == row["settings"]
+        found = f"{row['bad'] - row['missed']} of {row['bad']} | {row['false_alarms']} of {row['good']}"
+        figures = " | ".join(f"{row[figure]:.3f}" for figure in ("image_auroc", "pixel_auroc", "aupro"))
+        assert f"| {name} | {found} | {figures} |" in text
+
+
 def test_studies_have_todays_settings() -> None:
     for study in study_files.read_studies():
         assert METHODS[study["method"]].Settings(**study["settings"]).as_dict() == study["settings"]
