@@ -75,6 +75,19 @@ def test_fit_cuts_images_by_the_smallest_defect(tmp_path: Path, capsys: pytest.C
     assert "name one of them" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("options", "warned"), [([], True), (["--tiles", "1"], False), (["--size", "64"], False)])
+def test_fit_warns_of_large_images_unless_it_was_told(
+    options: list[str], warned: bool, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "good").mkdir()
+    for number in range(6):
+        image = np.tile(stripes(number), (3, 12, 1))  # 288 x 1,152
+        image_files.write_png(tmp_path / f"good/{number}.png", image)
+    fit = ["fit", "--method", "patchcore", "--data", str(tmp_path), "--candidates", "500", "--turns", "1", *options]
+    assert main([*fit, "-o", str(tmp_path / "d.safetensors")]) == 0
+    assert ("Your images are large: 1,152 x 288 pixels" in capsys.readouterr().err) == warned
+
+
 def test_a_dark_dot_so_wide_is_found_and_a_smaller_one_is_not() -> None:
     live = METHODS["patchcore"].presets()["live"].as_dict()
     detector = Detector("patchcore", **live).fit([item.image() for item in samples.load("terrazzo").train[:20]])

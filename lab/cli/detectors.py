@@ -121,7 +121,10 @@ def fit(args: Arguments) -> None:
     print(f"{detector.save(args.output)}: {detector.method.title} fitted on {detector.n_images} images")
     print(detector.calibration.statement())
     warn(near_duplicates.describe_repeats([item.name for item in dataset.train], detector.groups))
-    warn(*(hint.message for hint in hints if hint.code not in ("few", "twice")))  # which are said already
+    said = {"few", "twice"}  # already
+    if settings.tiles or settings.size != data_check.SIZE:
+        said.add("small")  # which holds for other settings
+    warn(*(hint.message for hint in hints if hint.code not in said))
     for name, note in detector.method.notes.items():
         print(f"{name}: {note}")
 
