@@ -44,6 +44,9 @@ def setting(
 class BaseSettings:
     """Settings of every method; subclasses are frozen, keyword-only dataclasses. LabError for a forbidden value."""
 
+    # True: gains from turned copies, which are chosen where the good images lie in different poses
+    turns_by_poses: ClassVar[bool] = False
+
     size: int = setting(256, "side of the square every image is resized to, pixels", low=64, high=1024, step=32)
     tiles: int = setting(
         0, "squares along an image's shorter side; 0: the whole image in one", low=0, high=32, later=True

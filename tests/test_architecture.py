@@ -19,6 +19,7 @@ LAYERS = [
     [
         "lab.bench.measurement",
         "lab.bench.promise_study",
+        "lab.bench.small_dots",
         "lab.hub.detector_card",
         "lab.hub.publishing",
         "lab.export",

@@ -111,4 +111,4 @@ def test_boxes_are_right_to_a_pixel_through_a_warp(
     assert np.abs(edges - [left, top, left + width, top + height]).max() <= slack
     assert abs(region.area - width * height) <= slack * 2 * (width + height)
     moved = bool(degrees % 90 or any(shift))
-    assert (finding.judged is None) or bool((~finding.judged).any()) == moved
+    assert finding.judged is not None and bool((~finding.judged).any()) == moved

@@ -73,6 +73,9 @@ def test_fit_cuts_images_by_the_smallest_defect(tmp_path: Path, capsys: pytest.C
     assert "a defect 3 pixels wide cannot be seen" in capsys.readouterr().err
     assert main([*fit, "--smallest-defect", "8", "--tiles", "2"]) == 2
     assert "name one of them" in capsys.readouterr().err
+    padim = ["fit", "--method", "padim", "--data", str(tmp_path / "none"), "--smallest-defect", "8", "-o", str(file)]
+    assert main(padim) == 2
+    assert "so set tiles to 0" in capsys.readouterr().err  # said before the set is looked for
 
 
 @pytest.mark.parametrize(("options", "warned"), [([], True), (["--tiles", "1"], False), (["--size", "64"], False)])
@@ -91,15 +94,12 @@ def test_fit_warns_of_large_images_unless_it_was_told(
 def test_a_dark_dot_so_wide_is_found_and_a_smaller_one_is_not() -> None:
     live = METHODS["patchcore"].presets()["live"].as_dict()
     detector = Detector("patchcore", **live).fit([item.image() for item in samples.load("terrazzo").train[:20]])
-    y, x = np.mgrid[: visible_defects.VISIBLE, : visible_defects.VISIBLE] - (visible_defects.VISIBLE - 1) / 2
     found = {}
     for width in (visible_defects.VISIBLE, 3):
-        dot = np.clip(width / 2 + 0.5 - np.hypot(x, y), 0, 1)[..., None]
         found[width] = 0
         for number, item in enumerate(samples.load("terrazzo", 5).train[:6]):
             image, at = item.image().copy(), 40 + 25 * number
-            part = image[at : at + 8, at : at + 8]
-            part[:] = part * (1 - 0.7 * dot)
+            marked_walls.darken(image, at, at, width)
             found[width] += detector.detect(image).verdict == "bad"
     assert found == {visible_defects.VISIBLE: 6, 3: 0}
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from .. import image_files
+from ..checks.visible_defects import VISIBLE
 from ..data import samples
 
 ACROSS, DOWN = 16, 12  # slabs: 4,096 x 3,072 pixels
-WIDTH = 8  # pixels of the dot
+WIDTH = VISIBLE  # pixels of the dot
 DARKENING = 0.7  # of its middle
 # split, label, images, seeds of the slabs, seed of the first image
 PARTS = (
@@ -34,12 +35,17 @@ def wall(slabs: list[np.ndarray], generator: np.random.Generator, across: int = 
 def mark(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Darkens a dot of `image` uint8 (H, W, 3), in place; returns its mask, bool (H, W)."""
     height, width = image.shape[:2]
-    y, x = np.mgrid[:WIDTH, :WIDTH] - (WIDTH - 1) / 2
-    dot = np.clip(WIDTH / 2 + 0.5 - np.hypot(x, y), 0, 1)
     top, left = generator.integers(WIDTH, height - 2 * WIDTH), generator.integers(WIDTH, width - 2 * WIDTH)
-    place = slice(top, top + WIDTH), slice(left, left + WIDTH)
+    return darken(image, int(top), int(left), WIDTH)
+
+
+def darken(image: np.ndarray, top: int, left: int, width: int) -> np.ndarray:
+    """Darkens a dot so many pixels wide, in place; returns its mask, bool (H, W)."""
+    y, x = np.mgrid[:width, :width] - (width - 1) / 2
+    dot = np.clip(width / 2 + 0.5 - np.hypot(x, y), 0, 1)
+    place = slice(top, top + width), slice(left, left + width)
     image[place] = image[place] * (1 - DARKENING * dot[..., None])
-    mask = np.zeros((height, width), bool)
+    mask = np.zeros(image.shape[:2], bool)
     mask[place] = dot > 0.5
     return mask
 

@@ -52,8 +52,8 @@ _FOUND: LRUCache[str, Poses] = LRUCache(64)  # by content: the data check and th
 
 def choose_turns(settings: BaseSettings, images: Sequence[np.ndarray]) -> tuple[BaseSettings, str]:
     """(The settings, with turned copies where the good images lie in different poses; what is known of their poses, in
-    words); as they are, and "", for a method that has no turned copies."""
-    if "turns" not in settings.fields():
+    words); as they are, and "", for a method that gains nothing from turned copies."""
+    if not settings.turns_by_poses:
         return settings, ""
     poses = find_poses(images)
     if poses.kind != TURNED:

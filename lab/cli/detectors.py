@@ -17,10 +17,12 @@ from ..checks import data_check, ignore_masks, near_duplicates, poses, visible_d
 from ..checks.regions import Region
 from ..csv_cells import cell
 from ..data import folder_walk, unread
+from ..data.dataset import Dataset
 from ..detector import Detector
 from ..errors import LabError
 from ..export.export_detector import FORMATS, export
 from ..hub import publishing
+from ..method import BaseSettings
 from ..methods import METHODS
 from ..parts import features
 from .common import (
@@ -85,22 +87,14 @@ def fit(args: Arguments) -> None:
     for path in filter(None, (args.output, args.resume)):
         check_writable(path)
     ignore = ignore_masks.read(args.ignore) if args.ignore else None
-    dataset = data.load(args.data, args.category)
-    warn(*dataset.notes)
-    settings, found_poses = METHODS[args.method].Settings(**chosen_settings(args, args.method)), ""
+    settings = METHODS[args.method].Settings(**chosen_settings(args, args.method))
     if args.smallest_defect is not None:
         if args.tiles is not None:
-            raise LabError(
-                "--smallest-defect and --tiles both say into how many tiles images are cut; name one of them"
-            )
-        shapes = (item.image().shape for item in dataset.train)
-        tiles = max(visible_defects.tiles_for(shape, settings.size, args.smallest_defect) for shape in shapes)
-        settings = settings.replace(tiles=tiles)
-    if args.preset in ("live", *features.STRONGER) and getattr(args, "turns", 1) is None:  # which was not said
-        items = [dataset.train[i] for i in poses.sample(len(dataset.train))]
-        # as the data check will look at them, which then finds the poses known
-        seen = [data_check.without_ignored(data_check.summarize(item.name, item.image()), ignore) for item in items]
-        settings, found_poses = poses.choose_turns(settings, [summary.small for summary in seen])
+            raise LabError("--smallest-defect and --tiles both say how images are cut into tiles; name one of them")
+        Detector(args.method, **settings.replace(tiles=1).as_dict())  # refuses before an image is read
+    dataset = data.load(args.data, args.category)
+    warn(*dataset.notes)
+    settings, found_poses = fit_to_images(settings, dataset, ignore, args)
     detector = Detector(args.method, **settings.as_dict())
     detector.origin, detector.grey_bits = dataset.origin, dataset.grey_bits
     resume = Path(args.resume) if args.resume else None
@@ -127,6 +121,23 @@ def fit(args: Arguments) -> None:
     warn(*(hint.message for hint in hints if hint.code not in said))
     for name, note in detector.method.notes.items():
         print(f"{name}: {note}")
+
+
+def fit_to_images(
+    settings: BaseSettings, dataset: Dataset, ignore: np.ndarray | None, args: Arguments
+) -> tuple[BaseSettings, str]:
+    """(The settings with what the good images decide: tiles, by the smallest defect, and turned copies, where
+    neither was named; what is known of the images' poses, in words)."""
+    if args.smallest_defect is not None:
+        shapes = {item.image().shape[:2] for item in dataset.train}
+        tiles = max(visible_defects.tiles_for(shape, settings.size, args.smallest_defect) for shape in shapes)
+        settings = settings.replace(tiles=tiles)
+    if args.preset not in ("live", *features.STRONGER) or getattr(args, "turns", 1) is not None:  # said, or none
+        return settings, ""
+    items = [dataset.train[i] for i in poses.sample(len(dataset.train))]
+    # as the data check will look at them, which then finds the poses known
+    seen = [data_check.without_ignored(data_check.summarize(item.name, item.image()), ignore) for item in items]
+    return poses.choose_turns(settings, [summary.small for summary in seen])
 
 
 def detect(args: Arguments) -> int:

@@ -43,6 +43,8 @@ class PatchCore(Method):
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Settings(BaseSettings):
+        turns_by_poses = True
+
         backbone: str = features.backbone_setting()
         crop: int = setting(0, "side of the centre crop, pixels; 0 keeps the whole image", low=0, high=1024)
         ratio: float = setting(0.2, "share of the candidates that stays in the bank", low=0.001, high=1.0)
