@@ -33,6 +33,7 @@ MASK = np.zeros((HEIGHT, WIDTH), bool)
 MASK[20:75, 100:171] = True  # odd numbers: no border lies on one of the resized image's
 CASES: list[tuple[str, dict[str, Any]]] = [(name, {"imm": False} if name == "local_occ" else {}) for name in METHODS]
 CASES += [("patchcore", {"crop": 64}), ("patchcore", {"turns": 4}), ("patchcore", {"neighbours": 1})]
+CASES += [("patchcore", {"spread": 2})]
 
 
 def part(number: int, defect: tuple[int, int] | None = None) -> np.ndarray:

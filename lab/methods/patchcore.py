@@ -6,10 +6,15 @@ M       memory bank, a greedy k-centre coreset of P                 (m, C)
 m*      bank row nearest to the image's worst patch m_test*         (C,)
 s*      distance of m_test* to m*                                   ()
 N_b     the b bank rows nearest to m*                               (b, C)
+r(m)    mean distance of a bank row to the nearest rows of K images (m,)
 
 Fails: a normal part in the wrong place, as the bank forgets where a patch was; memory and search grow with the bank
 
 Differs: `turns`, off in all presets, adds turned copies of the normal images | a part may lie in any pose
+Differs: `spread`, off in all presets, divides the distance to a bank row by r(m) and scores an image by the mean of
+its map's highest 0.3 % | of few images, patches of a rare kind lie far from all others though they are normal; local
+density in kNN scores: K. Wilkinghoff et al. Local Density-Based Anomaly Score Normalization. 2025
+
 Differs: `live` keeps at most 4,000 patches chosen from 20,000 random candidates | a page must answer in seconds
 Differs: the coreset is chosen in 64 random dimensions (live), 128 (paper) | the paper names no width for its projection
 Differs: levels are concatenated, not average-pooled to 1,024 channels | the pooling is in its code, not in the paper
@@ -26,6 +31,8 @@ from ..image_stack import ImageStack
 from ..method import BaseSettings, Method, Scores, setting
 from ..parts import features, maps, memory_bank, turns
 from ..progress import Report, part_of
+
+LEAST_SPREAD = 0.5  # of the usual spread: in an even background, noise would be infinitely far
 
 
 @equation("patchcore", 7, formula="s = (1 - exp|m_test - m*| / sum_{m in N_b(m*)} exp|m_test - m|) s*, for one image")
@@ -52,6 +59,14 @@ class PatchCore(Method):
         projection: int = setting(64, "dimensions in which the coreset is chosen", low=8, high=1024)
         turns: int = setting(1, turns.HELP, low=1, high=turns.MOST)
         neighbours: int = setting(9, "bank rows that reweight the image's score, b", low=1, high=50, eq="7")
+        spread: int = setting(
+            0,
+            "other images to whose nearest patches a bank row's distances are relative, K; 0: to none",
+            low=0,
+            high=50,
+            scoring=True,
+            later=True,
+        )
 
     settings: Settings
     bank: Tensor
@@ -59,12 +74,12 @@ class PatchCore(Method):
     place: Tensor
     changes = {"paper": dict(backbone="wide_resnet50_2.tv_in1k", crop=224, ratio=0.1, candidates=0, projection=128)}
     changes |= features.STRONGER
-
     def build(self) -> None:
         self.backbone = features.backbone(self.settings.backbone, (2, 3))
         self.register_buffer("bank", torch.empty(0))  # (m, C)
         self.register_buffer("owner", torch.empty(0, dtype=torch.int32))  # (m,) the image a row came from
         self.register_buffer("place", torch.empty(0, dtype=torch.int32))  # (m,) and its patch in all turns of it
+        self._measured: tuple[Tensor, Tensor] | None = None  # the bank, and (m, n) its rows' distances to n images
 
     def learned_shapes(self) -> dict[str, tuple[int | str, ...]]:
         return {"bank": ("m", sum(self.backbone.channels)), "owner": ("m",), "place": ("m",)}
@@ -104,17 +119,48 @@ class PatchCore(Method):
     def _score(self, pyramid: list[Tensor], size: int, ignored: Tensor | None, index: Tensor | None = None) -> Scores:
         fused = features.fuse(pyramid)
         shape, rows = (len(fused), *fused.shape[-2:]), features.rows_of(fused)
-        owners = None if index is None else (index.to(rows.device).repeat_interleave(shape[1] * shape[2]), self.owner)
-        distances = memory_bank.nearest(rows, self.bank, owners=owners).view(shape)
-        banks = (self.bank if index is None else self.bank[self.owner != index[i]] for i in range(len(fused)))
-        side = self.settings.crop or size
+        rows_of_each = rows.view(len(fused), -1, rows.shape[1])
+        left_out = [None] * len(fused) if index is None else index.tolist()
+        if self.settings.spread:
+            of_each = zip(rows_of_each, left_out, strict=True)
+            distances = torch.cat([memory_bank.nearest_in_units(x, self.bank, self.units(i)) for x, i in of_each])
+        else:
+            owners = (
+                None if index is None else (index.to(rows.device).repeat_interleave(shape[1] * shape[2]), self.owner)
+            )
+            distances = memory_bank.nearest(rows, self.bank, owners=owners)
+        distances, side = distances.view(shape), self.settings.crop or size
         smooth = maps.smooth(maps.upsample(distances, side), maps.sigma_for(side))
-        scores = Scores.of(smooth, size, ignored)
+        scores = Scores.of(smooth, size, ignored, pool=self.pool)
+        if self.settings.spread:
+            return scores
         if ignored is not None:
             cells = maps.judged_cells(maps.centre_crop(~ignored, side), shape[1:])
             distances = maps.fill_unjudged(distances, cells)
-        images = zip(rows.view(len(fused), -1, rows.shape[1]), distances.flatten(1), banks, strict=True)
+        banks = (self.bank if i is None else self.bank[self.owner != i] for i in left_out)
+        images = zip(rows_of_each, distances.flatten(1), banks, strict=True)
         return scores._replace(image_score=torch.stack([self._image_score(*image) for image in images]))
+
+    def units(self, left_out: int | None = None) -> Tensor:
+        """r(m), (m,): the mean distance of each bank row to the nearest rows of the K images that are nearest, but for
+        those of its own image and of an image left out, whose rows are infinitely far."""
+        if self._measured is None or self._measured[0] is not self.bank:
+            distances = memory_bank.nearest_of_each(self.bank, self.bank, self.owner)
+            self._measured = self.bank, distances.scatter(1, self.owner.long()[:, None], torch.inf)
+        distances = self._measured[1]
+        if left_out is not None and left_out < distances.shape[1]:
+            distances = distances.clone()
+            distances[:, left_out] = torch.inf
+        nearest = distances.topk(min(self.settings.spread, distances.shape[1]), largest=False).values
+        known = nearest.isfinite()
+        units = torch.where(known, nearest, 0).sum(1) / known.sum(1).clamp_min(1)
+        some = units[known[:, 0]]
+        usual = some.median() if len(some) else units.new_ones(())
+        units = torch.where(known[:, 0], units, usual).clamp_min(LEAST_SPREAD * usual).clamp_min(1e-6)
+        return units if left_out is None else units.masked_fill(self.owner == left_out, torch.inf)
+
+    def pool(self, anomaly_map: Tensor) -> Tensor:
+        return maps.mean_of_highest(anomaly_map) if self.settings.spread else maps.maximum(anomaly_map)
 
     def whole_score(self, anomaly_map: Tensor, of_tiles: Tensor) -> Tensor:
         return of_tiles.amax(0, keepdim=True)

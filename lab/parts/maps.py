@@ -43,6 +43,13 @@ def maximum(maps: Tensor) -> Tensor:
     return maps.amax((-2, -1))
 
 
+def mean_of_highest(maps: Tensor) -> Tensor:
+    """(B, H, W) -> (B,): the mean of the highest 0.3 % of pixels, a spot 14 pixels wide on a map of 256 x 256: one
+    odd pixel counts for less than a defect."""
+    count = max(1, round(0.003 * maps[0].numel()))
+    return maps.flatten(1).topk(count, 1).values.mean(1)
+
+
 def centre_crop(images: Tensor, side: int) -> Tensor:
     """(B, C, S, S) -> (B, C, side, side), a view; the whole images where side is 0."""
     side = side or images.shape[-1]

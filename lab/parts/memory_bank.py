@@ -27,6 +27,30 @@ def nearest(queries: Tensor, bank: Tensor, k: int = 1, owners: tuple[Tensor, Ten
     return torch.cat(blocks).clamp_min(0).sqrt()
 
 
+def nearest_of_each(queries: Tensor, bank: Tensor, owners: Tensor) -> Tensor:
+    """Euclidean distances (Q, n) to the nearest row of each of n owners (M,), numbered from 0; inf without rows."""
+    norms, count = bank.square().sum(1), int(owners.amax()) + 1
+    blocks = []
+    for block in torch.split(queries, BLOCK):
+        squared = squared_distances(block, bank, norms) + block.square().sum(1, keepdim=True)
+        of_each = squared.new_full((len(block), count), torch.inf)
+        blocks.append(of_each.scatter_reduce(1, owners.long().expand_as(squared), squared, "amin"))
+    return torch.cat(blocks).clamp_min(0).sqrt()
+
+
+def nearest_in_units(queries: Tensor, bank: Tensor, units: Tensor) -> Tensor:
+    """Distances (Q, 1) to the nearest row, each row's distances in a unit of its own, units (M,) > 0; inf counts as
+    no row."""
+    # |q - m|^2 / u^2 is linear in (q, |q|^2), so that all rows take one product of matrices
+    weights = units.square().reciprocal()
+    rows = torch.cat([-2 * weights[:, None] * bank, weights[:, None]], 1).T.contiguous()
+    norms, unknown, blocks = weights * bank.square().sum(1), units.isinf(), []
+    for block in torch.split(queries, BLOCK):
+        squared = torch.addmm(norms, torch.cat([block, block.square().sum(1, keepdim=True)], 1), rows)
+        blocks.append(squared.masked_fill(unknown, torch.inf).amin(1, keepdim=True))
+    return torch.cat(blocks).clamp_min(0).sqrt()
+
+
 def nearest_index(queries: Tensor, bank: Tensor, k: int = 1) -> Tensor:
     """Indices (Q, k) of the k nearest bank rows, nearest first."""
     k = min(k, len(bank))
