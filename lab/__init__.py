@@ -14,14 +14,15 @@ if TYPE_CHECKING:
     from .calibration import Calibration
     from .data.dataset import Dataset, Item
     from .detector import Detector, Finding
+    from .inspection.auto import auto
     from .method import BaseSettings, Method, Scores, setting
     from .methods import METHODS
 
 __all__ = ["METHODS", "BaseSettings", "Calibration", "Cancelled", "Dataset", "Detector", "Finding", "Item", "LabError"]
-__all__ += ["Method", "Scores", "__version__", "setting"]
+__all__ += ["Method", "Scores", "__version__", "auto", "setting"]
 
 _MODULES = {"METHODS": "methods", "Calibration": "calibration", "Dataset": "data.dataset", "Item": "data.dataset"}
-_MODULES |= {"Detector": "detector", "Finding": "detector"}
+_MODULES |= {"Detector": "detector", "Finding": "detector", "auto": "inspection.auto"}
 _MODULES |= dict.fromkeys(("BaseSettings", "Method", "Scores", "setting"), "method")
 
 

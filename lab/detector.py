@@ -79,6 +79,7 @@ class Detector:
                        them, of its template; None: none are
     grey_bits          bits with which images of 16 bits are read (`image_files.grey_bits`); None where there were none
     origin             `Dataset.origin` of those images, for the file
+    tried              the table of what `auto` tried, of a detector that it chose; else empty
     repository         "user/name@revision" of the Hub from which it was loaded; "" for none
     request_key        `ready_detectors.request_key` under which somebody will look for this detector; "" for none
     quantization_bits  bits of each part's values in the file; a part that is not named keeps float32
@@ -97,6 +98,7 @@ class Detector:
         self.ignored: Tensor | None = None
         self.origin: dict[str, str] = {}
         self.quantization_bits: Bits = {}
+        self.tried: tuple[Any, ...] = ()
 
     @property
     def settings(self) -> BaseSettings:
@@ -288,10 +290,14 @@ class Detector:
         """What is ignored, where the method computes."""
         return None if self.ignored is None else self.ignored.to(device())
 
-    def raw(self, image: image_files.AnyImage) -> Scores:
-        """The method's own numbers for one image, at settings.size or the size at which it is cut into tiles. LabError
-        where they are not finite."""
-        scores = _score_image(self.method, *self._resized(self.read(image)), self._on_device())
+    def raw(self, image: image_files.AnyImage, number: int | None = None) -> Scores:
+        """The method's own numbers for one image, at settings.size or the size at which it is cut into tiles.
+
+        number  of a good image, among those that counted in `fit`: scored without what was learned from it, where the
+                method stores what it learns
+        LabError where they are not finite.
+        """
+        scores = _score_image(self.method, *self._resized(self.read(image)), self._on_device(), number)
         if scores.judged is not None and not bool(scores.judged.any()):
             raise LabError(f"{self.method.title} can judge nothing of this image: what it shows lies out of its frame")
         if not bool(torch.isfinite(scores.anomaly_map).all() & torch.isfinite(scores.image_score).all()):

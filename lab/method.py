@@ -141,6 +141,8 @@ class Method(nn.Module):
     family: ClassVar[str] = ""  # of the survey: reconstruction, normalizing flow, representation, data augmentation
     Settings: ClassVar[type[BaseSettings]] = BaseSettings
     changes: ClassVar[dict[str, dict[str, Any]]] = {"paper": {}}  # preset -> the settings that differ from `live`
+    # Changes of `live` that `auto` tries, what is cheaper first; turned copies come by the images' poses.
+    worth_trying: ClassVar[tuple[dict[str, Any], ...]] = ()
     # Raised when equal settings, images and seed give other scores: see `ready_detectors.request_key`.
     algorithm_version: ClassVar[int] = 1
     bound_to_places: ClassVar[bool] = False  # True: learns what is normal at a place of the image, and takes no tiles

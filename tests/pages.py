@@ -163,6 +163,12 @@ class Visit:
         said = "s => s.offsetParent && s.innerText.includes(words)"
         self.until(f"words => [...document.querySelectorAll('.status')].some({said})", words)
 
+    def answer(self, method: str) -> None:
+        """Asks for the answer of the method whose name begins so, in *Your images*."""
+        self.page.get_by_label("3 · Method").click()
+        self.page.get_by_role("option").filter(has_text=method).click()
+        self.page.get_by_role("button", name="Get answers").click()
+
     def abroad(self, address: str) -> list[str]:
         """What was asked of other hosts."""
         return [url for url in self.requests if not url.startswith((address, "data:", "blob:"))]

@@ -744,7 +744,7 @@ def test_twenty_good_five_bad_verdicts_and_a_detector(browser: Any, served: Serv
         named
     )
     about = str(named["/yours_answer"])
-    assert "its name, or" in about, about
+    assert "its name; " in about, about
     good, bad = parts()
     for item in (*good, *bad):
         image_files.write_png(tmp_path / f"{item.defect}-{item.name[-3:]}.png", item.image())
@@ -765,7 +765,7 @@ def test_twenty_good_five_bad_verdicts_and_a_detector(browser: Any, served: Serv
     page.get_by_text("of each image is ignored", exact=False).first.wait_for()
     page.get_by_role("button", name="Remove all").click()
     seen.told("Data check of 20")
-    page.get_by_role("button", name="Get answers").click()
+    seen.answer("PatchCore:")
     seen.told("has learned from 20 good images")
     seen.until("() => document.querySelectorAll('#yours .strip .thumb').length == 25")
     seen.until("() => !document.querySelector('#yours .strip .thumb.open')")
@@ -821,16 +821,29 @@ def test_cancelling_a_training_leaves_the_tab_usable(
         long.setattr(Small, "settings", slow)
         seen.give(0, folder.glob("good-*.png"))
         seen.told("Data check of 12")
-        seen.page.get_by_label("3 · Method").click()
-        seen.page.get_by_role("option").filter(has_text="CDO:").click()
-        seen.page.get_by_role("button", name="Get answers").click()
+        seen.answer("CDO:")
         seen.told("of 2000")
         seen.page.get_by_role("button", name="Cancel").click()
         seen.told("Cancelled")
     assert not seen.page.locator("#yours .answers").is_visible()
-    seen.page.get_by_label("3 · Method").click()
-    seen.page.get_by_role("option").filter(has_text="PaDiM:").click()
-    seen.page.get_by_role("button", name="Get answers").click()
+    seen.answer("PaDiM:")
     seen.told("PaDiM has learned from 12 good images")
+    assert not seen.complaints
+    seen.page.close()
+
+
+def test_what_suits_the_images_is_chosen_without_being_asked(
+    browser: Any, served: Served, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(METHODS["patchcore"], "worth_trying", (dict(size=64), dict(size=96, spread=3)))
+    seen = Visit(browser, served.address, viewport={"width": 1440, "height": 900})
+    seen.give(0, folder.glob("good-*.png"))
+    seen.told("Data check of 12")
+    seen.page.get_by_role("button", name="Get answers").click()
+    seen.told("chosen of 2 tried")
+    seen.told("has learned from 12 good images")
+    tried = seen.page.locator("#yours .ranking").first
+    assert tried.get_by_text("chosen").count() == 1 and tried.locator("tbody tr").count() == 2
+    assert seen.page.locator("#yours .answers").is_visible()
     assert not seen.complaints
     seen.page.close()

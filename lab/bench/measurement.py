@@ -30,6 +30,7 @@ from ..data.dataset import Dataset, Item
 from ..detector import Detector
 from ..device import device
 from ..errors import LabError
+from ..inspection.auto import AutoSettings, auto, changed_settings, table
 from ..lru_cache import LRUCache
 from ..method import BaseSettings
 from ..methods import METHODS
@@ -116,7 +117,12 @@ class Bench:
                 if detector is None:
                     data_notes = notes()
                     images, folds = (read(i) for i in chosen), row["folds"]
-                    detector, seconds = self._fit(method, variants[name], images, seed, folds)
+                    settings = variants[name]
+                    if isinstance(settings, AutoSettings):
+                        detector, seconds, search = self._choose(settings, images, seed)
+                        row |= search
+                    else:
+                        detector, seconds = self._fit(method, settings, images, seed, folds)
                 elif detector.settings != variants[name]:
                     detector = detector.with_scoring(None, **variants[name].as_dict())
                 unseen = [dataset.train[i] for i in self._unseen(len(dataset.train), chosen, seed)]
@@ -132,7 +138,7 @@ class Bench:
 
     def training_key(self, method: str, settings: BaseSettings) -> str:
         """The settings that the fit depends on, as text; all of them where it ends in a calibration of the scores."""
-        fields, calibrated = settings.fields(), self.folds or not METHODS[method].trains
+        fields, calibrated = settings.fields(), self.folds or not _trains(method)
         values = {k: v for k, v in settings.as_dict().items() if calibrated or not fields[k].metadata["scoring"]}
         return json.dumps(values, sort_keys=True)
 
@@ -142,8 +148,16 @@ class Bench:
         row: Row = dict(**place, method=method, seed=seed)
         if name:
             row |= dict(component=name, base=settings_digest(variants["full"]))
-        row |= dict(folds=0 if images < MIN_IMAGES else self.folds if METHODS[method].trains else None)
-        at = "native" if self.native else "tiles" if settings.tiles else settings.size
+        row |= dict(folds=0 if images < MIN_IMAGES else self.folds if _trains(method) else None)
+        at = (
+            "native"
+            if self.native
+            else "chosen"
+            if isinstance(settings, AutoSettings)
+            else "tiles"
+            if settings.tiles
+            else settings.size
+        )
         row |= dict(eval_size=at, settings=settings.as_dict())
         return row | dict(weights=features.backbone_weights(settings), version=__version__)
 
@@ -157,6 +171,19 @@ class Bench:
         began = time.perf_counter()
         detector.fit(good, seed=seed, report=self.report, folds=folds)
         return detector, round(time.perf_counter() - began, 2)
+
+    def _choose(self, settings: AutoSettings, good: Iterable[np.ndarray], seed: int) -> tuple[Detector, float, Row]:
+        """What `auto` has chosen and fitted, the seconds that the fit of its choice takes alone, and what it has
+        tried, for the row."""
+        images = list(good)
+        began = time.perf_counter()
+        found = auto(images, settings.budget, seed=seed, report=self.report, backbone=settings.backbone)
+        search = round(time.perf_counter() - began, 2)
+        features.CACHE.drop(features.OWNER.get())  # the fit alone shall not find what the search has kept
+        detector, seconds = self._fit(found.id, found.settings, images, seed, None)
+        detector.method.notes |= found.method.notes
+        chosen = dict(method=found.id, settings=changed_settings(found.id, found.settings))
+        return detector, seconds, dict(chosen=chosen, search_seconds=search, tried=table(found.tried))
 
     def _test(self, detector: Detector, dataset: Dataset, unseen: Sequence[Item] = ()) -> Row:
         """The figures of one detector on the category's test images; on good images not learned from beside these."""
@@ -209,6 +236,11 @@ class Bench:
         if c := detector.calibration:
             row["unseen_false_alarms"] = sum(c.verdict(c.score_scale.normalize(score)) == "bad" for score in scores)
         return row
+
+
+def _trains(method: str) -> bool:
+    """Whether it is calibrated on further fits; what `auto` chooses is not."""
+    return method in METHODS and METHODS[method].trains
 
 
 def evenly_spaced(total: int, count: int | None, seed: int) -> list[int]:

@@ -9,9 +9,10 @@ from ..bench.measurement import Bench, repeatable_command
 from ..bench.rows import Row, Rows, format_means, format_row
 from ..data.rotated_sets import unaligned
 from ..errors import LabError
-from ..methods import METHODS
 from .common import (
+    AUTO,
     DATA_HELP,
+    SETTINGS,
     SETTINGS_HELP,
     Arguments,
     Commands,
@@ -28,7 +29,7 @@ def add_commands(commands: Commands) -> None:
     help = "measure methods on a data set: AUROC, AP, AU-PRO, margin, overlap, cost"
     parser = commands.add(bench, "bench", help, SETTINGS_HELP)
     task, add = parser.add_mutually_exclusive_group(required=True), parser.add_argument
-    task.add_argument("--methods", metavar="METHODS", help=f"separated by commas: {', '.join(METHODS)}")
+    task.add_argument("--methods", metavar="METHODS", help=f"separated by commas: {', '.join(SETTINGS)}")
     task.add_argument("--ablate", metavar="METHODS", help="measure these with each component off; without calibration")
     help = "print the page of these ablation.json; default: the stored ones"
     task.add_argument("--render", nargs="*", metavar="FILE", help=help)
@@ -55,6 +56,8 @@ def bench(args: Arguments) -> None:
     methods = split_names(args.methods or args.ablate or "")
     if not methods:
         raise LabError("no method is named; --methods or --ablate takes their names, separated by commas")
+    if args.ablate and AUTO in methods:
+        raise LabError(f"{AUTO} has no component to switch off; name a method")
     if not args.data:
         raise LabError("the following arguments are required: --data")
     if args.only and not args.ablate:
@@ -95,7 +98,7 @@ def bench(args: Arguments) -> None:
 def method_variants(args: Arguments, method: str) -> Variants:
     """The settings of a method by what is off in them; a method that can rotate maps learns how far the set is."""
     rotation = {} if args.rto is None else {"rotation": args.rto}
-    settings = METHODS[method].Settings(**chosen_settings(args, method, **rotation))
+    settings = SETTINGS[method](**chosen_settings(args, method, **rotation))
     return ablation.plan(method, settings, split_names(args.only)) if args.ablate else {"": settings}
 
 

@@ -10,9 +10,13 @@ from tqdm import tqdm
 
 from ..atomic_write import check_writable
 from ..errors import LabError, one_line
+from ..inspection.auto import AutoSettings
+from ..method import BaseSettings
 from ..methods import METHODS, preset_settings
 
 Arguments = argparse.Namespace
+AUTO = "auto"  # named as a method: the choice of one
+SETTINGS: dict[str, type[BaseSettings]] = {name: cls.Settings for name, cls in METHODS.items()} | {AUTO: AutoSettings}
 DATA_HELP = "`samples`, a folder, or the name of a set in LAB_DATA or pulled"
 DETECTOR_HELP = 'a saved detector, or the name of a ready one, e.g. "washer/cdo"'
 SETTINGS_HELP = "With a method named, --help lists its settings, too."
@@ -51,10 +55,10 @@ class Commands:
         )
         owners = dict[str, list[str]]()
         for method in self.methods:
-            for setting in METHODS[method].Settings.fields():
+            for setting in SETTINGS[method].fields():
                 owners.setdefault(setting, []).append(method)
         for setting, having in owners.items():
-            field = METHODS[having[0]].Settings.fields()[setting]
+            field = SETTINGS[having[0]].fields()[setting]
             flag, text = "--" + setting.replace("_", "-"), field.metadata["help"].replace("%", "%%")
             if len(having) < len(self.methods):
                 text += f" [{', '.join(having)}]"
@@ -78,15 +82,20 @@ def named_methods(arguments: Sequence[str]) -> list[str]:
     parser = Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--method", "--methods", "--ablate", dest="methods", type=split_names, default=[])
     methods: list[str] = parser.parse_known_args(arguments)[0].methods
-    if unknown := [method for method in methods if method not in METHODS]:
-        raise LabError(f"no method is called {', '.join(unknown)}; there are {', '.join(METHODS)}")
+    if unknown := [method for method in methods if method not in SETTINGS]:
+        raise LabError(f"no method is called {', '.join(unknown)}; there are {', '.join(SETTINGS)}")
     return methods
 
 
 def chosen_settings(args: Arguments, method: str, **defaults: Any) -> dict[str, Any]:
     """The preset's settings, changed by `defaults` and then by the flags that were given."""
-    flags = {name: getattr(args, name, None) for name in METHODS[method].Settings.fields()}
-    return preset_settings(method, args.preset, defaults | {k: v for k, v in flags.items() if v is not None})
+    flags = {name: getattr(args, name, None) for name in SETTINGS[method].fields()}
+    given = {name: value for name, value in flags.items() if value is not None}
+    if method != AUTO:
+        return preset_settings(method, args.preset, defaults | given)
+    if args.preset != "live":
+        raise LabError(f"{AUTO} chooses settings itself, so it has no preset {args.preset!r}")
+    return given
 
 
 def allowed_values(metadata: Any) -> str:

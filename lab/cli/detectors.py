@@ -5,7 +5,7 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,14 @@ from ..detector import Detector
 from ..errors import LabError
 from ..export.export_detector import FORMATS, export
 from ..hub import publishing
+from ..inspection.auto import AutoSettings, auto
 from ..method import BaseSettings
-from ..methods import METHODS
 from ..parts import features
 from .common import (
+    AUTO,
     DATA_HELP,
     DETECTOR_HELP,
+    SETTINGS,
     SETTINGS_HELP,
     Arguments,
     Commands,
@@ -43,7 +45,12 @@ def add_commands(commands: Commands) -> None:
     help = "fit a detector to the good images of a data set and save it"
     parser = commands.add(fit, "fit", help, SETTINGS_HELP)
     add = parser.add_argument
-    add("--method", required=True, metavar="METHOD", help=", ".join(METHODS))
+    add(
+        "--method",
+        required=True,
+        metavar="METHOD",
+        help=f"{', '.join(SETTINGS)}; {AUTO} chooses the method and its settings",
+    )
     add("--data", required=True, metavar="SET", help=DATA_HELP)
     add("--category", metavar="NAME", help="needed where the set has several")
     add("--seed", type=seed, default=0, help="default 0")
@@ -87,30 +94,33 @@ def fit(args: Arguments) -> None:
     for path in filter(None, (args.output, args.resume)):
         check_writable(path)
     ignore = ignore_masks.read(args.ignore) if args.ignore else None
-    settings = METHODS[args.method].Settings(**chosen_settings(args, args.method))
+    settings = SETTINGS[args.method](**chosen_settings(args, args.method))
     if args.smallest_defect is not None:
+        if args.method == AUTO:
+            raise LabError(f"{AUTO} chooses tiles itself; name a method with --smallest-defect")
         if args.tiles is not None:
             raise LabError("--smallest-defect and --tiles both say how images are cut into tiles; name one of them")
         Detector(args.method, **settings.replace(tiles=1).as_dict())  # refuses before an image is read
+    if args.method == AUTO and args.resume:
+        raise LabError(f"{AUTO} tries several methods, so it cannot continue from a checkpoint; leave out --resume")
     dataset = data.load(args.data, args.category)
     warn(*dataset.notes)
-    settings, found_poses = fit_to_images(settings, dataset, ignore, args)
-    detector = Detector(args.method, **settings.as_dict())
-    detector.origin, detector.grey_bits = dataset.origin, dataset.grey_bits
-    resume = Path(args.resume) if args.resume else None
-    summaries = list[data_check.ImageSummary]()
-
-    def images() -> Iterator[np.ndarray]:
-        for item in dataset.train:
-            image = item.image()
-            summaries.append(data_check.without_ignored(data_check.summarize(item.name, image), ignore))
-            yield image
-
-    with ProgressBar(args.method) as bar:
-        detector.fit(images(), seed=args.seed, report=bar, resume=resume, ignore=ignore)
-        hints = data_check.check_images(summaries, report=bar, groups=detector.groups)
-    if found_poses:
-        detector.method.notes["poses"] = found_poses
+    images = SummarizedImages(dataset, ignore)
+    if isinstance(settings, AutoSettings):
+        with ProgressBar(AUTO) as bar:
+            options: dict[str, Any] = dict(ignore=ignore, grey_bits=dataset.grey_bits, backbone=settings.backbone)
+            detector = auto(images, settings.budget, seed=args.seed, report=bar, **options)
+    else:
+        settings, found_poses = fit_to_images(settings, dataset, ignore, args)
+        detector = Detector(args.method, **settings.as_dict())
+        detector.grey_bits = dataset.grey_bits
+        resume = Path(args.resume) if args.resume else None
+        with ProgressBar(args.method) as bar:
+            detector.fit(images, seed=args.seed, report=bar, resume=resume, ignore=ignore)
+        if found_poses:
+            detector.method.notes["poses"] = found_poses
+    detector.origin, settings = dataset.origin, detector.settings
+    hints = data_check.check_images(images.summaries, groups=detector.groups)
     assert detector.calibration is not None
     print(f"{detector.save(args.output)}: {detector.method.title} fitted on {detector.n_images} images")
     print(detector.calibration.statement())
@@ -121,6 +131,31 @@ def fit(args: Arguments) -> None:
     warn(*(hint.message for hint in hints if hint.code not in said))
     for name, note in detector.method.notes.items():
         print(f"{name}: {note}")
+
+
+class SummarizedImages(Sequence[np.ndarray]):
+    """The good images of a set, read when they are asked for; `summaries` has what the data check needs of each."""
+
+    def __init__(self, dataset: Dataset, ignore: np.ndarray | None):
+        self.items, self.ignore = dataset.train, ignore
+        self._summaries = dict[int, data_check.ImageSummary]()
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, i: Any) -> Any:
+        if not 0 <= i < len(self):
+            raise IndexError(i)
+        image = self.items[i].image()
+        if i not in self._summaries:
+            summary = data_check.summarize(self.items[i].name, image)
+            self._summaries[i] = data_check.without_ignored(summary, self.ignore)
+        return image
+
+    @property
+    def summaries(self) -> list[data_check.ImageSummary]:
+        """Of all that were read, in their order."""
+        return [self._summaries[i] for i in sorted(self._summaries)]
 
 
 def fit_to_images(

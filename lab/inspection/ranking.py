@@ -26,7 +26,6 @@ from . import synthetic_defects
 BUDGET_SECONDS = 60.0  # seconds within which methods are tried without being asked for one by one
 DEFAULT_PASS_SECONDS = 0.02  # seconds of a pass, where it was not measured
 DEFECT_SIZES = (0.04, 0.07, 0.12)  # of synthetic defects, shares of the image's shorter side
-PLACES = 50  # that are drawn for a synthetic defect, at most, until one is not ignored
 TRIAL_SIZES = (0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12, 0.16, 0.24)  # sizes that `try_sizes` tries
 
 # Cost of a fit with `live` settings, in passes of one 256 x 256 image through the embedded backbone: once, and for each
@@ -118,10 +117,7 @@ def with_synthetic_defects(image: np.ndarray, seed: int, ignored: torch.Tensor |
     rng, (height, width) = np.random.default_rng(seed), image.shape[:2]
     images = []
     for defect_type in synthetic_defects.DEFECT_TYPES:
-        for _ in range(PLACES):
-            x, y = rng.uniform(0.2, 0.8, 2)
-            if ignored is None or not ignored[0, int(y * ignored.shape[1]), int(x * ignored.shape[2])]:
-                break
+        x, y = synthetic_defects.draw_place(rng, None if ignored is None else ignored[0].numpy())
         x, y = x * width, y * height
         size = float(rng.choice(DEFECT_SIZES)) * min(height, width)
         images.append(synthetic_defects.draw_defect(defect_type, image, x, y, size, rng.uniform(0, np.pi)))

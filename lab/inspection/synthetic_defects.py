@@ -11,8 +11,23 @@ from scipy import ndimage
 DEFECT_TYPES = ("scratch", "blur", "paint")
 
 
-def draw_defect(defect_type: str, image: np.ndarray, x: float, y: float, size: float, angle: float = 0.6) -> np.ndarray:
-    """image uint8 (H, W, 3) with a defect centred at (x, y), `size` across, all in pixels -> the same shape.
+PLACES = 50  # that are drawn for a defect, at most, until one is not ignored
+
+
+def draw_place(rng: np.random.Generator, ignored: np.ndarray | None = None) -> tuple[float, float]:
+    """(x, y), shares of an image's sides, near its middle and not in what is ignored, bool (h, w) of any size."""
+    for _ in range(PLACES):
+        x, y = rng.uniform(0.2, 0.8, 2)
+        if ignored is None or not ignored[int(y * ignored.shape[0]), int(x * ignored.shape[1])]:
+            break
+    return float(x), float(y)
+
+
+def draw_defect(
+    defect_type: str, image: np.ndarray, x: float, y: float, size: float, angle: float = 0.6, strength: float = 1.0
+) -> np.ndarray:
+    """image uint8 (H, W, 3) with a defect centred at (x, y), `size` across, all in pixels -> the same shape; of a
+    `strength` in (0, 1], what it covers shows through.
 
     scratch   a hairline `size` long, size / 12 wide, at least 1.2, turned by `angle`, light on dark or dark on light
     blur      a disc blurred by a Gaussian of size / 5
@@ -36,4 +51,4 @@ def draw_defect(defect_type: str, image: np.ndarray, x: float, y: float, size: f
         defect = np.broadcast_to((covered + 128) % 256, original.shape)
     else:
         defect = np.clip(original + (90 if covered.mean() < 128 else -90), 0, 255)
-    return np.asarray(np.rint(original + opacity * (defect - original)), np.uint8)
+    return np.asarray(np.rint(original + strength * opacity * (defect - original)), np.uint8)

@@ -13,7 +13,8 @@ Fails: a normal part in the wrong place, as the bank forgets where a patch was; 
 Differs: `turns`, off in all presets, adds turned copies of the normal images | a part may lie in any pose
 Differs: `spread`, off in all presets, divides the distance to a bank row by r(m) and scores an image by the mean of
 its map's highest 0.3 % | of few images, patches of a rare kind lie far from all others though they are normal; local
-density in kNN scores: K. Wilkinghoff et al. Local Density-Based Anomaly Score Normalization. 2025
+density in scores of nearest neighbours: K. Wilkinghoff et al. Local Density-Based Anomaly Score Normalization for Domain
+Generalization. 2025
 
 Differs: `live` keeps at most 4,000 patches chosen from 20,000 random candidates | a page must answer in seconds
 Differs: the coreset is chosen in 64 random dimensions (live), 128 (paper) | the paper names no width for its projection
@@ -74,6 +75,8 @@ class PatchCore(Method):
     place: Tensor
     changes = {"paper": dict(backbone="wide_resnet50_2.tv_in1k", crop=224, ratio=0.1, candidates=0, projection=128)}
     changes |= features.STRONGER
+    worth_trying = ({}, dict(spread=3), dict(size=384, spread=3), dict(tiles=1, spread=3))
+
     def build(self) -> None:
         self.backbone = features.backbone(self.settings.backbone, (2, 3))
         self.register_buffer("bank", torch.empty(0))  # (m, C)

@@ -13,6 +13,8 @@ from ...checks import ignore_masks, near_duplicates, poses
 from ...checks.regions import Region
 from ...detector import Detector, Finding
 from ...inspection import ranking
+from ...inspection.auto import BUDGET_SECONDS, Trial, auto
+from ...method import BaseSettings
 from ...methods import METHODS
 from ...progress import Report, part_of
 from .. import gpu
@@ -22,6 +24,8 @@ from ..panel import payload
 from ..variant import Variant
 from .ignored_boxes import Box, mask_of
 from .uploads import BAD, GOOD, NEW, ROLES, Role, Upload
+
+SEARCH_SIDE = 768  # pixels at which images are looked at while a method is chosen
 
 
 class TimeUp(Exception):
@@ -55,11 +59,26 @@ class FittedMethod:
     key: str  # by which a panel fetches the payload: nobody can guess it
     result: ranking.RankingResult  # for its place in the ranking
     seconds: float  # of computing, without waiting for others
+    tried: tuple[Trial, ...] = ()  # what it was chosen from, if it was
 
     @functools.cached_property
     def bytes(self) -> int:
         texts = [image.overlay for image in self.judged] + [image["anomaly_map"] for image in self.payload["images"]]
         return learned_bytes(self.detector) + sum(map(len, texts))
+
+
+def choose(
+    service: DetectorService, uploads: Sequence[Upload], ignored: Sequence[Box], backbone: str, report: Report
+) -> Detector:
+    """What `auto` chooses for the good images, by the bad ones if there are any. Waits for its turn on the machine.
+    Raises what `report` raises."""
+    good, bad = ([upload for upload in uploads if upload.role == role] for role in (GOOD, BAD))
+    with service.queue.turn(report):
+        service.queue.running = "a choice of methods for a visitor's images"
+        report(0.0, "reading the images")
+        seen, others = ([upload.resized(SEARCH_SIDE) for upload in some] for some in (good, bad))
+        options: dict[str, Any] = dict(ignore=mask_of(ignored, SEARCH_SIDE), backbone=backbone)
+        return auto(seen, BUDGET_SECONDS, bad=others, seed=service.seed, report=report, **options)
 
 
 def fit_and_judge(
@@ -70,17 +89,19 @@ def fit_and_judge(
     report: Report,
     rank: bool,
     within: float | None,
+    chosen: Detector | None = None,
 ) -> FittedMethod:
     """Fits `method` to the good images and judges the others, then the good ones by what was not learned from them.
 
     ignored places in which nothing matters
     rank    without bad images among the others, synthetic defects take their place in the result
+    chosen  what `choose` has chosen, whose settings are taken
 
     Waits for its turn on the machine. Raises what `report` raises, and TimeUp after `within` seconds of computing.
     """
     good = [upload for upload in uploads if upload.role == GOOD]
     others = [upload for role in (BAD, NEW) for upload in uploads if upload.role == role]
-    settings = service.settings(Variant(method))
+    settings: BaseSettings = chosen.settings if chosen else service.settings(Variant(method))
     bits, size = next((upload.bits for upload in uploads if upload.grey_bits), None), settings.size
     with service.queue.turn(report):
         start = time.monotonic()
@@ -95,12 +116,16 @@ def fit_and_judge(
         images = [upload.resized(size) for upload in good]
         mask = mask_of(ignored, size)
         seen = images if mask is None else [ignore_masks.paint(image, mask) for image in images]
-        settings, found_poses = poses.choose_turns(settings, seen)
+        found_poses = ""
+        if not chosen:
+            settings, found_poses = poses.choose_turns(settings, seen)
         detector = Detector(method, **settings.as_dict())
         detector.grey_bits = bits
         detector = gpu.fit(detector, images, service.seed, part_of(report_in_time, 0, 0.6), mask)
         if found_poses:
             detector.method.notes["poses"] = found_poses
+        if chosen:
+            detector.method.notes |= chosen.method.notes
         judged: list[tuple[Upload, Finding]] = []
         for number, upload in enumerate(others):
             report_in_time(0.6 + 0.1 * number / len(others), f"judging {number + 1} of {len(others)} images")
@@ -120,7 +145,8 @@ def fit_and_judge(
     panel_payload = payload.judged_payload(c, [finding for _, finding in judged], truths)
     report(1.0, "done")  # the last moment to be cancelled: the images may have changed meanwhile
     names = tuple(good[number].name for number in near_duplicates.distinct(detector.groups.same))
-    return FittedMethod(detector, c, names, rows, panel_payload, secrets.token_hex(16), result, seconds)
+    tried = chosen.tried if chosen else ()
+    return FittedMethod(detector, c, names, rows, panel_payload, secrets.token_hex(16), result, seconds, tried)
 
 
 def _judged_image(upload: Upload, finding: Finding, size: int, low: float, high: float) -> JudgedImage:

@@ -12,6 +12,7 @@ import numpy as np
 from ... import image_files
 from ...calibration import MIN_IMAGES
 from ...checks import data_check
+from ...detector import Detector
 from ...errors import LabError
 from ...inspection import nearest_patches, ranking
 from ...lru_cache import LRUCache
@@ -19,9 +20,10 @@ from ...methods import METHODS
 from ...progress import Report, no_report, part_of
 from ..detector_service import DetectorService
 from ..jobs import JobRunner, JobStatus
+from ..variant import Variant
 from . import answer, limits, report
 from .fitted_methods import FittedMethods, UndoStep
-from .fitting import FittedMethod, TimeUp, fit_and_judge
+from .fitting import FittedMethod, TimeUp, choose, fit_and_judge
 from .ignored_boxes import Box, boxes_of, mask_of
 from .uploads import BAD, GOOD, NEW, Role, Upload, Uploads
 
@@ -145,6 +147,21 @@ class YourImagesSession:
         self.answers.show(method)
         return f"{self.summary()} {discarded}".strip()
 
+    def answer_first(self, report: Report) -> str:
+        """The quickest method's answer, where there is none yet: something to look at while a better one is chosen."""
+        return self.summary() if self.answers.fitted else self.answer(QUICKEST, report)
+
+    def answer_best(self, report: Report) -> str:
+        """Chooses a method and its settings for these images, fits it, judges all images with it and shows it."""
+        images, backbone = (
+            list(self.uploads.images.values()),
+            str(self._service.settings(Variant(QUICKEST)).as_dict()["backbone"]),
+        )
+        chosen = choose(self._service, images, self.ignored_boxes, backbone, part_of(report, 0, 0.8))
+        discarded = self.answers.add(chosen.id, self._fit(chosen.id, part_of(report, 0.8, 1), chosen=chosen))
+        self.answers.show(chosen.id)
+        return f"{chosen.method.notes['auto'].partition(' (')[0]}. {self.summary()} {discarded}".strip()
+
     def answer_all(self, report: Report) -> str:
         """Fits methods, quickest first, while the minute lasts, and shows the best.
 
@@ -212,11 +229,17 @@ class YourImagesSession:
         return answer.summary(self.answers.shown) if self.answers.shown else ""
 
     def _fit(
-        self, method: str, report: Report, rank: bool = False, within: float | None = None, learn: str = ""
+        self,
+        method: str,
+        report: Report,
+        rank: bool = False,
+        within: float | None = None,
+        learn: str = "",
+        chosen: Detector | None = None,
     ) -> FittedMethod:
         """learn: the name of an image that is taken as good."""
         images = [replace(image, role=GOOD) if image.name == learn else image for image in self.uploads.images.values()]
-        return fit_and_judge(self._service, method, images, self.ignored_boxes, report, rank, within)
+        return fit_and_judge(self._service, method, images, self.ignored_boxes, report, rank, within, chosen)
 
     def memory_bank(self, report: Report) -> tuple[FittedMethod, np.ndarray]:
         """PatchCore on the good images, whose memory knows where its patches came from; and the distances of good

@@ -17,7 +17,7 @@ from . import close_up, limits
 from .fitting import FittedMethod
 from .session import YourImagesSession
 from .uploads import ROLES, Role
-from .widgets import ALL_METHODS, DOWNLOADS, Updates, Widgets, panel
+from .widgets import ALL_METHODS, AUTO, DOWNLOADS, Updates, Widgets, panel
 
 MAX_PUBLISHED = 400  # fitted methods that panels may fetch
 CLICK_LINK = """() => document.querySelector("#yours-%s").click()"""
@@ -115,11 +115,17 @@ class Handlers:
         then give the answer as files.
 
         Args:
-            method: its name, or "all": those that fit within a minute, ranked.
+            method: its name; "auto": chosen for these images, with its settings, in about a minute, the quickest one's
+                answer first; or "all": those that fit within a minute, ranked.
 
         Returns:
             Progress and what came of it in words, the panel's state, and the table of methods.
         """
+        if method == AUTO:
+            yield from self._follow(request, YourImagesSession.answer_first)
+            if self.sessions.of(request).answers.fitted:  # else it was cancelled, or could not be fitted
+                yield from self._follow(request, YourImagesSession.answer_best)
+            return
         single: Job = lambda session, report: session.answer(method, report)
         yield from self._follow(request, YourImagesSession.answer_all if method == ALL_METHODS else single)
 

@@ -19,7 +19,7 @@ from ..phrases import duration
 from . import report
 from .ignored_boxes import mask_of
 from .limits import LIMITS
-from .session import QUICKEST, YourImagesSession
+from .session import YourImagesSession
 from .uploads import GOOD, ROLES
 
 Updates = dict[Any, Any]  # component -> its new value
@@ -32,7 +32,7 @@ RETENTION = (
     "latest."
 )
 _html = functools.partial(gr.HTML, apply_default_css=False)
-ALL_METHODS = "all"
+ALL_METHODS, AUTO = "all", "auto"
 DOWNLOADS = {"detector": "Detector (safetensors)", "table": "Table (CSV)", "report": "Report (HTML)"}
 
 
@@ -108,7 +108,7 @@ class Widgets:
             _html(render("your_images/intro.html", limits=LIMITS, retention=RETENTION))
             self.image_controls = ImageControls()
             with gr.Row(equal_height=True):
-                self.method = gr.Dropdown(method_choices(None), value=QUICKEST, label="3 · Method", min_width=240)
+                self.method = gr.Dropdown(method_choices(None), value=AUTO, label="3 · Method", min_width=240)
                 wide: dict[str, Any] = dict(variant="primary", min_width=200, scale=0)
                 self.go = gr.Button("Get answers", interactive=False, elem_classes="go", **wide)
             with gr.Row(elem_id="yours-state"):
@@ -162,6 +162,7 @@ def method_choices(session: YourImagesSession | None) -> list[tuple[str, str]]:
     ready = session if session and session.is_ready() else None
     labels = {m: f": about {duration(ready.expected_seconds(m))}" if ready else "" for m in METHODS}
     choices = [(METHODS[m].title + labels[m], m) for m in METHODS]
+    choices.insert(0, ("Choose for me: what suits these images, about a minute", AUTO))
     return [*choices, ("Try them all: what fits within a minute", ALL_METHODS)]
 
 
@@ -185,8 +186,10 @@ def ignored(session: YourImagesSession | None) -> str:
 
 def ranking(session: YourImagesSession) -> str:
     """HTML of the methods tried, best first, then what the others would take; "" before a second one is tried."""
+    shown = session.answers.shown
+    tried = render("your_images/tried.html", tried=shown.tried, duration=duration) if shown and shown.tried else ""
     untried = {m: session.expected_seconds(m) for m in METHODS if m not in session.answers.fitted}
-    return report.ranking_table(session.answers.ranking(), 3, untried)
+    return tried + report.ranking_table(session.answers.ranking(), 3, untried)
 
 
 def panel(session: YourImagesSession) -> dict[str, Any] | None:
