@@ -13,8 +13,8 @@ Fails: a normal part in the wrong place, as the bank forgets where a patch was; 
 Differs: `turns`, off in all presets, adds turned copies of the normal images | a part may lie in any pose
 Differs: `spread`, off in all presets, divides the distance to a bank row by r(m) and scores an image by the mean of
 its map's highest 0.3 % | of few images, patches of a rare kind lie far from all others though they are normal; local
-density in scores of nearest neighbours: K. Wilkinghoff et al. Local Density-Based Anomaly Score Normalization for Domain
-Generalization. 2025
+density in scores of nearest neighbours: K. Wilkinghoff et al. Local Density-Based Anomaly Score Normalization for
+Domain Generalization. 2025
 
 Differs: `live` keeps at most 4,000 patches chosen from 20,000 random candidates | a page must answer in seconds
 Differs: the coreset is chosen in 64 random dimensions (live), 128 (paper) | the paper names no width for its projection
