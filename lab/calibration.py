@@ -135,6 +135,13 @@ class Calibration:
             needs = promise.images_for(rate, confidence)
             reason = f"{n} good images promise no less than {least.statement()}"
             raise LabError(f"{promise.percent(rate)} of false alarms would take {needs} of them: {reason}")
+        return self.with_line(bad)
+
+    def with_line(self, bad: float) -> Self:
+        """The same with "bad" above this threshold, σ, and the pixel threshold that goes with it. LabError for one
+        below all scores of held-out images, which would promise nothing."""
+        if not bad >= self.scores[0]:
+            raise LabError(f"a line at {bad:.2f} σ lies below all good images: everything would be called bad")
         return dataclasses.replace(self, bad=bad, look=min(self.look, bad), pixel_bad=self.pixel_threshold_at(bad))
 
     def verdict(self, score: float) -> str:

@@ -186,7 +186,7 @@ class Detector:
             good = ignore_masks.checked(map(self.read, good), mask)
         images, counting = self.good_images(good, MIN_UNCALIBRATED if folds == 0 else MIN_IMAGES)
         self.seed, self.calibration = seed, None
-        self.fingerprint = hashlib.sha256("".join(map(images.digest, range(len(images)))).encode()).hexdigest()
+        self.fingerprint = _fingerprint(images)
         images = images.of_images(counting)
         total, trains = images.n_images, self.method.trains
         if folds is not None and (trains or not folds):
@@ -229,6 +229,11 @@ class Detector:
 
         if folds:
             self._set_calibration(fold_scores(), f"each in one of {folds} folds left out of a training")
+
+    def has_learned(self, images: Images) -> bool:
+        """Whether these very images, in this order, are those that `fit` was given."""
+        images = list(images)
+        return bool(images) and _fingerprint(self.images(images)) == self.fingerprint
 
     def with_scoring(self, good: Images | None, report: Report = no_report, **changes: Any) -> Self:
         """The same fit under settings that change only `score`, as a new detector.
@@ -417,6 +422,10 @@ class Detector:
             raise LabError(str(error).replace(str(path), f"{repository}/{path.name}")) from None
         detector.repository = f"{repository}@{commit}"
         return detector
+
+
+def _fingerprint(images: ImageStack) -> str:
+    return hashlib.sha256("".join(map(images.digest, range(len(images)))).encode()).hexdigest()
 
 
 def held_out(n: int, seed: int) -> tuple[Tensor, Tensor]:

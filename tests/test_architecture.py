@@ -20,6 +20,7 @@ LAYERS = [
         "lab.bench.measurement",
         "lab.bench.promise_study",
         "lab.bench.small_dots",
+        "lab.bench.curve_study",
         "lab.hub.detector_card",
         "lab.hub.publishing",
         "lab.export",

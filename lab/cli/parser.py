@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from ..errors import LabError
 from ..version import __version__
-from . import benches, datasets, detectors, methods, weights
+from . import benches, datasets, detectors, inspections, methods, weights
 from .common import Arguments, Commands, Parser, complain, named_methods
 
 log = logging.getLogger("lab.cli")
-GROUPS = (methods, datasets, detectors, benches, weights)
+GROUPS = (methods, datasets, detectors, inspections, benches, weights)
 
 
 def build_parser(named: Sequence[str] = ()) -> Parser:
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status.
 
     0 when all went well, 2 with one sentence on standard error for bad input, 130 when it was interrupted, 1 for an
-    error of ours, which is logged under an id.
+    error of ours, which is logged under an id; 3 from `verify` where a promise is not kept.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):  # whatever the locale, a name that it cannot show stops nothing

@@ -232,6 +232,24 @@ def with_defects(image: np.ndarray, number: int, ignored: np.ndarray | None = No
     return copies
 
 
+def defect_scores(
+    detector: Detector, good: Sequence[np.ndarray], ignored: np.ndarray | None = None, report: Report = no_report
+) -> list[float]:
+    """Scores, σ, of good images with synthetic defects, image by image: of at most MOST_DRAWN of the images, uint8
+    (H, W, 3), that a calibrated detector was fitted to; each is judged without what was learned from it."""
+    calibration, scores = detector.calibration, list[float]()
+    assert calibration is not None
+    first = near_duplicates.distinct(detector.groups.same)  # those that count, by whose numbers images are left out
+    numbers = held_out(len(first), detector.seed)[0].tolist() if detector.method.trains else list(range(len(first)))
+    count = min(MOST_DRAWN, len(numbers))
+    for done in range(count):
+        number = numbers[done * len(numbers) // count]
+        for image in with_defects(good[first[number]], number, ignored):
+            scores.append(calibration.score_scale.normalize(float(detector.raw(image, number).image_score[0])))
+        report((done + 1) / count, f"{detector.method.title}: synthetic defects on {done + 1} of {count} images")
+    return scores
+
+
 def changed_settings(method: str, settings: BaseSettings) -> dict[str, Any]:
     """The settings that differ from the method's `live` ones."""
     live = METHODS[method].Settings()
@@ -267,15 +285,8 @@ def _try(
     detector = _fitted(method, settings, before, good, mask, grey_bits, seed, report)
     calibration = detector.calibration
     assert calibration is not None
-    first = near_duplicates.distinct(detector.groups.same)  # those that count, by whose numbers images are left out
-    numbers = held_out(len(first), seed)[0].tolist() if detector.method.trains else list(range(len(first)))
-    drawn = [numbers[i * len(numbers) // min(MOST_DRAWN, len(numbers))] for i in range(min(MOST_DRAWN, len(numbers)))]
-    sigma = calibration.score_scale.normalize
-    defects, timed = list[float](), time.perf_counter()
-    for done, number in enumerate(drawn, 1):
-        for image in with_defects(good[first[number]], number, mask):
-            defects.append(sigma(float(detector.raw(image, number).image_score[0])))
-        report(0.5 + 0.5 * done / len(drawn), f"{detector.method.title}: synthetic defects on {done} of {len(drawn)}")
+    sigma, timed = calibration.score_scale.normalize, time.perf_counter()
+    defects = defect_scores(detector, good, mask, part_of(report, 0.5, 1))
     each = (time.perf_counter() - timed) / len(defects)
     of_bad = [sigma(float(detector.raw(image).image_score[0])) for image in bad]
     found = sum(calibration.verdict(score) == "bad" for score in defects)

@@ -1,0 +1,141 @@
+"""How many good images are enough: what a method misses at the rate it promises, by how many it learns from, and what
+twice as many should bring."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from ..calibration import MIN_IMAGES
+from ..detector import Detector
+from ..errors import LabError
+from ..progress import Report, no_report, part_of
+from .auto import DRAWN, MOST_DRAWN, defect_scores
+
+DRAWS = 3  # subsets of each size
+LEVEL = 0.90  # of intervals
+
+
+class Point(NamedTuple):
+    """n images: the mean share missed over the draws, each draw's, and the false alarms promised on average."""
+
+    n: int
+    missed: float
+    draws: tuple[float, ...]
+    promised: float
+
+
+class Curve(NamedTuple):
+    """points: by n, ascending, the last has all images; n_bad: bad images or synthetic defects; synthetic: which;
+    forecast: the share missed with twice as many images, and its interval."""
+
+    points: tuple[Point, ...]
+    n_bad: int
+    synthetic: bool
+    forecast: float
+    interval: tuple[float, float]
+
+    def describe(self) -> list[str]:
+        """A line for each point and one for the forecast."""
+        what = "synthetic defects" if self.synthetic else "bad images"
+        lines = [
+            f"{p.n:4} images  {p.missed:5.1%} of {self.n_bad} {what} missed  ({p.promised:.1%} false alarms promised)"
+            for p in self.points
+        ]
+        twice, (low, high) = 2 * self.points[-1].n, self.interval
+        lines.append(
+            f"{twice:4} images  {self.forecast:5.1%} expected, {low:.0%} to {high:.0%} with {LEVEL:.0%} confidence"
+        )
+        return lines
+
+
+def sizes(count: int) -> list[int]:
+    """The numbers of images that are tried, of so many: halves down to MIN_IMAGES, then all."""
+    found = [count]
+    while found[-1] // 2 >= MIN_IMAGES:
+        found.append(found[-1] // 2)
+    return found[::-1]
+
+
+def learning_curve(
+    detector: Callable[[], Detector],
+    good: Sequence[np.ndarray],
+    bad: Sequence[np.ndarray] = (),
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+    report: Report = no_report,
+) -> Curve:
+    """Fits a new detector to ever more of the good images, uint8 (H, W, 3), several times each.
+
+    Without bad images, synthetic defects on good images are missed or found; each image's own part is left out, so
+    that a method has to store what it learns. LabError for fewer than 2 MIN_IMAGES good images, and for a method that
+    trains where there are no bad ones.
+    """
+    if len(good) < 2 * MIN_IMAGES:
+        raise LabError(f"{len(good)} good images are too few for a curve: at least {2 * MIN_IMAGES} are needed")
+    if not bad and detector().method.trains:
+        raise LabError(f"{detector().method.title} trains: its curve needs bad images, so name a set that has some")
+    counts, points = sizes(len(good)), list[Point]()
+    for step, n in enumerate(counts):
+        shares, promised = [], 0.0
+        for draw in range(1 if n == len(good) else draws):
+            part = part_of(report, (step + draw / draws) / len(counts), (step + (draw + 1) / draws) / len(counts))
+            order = np.random.default_rng([seed, n, draw]).permutation(len(good))[:n]
+            chosen = [good[i] for i in sorted(order.tolist())]
+            share, promised = missed_share(detector(), chosen, bad, seed, part)
+            shares.append(share)
+        points.append(Point(n, float(np.mean(shares)), tuple(shares), promised))
+    n_bad = len(bad) or MOST_DRAWN * DRAWN
+    forecast, interval = foretell(points, len(bad) or MOST_DRAWN)
+    return Curve(tuple(points), n_bad, not bad, forecast, interval)
+
+
+def foretell(points: Sequence[Point], independent: int) -> tuple[float, tuple[float, float]]:
+    """(The share missed with twice as many images as in the last point, its interval).
+
+    independent  how many bad images, or images with defects, the shares are of
+
+    A line through the shares by log2 n, through the last three points at the most, goes one doubling on; it is not
+    thought to rise. Its error has two parts: that of the line, and that of one fit, by how much draws of one size
+    differ, at the least what so many images leave to chance.
+    """
+    last = points[-3:]
+    x = np.array([math.log2(point.n) for point in last])
+    y = np.array([point.missed for point in last])
+    deviations = [np.var(point.draws, ddof=1) for point in points if len(point.draws) > 1]
+    share = float(np.clip(y.mean(), 0.5 / independent, 1 - 0.5 / independent))
+    # a fit's own part; bad images are the same at every n, so that their chance counts in a small part only
+    one = max(float(np.mean(deviations)) if deviations else 0.0, 0.25 * share * (1 - share) / independent)
+    weights = np.array([len(point.draws) for point in last], float)
+    design = np.stack([np.ones_like(x), x], 1)
+    covariance = np.linalg.inv(design.T @ (design * weights[:, None]))
+    slope_at = covariance @ (design.T @ (weights * y))
+    if slope_at[1] > 0:  # more images do not miss more but by chance
+        slope_at = np.array([np.average(y, weights=weights), 0.0])
+    at = np.array([1.0, x[-1] + 1])
+    error = math.sqrt(one * (1 + float(at @ covariance @ at)))
+    expected = float(np.clip(slope_at @ at, 0, 1))
+    freedom = max(2, sum(len(point.draws) - 1 for point in points) + len(last) - 2)
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
+    return expected, (max(0.0, expected - reach), min(1.0, expected + reach))
+
+
+def missed_share(
+    detector: Detector, good: Sequence[np.ndarray], bad: Sequence[np.ndarray], seed: int, report: Report = no_report
+) -> tuple[float, float]:
+    """(The share missed at the detector's own line, the rate of false alarms that it promises on average)."""
+    detector.fit(list(good), seed=seed, report=part_of(report, 0, 0.6))
+    c = detector.calibration
+    assert c is not None
+    promise = c.promise_at(c.bad)
+    if bad:
+        scores = []
+        for number, image in enumerate(bad):
+            scores.append(c.score_scale.normalize(float(detector.raw(image).image_score[0])))
+            report(0.6 + 0.4 * (number + 1) / len(bad), f"judging {number + 1} of {len(bad)} bad images")
+    else:
+        scores = defect_scores(detector, good, report=part_of(report, 0.6, 1))
+    return float(np.mean([score <= c.bad for score in scores])), promise.mean if promise else 1.0
