@@ -21,6 +21,7 @@ LAYERS = [
         "lab.bench.promise_study",
         "lab.bench.small_dots",
         "lab.bench.curve_study",
+        "lab.bench.anomalib_rows",
         "lab.hub.detector_card",
         "lab.hub.publishing",
         "lab.export",

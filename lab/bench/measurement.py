@@ -126,7 +126,7 @@ class Bench:
                 elif detector.settings != variants[name]:
                     detector = detector.with_scoring(None, **variants[name].as_dict())
                 unseen = [dataset.train[i] for i in self._unseen(len(dataset.train), chosen, seed)]
-                row |= self._test(detector, dataset, unseen) | dict(fit_seconds=seconds, peak_mb=_peak_memory())
+                row |= self.test(detector, dataset, unseen) | dict(fit_seconds=seconds, peak_mb=_peak_memory())
                 row |= dict(notes=data_notes | detector.method.notes) | provenance(self.command)
                 self.kept.add(row)
                 yield row
@@ -185,7 +185,7 @@ class Bench:
         chosen = dict(method=found.id, settings=changed_settings(found.id, found.settings))
         return detector, seconds, dict(chosen=chosen, search_seconds=search, tried=table(found.tried))
 
-    def _test(self, detector: Detector, dataset: Dataset, unseen: Sequence[Item] = ()) -> Row:
+    def test(self, detector: Detector, dataset: Dataset, unseen: Sequence[Item] = ()) -> Row:
         """The figures of one detector on the category's test images; on good images not learned from beside these."""
         scores, anomaly_maps, masks, judged, alarms, milliseconds = [], [], [], [], [], []
         count = len(dataset.test)
