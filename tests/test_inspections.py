@@ -14,9 +14,9 @@ from lab import Calibration, Detector, LabError
 from lab.__main__ import main
 from lab.inspection.acceptance import accept
 from lab.inspection.costs import cheapest_line
-from lab.inspection.learning_curve import Point, foretell, learning_curve, sizes
+from lab.inspection.learning_curve import Point, foretell, learning_curve, missed_share, sizes
 
-GOOD = [bolt(0, i) for i in range(12)]
+GOOD = [bolt(0, i) for i in range(18)]
 BAD = [bolt(0, 50 + i, defect=True) for i in range(4)]
 SMALL = dict(size=64, candidates=400)
 
@@ -110,25 +110,25 @@ def test_a_line_below_all_good_images_is_refused() -> None:
 # --- how many images --------------------------------------------------------------------------------------------------
 
 
-def test_sizes_are_halves() -> None:
-    assert sizes(50) == [6, 12, 25, 50] and sizes(12) == [6, 12] and sizes(47) == [11, 23, 47]
+def test_two_sizes_on_there_are_twice_as_many() -> None:
+    assert sizes(20) == [10, 14, 20] and sizes(40) == [10, 14, 20, 28, 40] and sizes(18) == [9, 13, 18]
 
 
 def test_a_line_by_doublings_goes_one_further() -> None:
-    points = [Point(n, share, (share,) * 3, 0.1) for n, share in ((10, 0.6), (20, 0.5), (40, 0.4))]
+    points = [Point(n, share, (share,) * 3) for n, share in ((10, 0.6), (20, 0.5), (40, 0.4))]
     expected, (low, high) = foretell(points, 50)
     assert expected == pytest.approx(0.3) and 0 <= low < 0.3 < high <= 1
     assert foretell(points, 5)[1][1] > high  # fewer bad images tell less
 
 
 def test_more_images_are_not_thought_to_miss_more() -> None:
-    points = [Point(n, share, (share,) * 3, 0.1) for n, share in ((10, 0.2), (20, 0.3))]
+    points = [Point(n, share, (share,) * 3) for n, share in ((10, 0.2), (20, 0.3))]
     assert foretell(points, 50)[0] == pytest.approx(0.25)
 
 
 def test_draws_that_differ_widen_the_forecast() -> None:
-    steady = [Point(n, 0.4, (0.4, 0.4, 0.4), 0.1) for n in (10, 20)]
-    shaky = [Point(n, 0.4, (0.1, 0.4, 0.7), 0.1) for n in (10, 20)]
+    steady = [Point(n, 0.4, (0.4, 0.4, 0.4)) for n in (10, 20)]
+    shaky = [Point(n, 0.4, (0.1, 0.4, 0.7)) for n in (10, 20)]
     width = lambda points: (lambda low, high: high - low)(*foretell(points, 50)[1])
     assert width(shaky) > 1.5 * width(steady)
 
@@ -137,16 +137,28 @@ def test_a_curve_of_bad_images_and_one_of_synthetic_defects(monkeypatch: pytest.
     monkeypatch.setattr("lab.inspection.auto.MOST_DRAWN", 2)
     quick = lambda: Detector("patchcore", **SMALL)
     real = learning_curve(quick, GOOD, BAD, draws=2)
-    assert [point.n for point in real.points] == [6, 12] and [len(point.draws) for point in real.points] == [2, 1]
+    assert [point.n for point in real.points] == [9, 13, 18] and [len(p.draws) for p in real.points] == [2, 2, 1]
     assert real.n_bad == 4 and not real.synthetic and real.interval[0] <= real.forecast <= real.interval[1]
-    assert [point.promised for point in real.points] == [pytest.approx(1 / 7), pytest.approx(1 / 13)]
     drawn = learning_curve(quick, GOOD, draws=2)
     assert drawn.synthetic and 0 < drawn.points[0].missed < 1  # faint ones are missed, strong ones found
 
 
+def test_all_points_of_a_curve_promise_the_same() -> None:
+    class Fixed(Detector):  # calibrated on 0, 1, ... 18; 19 scores promise a tenth at the second largest, k / 20
+        def fit(self, *args: object, **options: object) -> Detector:  # type: ignore[override]
+            self.calibration = calibrated(list(range(19)))
+            return self
+
+        def raw(self, image: object, number: int | None = None) -> object:  # type: ignore[override]
+            return type("Raw", (), {"image_score": [float(np.asarray(image).max())]})
+
+    judged = [np.full((4, 4, 3), value, np.uint8) for value in (16, 17, 18, 19)]
+    assert missed_share(Fixed(), GOOD, judged, 0) == pytest.approx(2 / 4)  # 16 and 17; above 17 is an alarm
+
+
 def test_a_curve_needs_images_and_a_method_that_trains_bad_ones() -> None:
-    with pytest.raises(LabError, match="11 good images are too few for a curve"):
-        learning_curve(lambda: Detector("patchcore"), GOOD[:11])
+    with pytest.raises(LabError, match="17 good images are too few for a curve"):
+        learning_curve(lambda: Detector("patchcore"), GOOD[:17])
     with pytest.raises(LabError, match="its curve needs bad images"):
         learning_curve(lambda: Detector("cdo"), GOOD)
 
@@ -172,7 +184,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_verify_by_labels(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(kept / "bolt.safetensors"), str(kept / "learned")]) == 0
     told = capsys.readouterr()
-    assert "12 images" in told.err and "those learned from: they are not judged" in told.err
+    assert "18 images" in told.err and "those learned from: they are not judged" in told.err
     assert "promise kept" in told.out and "of 8 good images" in told.out and "of 4 bad images" in told.out
 
 
@@ -211,8 +223,8 @@ def test_curve_by_command(kept: Path, capsys: pytest.CaptureFixture[str]) -> Non
     flags = ["--size", "64", "--candidates", "400", "--draws", "2", "-o", str(kept / "curve.json")]
     assert not main(["curve", "--method", "patchcore", "--data", str(kept / "learned"), *flags])
     told = capsys.readouterr().out
-    assert "12 images" in told and "24 images" in told and "expected" in told
-    assert json.loads((kept / "curve.json").read_text())["points"][-1]["n"] == 12
+    assert "18 images" in told and "36 images" in told and "expected" in told
+    assert json.loads((kept / "curve.json").read_text())["points"][-1]["n"] == 18
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def forecast(source: str, category: str, draw: int) -> dict[str, Any]:
     good = [dataset.train[i].image() for i in order.tolist()]
     bad = [item.image() for item in dataset.test if item.bad]
     curve = learning_curve(Detector, good[:IMAGES], bad, seed=draw)
-    truth, _ = missed_share(Detector(), good, bad, draw)
+    truth = missed_share(Detector(), good, bad, draw)
     low, high = curve.interval
     points = [[point.n, list(point.draws)] for point in curve.points]
     row = dict(dataset=dataset.name, category=category, draw=draw, points=points, bad=len(bad))

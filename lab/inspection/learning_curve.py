@@ -1,4 +1,4 @@
-"""How many good images are enough: what a method misses at the rate it promises, by how many it learns from, and what
+"""How many good images are enough: what a method misses at one promised rate, by how many it learns from, and what
 twice as many should bring."""
 
 import math
@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from ..calibration import MIN_IMAGES
 from ..detector import Detector
 from ..errors import LabError
 from ..progress import Report, no_report, part_of
@@ -16,15 +15,16 @@ from .auto import DRAWN, MOST_DRAWN, defect_scores
 
 DRAWS = 3  # subsets of each size
 LEVEL = 0.90  # of intervals
+RATE = 0.10  # of false alarms, promised on average at each point: a detector's own rate falls with n, and finds less
+FEWEST = 9  # images that can promise it: one in ten
 
 
 class Point(NamedTuple):
-    """n images: the mean share missed over the draws, each draw's, and the false alarms promised on average."""
+    """n images: the mean share missed over the draws, and each draw's."""
 
     n: int
     missed: float
     draws: tuple[float, ...]
-    promised: float
 
 
 class Curve(NamedTuple):
@@ -40,10 +40,8 @@ class Curve(NamedTuple):
     def describe(self) -> list[str]:
         """A line for each point and one for the forecast."""
         what = "synthetic defects" if self.synthetic else "bad images"
-        lines = [
-            f"{p.n:4} images  {p.missed:5.1%} of {self.n_bad} {what} missed  ({p.promised:.1%} false alarms promised)"
-            for p in self.points
-        ]
+        what += f" missed, at {RATE:.0%} false alarms on average"
+        lines = [f"{point.n:4} images  {point.missed:5.1%} of {self.n_bad} {what}" for point in self.points]
         twice, (low, high) = 2 * self.points[-1].n, self.interval
         lines.append(
             f"{twice:4} images  {self.forecast:5.1%} expected, {low:.0%} to {high:.0%} with {LEVEL:.0%} confidence"
@@ -52,11 +50,9 @@ class Curve(NamedTuple):
 
 
 def sizes(count: int) -> list[int]:
-    """The numbers of images that are tried, of so many: halves down to MIN_IMAGES, then all."""
-    found = [count]
-    while found[-1] // 2 >= MIN_IMAGES:
-        found.append(found[-1] // 2)
-    return found[::-1]
+    """The numbers of images that are tried, of so many: each about 0.7 of the next, so that two steps double it."""
+    steps = range(math.floor(2 * math.log2(count / FEWEST)), -1, -1)
+    return [round(count / 2 ** (step / 2)) for step in steps]
 
 
 def learning_curve(
@@ -71,23 +67,22 @@ def learning_curve(
     """Fits a new detector to ever more of the good images, uint8 (H, W, 3), several times each.
 
     Without bad images, synthetic defects on good images are missed or found; each image's own part is left out, so
-    that a method has to store what it learns. LabError for fewer than 2 MIN_IMAGES good images, and for a method that
+    that a method has to store what it learns. LabError for fewer than 2 FEWEST good images, and for a method that
     trains where there are no bad ones.
     """
-    if len(good) < 2 * MIN_IMAGES:
-        raise LabError(f"{len(good)} good images are too few for a curve: at least {2 * MIN_IMAGES} are needed")
+    if len(good) < 2 * FEWEST:
+        raise LabError(f"{len(good)} good images are too few for a curve: at least {2 * FEWEST} are needed")
     if not bad and detector().method.trains:
         raise LabError(f"{detector().method.title} trains: its curve needs bad images, so name a set that has some")
     counts, points = sizes(len(good)), list[Point]()
     for step, n in enumerate(counts):
-        shares, promised = [], 0.0
+        shares = []
         for draw in range(1 if n == len(good) else draws):
             part = part_of(report, (step + draw / draws) / len(counts), (step + (draw + 1) / draws) / len(counts))
             order = np.random.default_rng([seed, n, draw]).permutation(len(good))[:n]
             chosen = [good[i] for i in sorted(order.tolist())]
-            share, promised = missed_share(detector(), chosen, bad, seed, part)
-            shares.append(share)
-        points.append(Point(n, float(np.mean(shares)), tuple(shares), promised))
+            shares.append(missed_share(detector(), chosen, bad, seed, part))
+        points.append(Point(n, float(np.mean(shares)), tuple(shares)))
     n_bad = len(bad) or MOST_DRAWN * DRAWN
     forecast, interval = foretell(points, len(bad) or MOST_DRAWN)
     return Curve(tuple(points), n_bad, not bad, forecast, interval)
@@ -125,12 +120,13 @@ def foretell(points: Sequence[Point], independent: int) -> tuple[float, tuple[fl
 
 def missed_share(
     detector: Detector, good: Sequence[np.ndarray], bad: Sequence[np.ndarray], seed: int, report: Report = no_report
-) -> tuple[float, float]:
-    """(The share missed at the detector's own line, the rate of false alarms that it promises on average)."""
+) -> float:
+    """The share missed where a tenth of false alarms is promised on average, between two held-out scores where that
+    lies between the promises of both."""
     detector.fit(list(good), seed=seed, report=part_of(report, 0, 0.6))
     c = detector.calibration
     assert c is not None
-    promise = c.promise_at(c.bad)
+    line = float(np.interp((1 - RATE) * (len(c.scores) + 1), np.arange(1, len(c.scores) + 1), c.scores))
     if bad:
         scores = []
         for number, image in enumerate(bad):
@@ -138,4 +134,4 @@ def missed_share(
             report(0.6 + 0.4 * (number + 1) / len(bad), f"judging {number + 1} of {len(bad)} bad images")
     else:
         scores = defect_scores(detector, good, report=part_of(report, 0.6, 1))
-    return float(np.mean([score <= c.bad for score in scores])), promise.mean if promise else 1.0
+    return float(np.mean([score <= line for score in scores]))
