@@ -40,7 +40,7 @@ from lab.ui import jobs, phrases
 from lab.ui.detector_service import DetectorService
 from lab.ui.jobs import JobQueue, JobRunner, JobStatus
 from lab.ui.variant import Variant
-from lab.ui.your_images import close_up, limits, report, uploads, widgets
+from lab.ui.your_images import close_up, enough, limits, report, uploads, widgets
 from lab.ui.your_images import session as session_module
 from lab.ui.your_images.fitting import FittedMethod, TimeUp
 from lab.ui.your_images.session import YourImagesSession
@@ -845,5 +845,16 @@ def test_what_suits_the_images_is_chosen_without_being_asked(
     tried = seen.page.locator("#yours .ranking").first
     assert tried.get_by_text("chosen").count() == 1 and tried.locator("tbody tr").count() == 2
     assert seen.page.locator("#yours .answers").is_visible()
+    seen.page.get_by_role("button", name="How many images are enough?").click()
+    seen.told("12 good images are too few for a curve")
     assert not seen.complaints
     seen.page.close()
+
+
+def test_a_curve_says_what_twice_as_many_images_bring(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.inspection.learning_curve.FEWEST", 6)
+    monkeypatch.setattr("lab.inspection.learning_curve.DRAWS", 2)
+    session = visit(folder)
+    session.answer("patchcore", no_report)
+    told = enough.curve(session, no_report)
+    assert "With 24 it should miss" in told and told.count("<tr><td>") == 3  # 6, 8 and 12

@@ -1,6 +1,7 @@
 """anomalib's PatchCore on the same images, weights and machine as a bench: rows of the same form, to compare.
 
-`pip install anomalib`, which this project does not need otherwise, then
+`pip install anomalib`, which this project does not need otherwise, then (with MALLOC_MMAP_THRESHOLD_=1000000, without
+which its coreset scatters gigabytes over the heap)
 `python -m lab.bench.anomalib_rows --data samples --train 20 --seeds 0,1,2 -o DIR`. Its own defaults hold: images of
 256 x 256, layers 2 and 3 pooled over 3 x 3, a coreset of a tenth, nine neighbours; its backbone is the ResNet-18 of
 `--weights`, timm's `resnet18.tv_in1k`.

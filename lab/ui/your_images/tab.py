@@ -13,7 +13,7 @@ from ...progress import Report
 from ..api import add_endpoint, bind_endpoint, errors_shown, event_value
 from ..detector_service import DetectorService
 from ..sessions import Sessions
-from . import close_up, limits
+from . import close_up, enough, limits
 from .fitting import FittedMethod
 from .session import YourImagesSession
 from .uploads import ROLES, Role
@@ -235,6 +235,14 @@ class Handlers:
         draw: Job = lambda session, report: close_up.try_defect(session, defect_type, x, y, report)
         yield from self._draw(part, request, draw)
 
+    def curve(self, request: gr.Request) -> Iterator[Updates]:
+        """How many images are enough: what the method shown misses, by how many of the good images it learns from.
+
+        Returns:
+            HTML: in words what twice as many images should bring, and a table of what was measured.
+        """
+        yield from self._draw(self.widgets.answers.curve, request, enough.curve)
+
     # --- jobs ---------------------------------------------------------------------------------------------------------
 
     def _draw(self, part: gr.HTML, request: gr.Request, draw: Job) -> Iterator[Updates]:
@@ -322,6 +330,9 @@ class YourImages:
         close_up.explanation.spot(ask.choose_spot, None, spot, **private).then(ask.explain, spot, explained, **private)
         tried, defect = [*widgets.job_outputs, close_up.trials], [close_up.defect_type, *spot]
         bind_endpoint(close_up.try_defect.click, ask.try_defect, "yours_try", defect, tried, **quiet)
+
+        curve = [*widgets.job_outputs, answers.curve]
+        bind_endpoint(answers.enough.click, ask.curve, "yours_curve", None, curve, **quiet)
 
         for name, button in downloads.buttons.items():
             link = downloads.links[name]

@@ -98,6 +98,9 @@ class AnswerControls:
                 self.close_up = CloseUpControls()
                 self.downloads = DownloadControls()
         self.ranking = _html("")
+        with gr.Row(elem_classes="fields"):
+            self.enough = gr.Button("How many images are enough?", size="sm", min_width=220, scale=0)
+        self.curve = _html("")
 
 
 class Widgets:
@@ -122,7 +125,7 @@ class Widgets:
         self.outputs: list[Any] = [
             *(*self.job_outputs, self.image_controls.images, self.image_controls.ignored),
             *(self.method, self.go, self.answers_column),
-            *(answers.panel, answers.method, answers.ranking, answers.undo, *self.spot),
+            *(answers.panel, answers.method, answers.ranking, answers.curve, answers.undo, *self.spot),
         ]
 
     def job_updates(self, session: YourImagesSession) -> Updates:
@@ -147,6 +150,7 @@ class Widgets:
             answers.panel: panel(session) or gr.skip(),
             answers.method: gr.update(choices=fitted, value=session.answers.method or None, visible=len(fitted) > 1),
             answers.ranking: ranking(session),
+            answers.curve: "",  # of other images, or another method
             answers.undo: gr.update(interactive=bool(session.answers.undo_steps)),
             **self.spot_updates(session),
         }
