@@ -129,9 +129,9 @@ def auto(
         good = list(ignore_masks.checked(good, mask))
     pass_seconds, tried, trials = seconds_per_pass(), list[_Tried](), list[Trial]()
     settings_of, found_poses = candidates(good, mask, backbone)
-    began = time.perf_counter()
+    began, pace, foretold = time.perf_counter(), 1.0, 0.0
     for number, (method, settings) in enumerate(settings_of):
-        expected = _expected(method, settings, good, pass_seconds)
+        expected = pace * _expected(method, settings, good, pass_seconds)
         changed = changed_settings(method, settings)
         if tried and time.perf_counter() - began + expected > budget:
             note = f"not tried: {expected:.0f} s more than fit into {budget:.0f} s"
@@ -140,6 +140,8 @@ def auto(
         part = part_of(report, number / len(settings_of), (number + 1) / len(settings_of))
         try:
             tried.append(_try(method, settings, tried, good, unfit, mask, reader.grey_bits, seed, part))
+            foretold += expected / pace
+            pace = sum(t.trial.seconds for t in tried) / foretold  # the trials say best how quick this machine is now
         except Cancelled:
             raise
         except LabError as error:
@@ -169,8 +171,8 @@ def auto(
 def candidates(
     good: Sequence[np.ndarray], mask: np.ndarray | None = None, backbone: str = "embedded"
 ) -> tuple[list[tuple[str, BaseSettings]], str]:
-    """((method, settings) of all that is worth trying on these images, the cheapest methods first; their poses in
-    words). Left out is what would only enlarge them, and tiles of what one tile shows whole."""
+    """((method, settings) of all that is worth trying on these images, in the order in which it is tried; their poses
+    in words). Left out is what would only enlarge them, and tiles of what one tile shows whole."""
     shape = tuple(np.median([image.shape[:2] for image in good], axis=0).astype(int).tolist())
     seen = [data_check.without_ignored(data_check.summarize("", good[i]), mask) for i in poses.sample(len(good))]
     small, found, chosen = [summary.small for summary in seen], "", list[tuple[str, BaseSettings]]()
