@@ -141,7 +141,7 @@ class Method(nn.Module):
     family: ClassVar[str] = ""  # of the survey: reconstruction, normalizing flow, representation, data augmentation
     Settings: ClassVar[type[BaseSettings]] = BaseSettings
     changes: ClassVar[dict[str, dict[str, Any]]] = {"paper": {}}  # preset -> the settings that differ from `live`
-    # Changes of `live` that `auto` tries: a quick one, then what is likeliest to be best; turned copies come by poses.
+    # Changes of `live` that `auto` tries, what is likeliest to be best first; turned copies come by the poses.
     worth_trying: ClassVar[tuple[dict[str, Any], ...]] = ()
     # Raised when equal settings, images and seed give other scores: see `ready_detectors.request_key`.
     algorithm_version: ClassVar[int] = 1

@@ -28,7 +28,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def tried(good: list[float], defects: list[float], bad: list[float], seconds: float) -> _Tried:
-    trial = Trial("patchcore", {}, None, 0, 0, None, None, 1.0, seconds)
+    trial = Trial("patchcore", {}, None, 0, 0, None, None, 1.0, 0.5, seconds)
     return _Tried(trial, None, good, defects, bad)  # type: ignore[arg-type]
 
 
@@ -39,6 +39,7 @@ def test_what_separates_best_is_chosen_and_all_that_was_tried_is_told(quick: Non
     assert chosen.auroc is not None
     assert chosen.auroc >= max(trial.auroc or 0 for trial in detector.tried) - auto_module.TIE
     assert all(trial.drawn == DRAWN * len(GOOD) and 0 <= trial.found <= trial.drawn for trial in detector.tried)
+    assert 0 < chosen.fit_seconds < chosen.seconds
     assert chosen.alarms_promised == pytest.approx(1 / 9) and chosen.bad_auroc is None
     assert {name: getattr(detector.settings, name) for name in chosen.settings} == chosen.settings
     assert "chosen of 3 tried" in detector.method.notes["auto"]
@@ -101,7 +102,7 @@ def test_too_few_images_are_refused() -> None:
 
 
 def test_candidates_follow_the_images() -> None:
-    titles = lambda images: [Trial("patchcore", auto_module.changed_settings(m, s), *[0] * 7).title  # type: ignore[arg-type]
+    titles = lambda images: [Trial("patchcore", auto_module.changed_settings(m, s), *[0] * 8).title  # type: ignore[arg-type]
                              for m, s in candidates(images)[0]]  # fmt: skip
     upright = titles([np.repeat(np.repeat(image, 2, 0), 2, 1) for image in GOOD])
     assert "PatchCore" in upright and not any("turns" in title or "tiles" in title for title in upright)

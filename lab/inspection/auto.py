@@ -28,8 +28,8 @@ from ..tiles import Grid
 from . import synthetic_defects
 from .ranking import expected_seconds, seconds_per_pass
 
-BUDGET_SECONDS = 60.0  # of the search, where nobody says more
-WORKING_SIDE = 1024  # pixels of an image's shorter side, at most, while candidates are compared
+BUDGET_SECONDS = 60.0  # of the whole choice, where nobody says more
+WORKING_SIDE = 768  # pixels of an image's shorter side, at most, while candidates are compared
 MOST_DRAWN = 10  # good images on which defects are drawn
 DRAWN = 12  # defects drawn on each, one an image
 SIZES = (0.015, 0.03, 0.06, 0.12)  # of defects, shares of the image's shorter side
@@ -44,7 +44,7 @@ class AutoSettings(BaseSettings):
     """What `auto` is told; size and tiles are its own choice."""
 
     backbone: str = features.backbone_setting()
-    budget: float = setting(BUDGET_SECONDS, "seconds that the search may take", low=1.0, high=1e6)
+    budget: float = setting(BUDGET_SECONDS, "seconds that the choice may take", low=1.0, high=1e6)
 
     @classmethod
     def fields(cls) -> dict[str, dataclasses.Field[Any]]:
@@ -60,6 +60,7 @@ class Trial(NamedTuple):
     alarms_promised   false alarms that this threshold promises on average, a share of new good images
     bad_auroc         the same chance of the bad images; None without them
     seconds           that its fit and its scores took, or would take
+    fit_seconds       that its fit took alone
     detect_seconds    of one image, on average
     note              "chosen", why it was not tried, or ""
     """
@@ -72,6 +73,7 @@ class Trial(NamedTuple):
     alarms_promised: float | None
     bad_auroc: float | None
     seconds: float
+    fit_seconds: float
     detect_seconds: float
     note: str = ""
 
@@ -103,18 +105,19 @@ def auto(
     grey_bits: int | None = None,
     backbone: str = "embedded",
 ) -> Detector:
-    """A fitted, calibrated detector, chosen on good images within about `budget` seconds; what was tried is `tried`.
+    """A fitted, calibrated detector, chosen on good images in about `budget` seconds, the time to read them and to fit
+    what was chosen included; what was tried is `tried`.
 
     images, bad  paths, Pillow images or uint8 (H, W, 3), as `Detector` takes them, read one after another, large ones
                  twice; `bad` may be empty
     ignore       a mask, see `ignore_masks.read`
     grey_bits    `Detector.grey_bits`, where images of 16 bits have fewer
     backbone     the network whose features all candidates take
-    The first candidate is tried whatever it takes. Reading images, and the last fit where images are larger than
-    WORKING_SIDE, come on top of the budget. LabError for too few images, and as `Detector.fit`.
+    The first candidate is tried whatever it takes. LabError for too few images, and as `Detector.fit`.
     """
     if not budget > 0:
         raise LabError(f"a budget of {budget} seconds: name a number above 0")
+    began = time.perf_counter()
     mask = None if ignore is None else ignore_masks.read(ignore)
     reader = Detector()
     given = [image for some in (images, bad) if isinstance(some, list | tuple) for image in some]
@@ -129,13 +132,15 @@ def auto(
         good = list(ignore_masks.checked(good, mask))
     pass_seconds, tried, trials = seconds_per_pass(), list[_Tried](), list[Trial]()
     settings_of, found_poses = candidates(good, mask, backbone)
-    began, pace, foretold = time.perf_counter(), 1.0, 0.0
+    read, pace, foretold = time.perf_counter() - began, 1.0, 0.0
     for number, (method, settings) in enumerate(settings_of):
-        expected = pace * _expected(method, settings, good, pass_seconds)
+        fit, judge = (pace * seconds for seconds in _expected(method, settings, good, pass_seconds))
+        longest = max([fit, *(t.trial.fit_seconds for t in tried)])
+        expected, again = fit + judge, read + longest if reduced else 0.0
         changed = changed_settings(method, settings)
-        if tried and time.perf_counter() - began + expected > budget:
-            note = f"not tried: {expected:.0f} s more than fit into {budget:.0f} s"
-            trials.append(Trial(method, changed, None, 0, 0, None, None, expected, 0.0, note))
+        if tried and time.perf_counter() - began + expected + again > budget:
+            note = f"not tried: it would take {expected + again:.0f} s more, past the {budget:.0f} s given"
+            trials.append(Trial(method, changed, None, 0, 0, None, None, expected, 0.0, 0.0, note))
             continue
         part = part_of(report, number / len(settings_of), (number + 1) / len(settings_of))
         try:
@@ -147,7 +152,7 @@ def auto(
         except LabError as error:
             if not tried and number == len(settings_of) - 1:
                 raise
-            trials.append(Trial(method, changed, None, 0, 0, None, None, 0.0, 0.0, f"failed: {error}"))
+            trials.append(Trial(method, changed, None, 0, 0, None, None, 0.0, 0.0, 0.0, f"failed: {error}"))
     if not tried:
         raise LabError(trials[-1].note.removeprefix("failed: "))
     chosen = tried[choose(tried)]
@@ -288,6 +293,7 @@ def _try(
     calibration = detector.calibration
     assert calibration is not None
     sigma, timed = calibration.score_scale.normalize, time.perf_counter()
+    fit_seconds = timed - began
     defects = defect_scores(detector, good, mask, part_of(report, 0.5, 1))
     each = (time.perf_counter() - timed) / len(defects)
     of_bad = [sigma(float(detector.raw(image).image_score[0])) for image in bad]
@@ -303,6 +309,7 @@ def _try(
         promised and promised.mean,
         _auroc(scores, of_bad) if of_bad else None,
         time.perf_counter() - began,
+        fit_seconds,
         each,
     )
     return _Tried(trial, detector, scores, defects, of_bad)
@@ -331,13 +338,15 @@ def _fitted(
     return detector.fit(list(good), seed=seed, report=part_of(report, 0, 0.5), ignore=mask)
 
 
-def _expected(method: str, settings: BaseSettings, good: Sequence[np.ndarray], pass_seconds: float) -> float:
-    """Seconds that a trial will take: its fit and the scores of what is drawn, larger in proportion to its pixels."""
+def _expected(
+    method: str, settings: BaseSettings, good: Sequence[np.ndarray], pass_seconds: float
+) -> tuple[float, float]:
+    """Seconds that a trial will take, for its fit and for the scores of what is drawn, in proportion to its pixels."""
     area = (settings.size / 256) ** 2
     tiles = len(Grid.of(good[0].shape, settings.size, settings.tiles))
     poses_learned = getattr(settings, "turns", 1)
     fit = expected_seconds(method, len(good) * (poses_learned + 3) // 4, pass_seconds)
-    return area * tiles * (fit + 2 * pass_seconds * DRAWN * min(len(good), MOST_DRAWN))
+    return area * tiles * fit, area * tiles * 2 * pass_seconds * DRAWN * min(len(good), MOST_DRAWN)
 
 
 def _auroc(good: Sequence[float], bad: Sequence[float]) -> float:

@@ -33,8 +33,12 @@ def draw_defect(
     blur      a disc blurred by a Gaussian of size / 5
     paint     a disc of one foreign colour, opposite to what it covers
     """
-    height, width = image.shape[:2]
-    down, right = np.arange(height)[:, None] - y, np.arange(width)[None] - x
+    # only the defect's surroundings are computed: as far as its blur reaches
+    reach = math.ceil(1.5 * size) + 4
+    top, left = max(0, math.floor(y) - reach), max(0, math.floor(x) - reach)
+    part = image[top : max(top, math.floor(y) + reach), left : max(left, math.floor(x) + reach)]
+    height, width = part.shape[:2]
+    down, right = np.arange(height)[:, None] + top - y, np.arange(width)[None] + left - x
     along, across = right * math.cos(angle) + down * math.sin(angle), down * math.cos(angle) - right * math.sin(angle)
     if defect_type == "scratch":
         line_width = max(1.2, size / 12)
@@ -43,7 +47,7 @@ def draw_defect(
     else:
         distance = np.hypot(down, right) - size / 2
     opacity = np.clip(0.5 - distance, 0, 1)[..., None]  # edges are a pixel wide
-    original = image.astype(np.float32)
+    original = part.astype(np.float32)
     covered = (original * opacity).sum((0, 1)) / max(float(opacity.sum()), 1e-6)
     if defect_type == "blur":
         defect = ndimage.gaussian_filter(original, (size / 5, size / 5, 0))
@@ -51,4 +55,6 @@ def draw_defect(
         defect = np.broadcast_to((covered + 128) % 256, original.shape)
     else:
         defect = np.clip(original + (90 if covered.mean() < 128 else -90), 0, 255)
-    return np.asarray(np.rint(original + strength * opacity * (defect - original)), np.uint8)
+    defective = image.copy()
+    defective[top : top + height, left : left + width] = np.rint(original + strength * opacity * (defect - original))
+    return defective

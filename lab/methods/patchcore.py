@@ -75,7 +75,7 @@ class PatchCore(Method):
     place: Tensor
     changes = {"paper": dict(backbone="wide_resnet50_2.tv_in1k", crop=224, ratio=0.1, candidates=0, projection=128)}
     changes |= features.STRONGER
-    worth_trying = ({}, dict(size=384, spread=3), dict(spread=3), dict(tiles=1, spread=3))
+    worth_trying = (dict(size=384, spread=3), dict(spread=3), dict(tiles=1, spread=3), {})
 
     def build(self) -> None:
         self.backbone = features.backbone(self.settings.backbone, (2, 3))
