@@ -84,6 +84,18 @@ def test_bad_images_have_figures_of_their_own(quick: None) -> None:
     assert "no part in the choice: AUROC" in detector.method.notes["auto"]
 
 
+def test_good_images_keep_their_order_where_parts_of_them_are_left_out(
+    quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[_Tried] = []
+    keep = lambda tried, *parts: seen.extend(tried) or 0
+    monkeypatch.setattr(auto_module, "choose", keep)
+    odd = [*GOOD[:3], bolt(8, 3), *GOOD[4:]]  # its number is 3 for every candidate
+    auto(odd, bad=[bolt(0, 60, defect=True)])
+    assert len(seen) == 3 and all(int(np.argmax(t.good)) == 3 for t in seen)
+    assert all(sorted(t.good) == pytest.approx(list(t.detector.calibration.scores)) for t in seen)  # type: ignore[union-attr]
+
+
 def test_what_the_budget_does_not_hold_is_told_and_not_tried(quick: None) -> None:
     detector = auto(GOOD, 1e-3)
     assert [trial.note == "chosen" for trial in detector.tried] == [True, False, False]
@@ -201,3 +213,15 @@ def test_a_bench_tells_what_was_chosen_and_times_the_search_apart(quick: None, f
     assert row["search_seconds"] > 0 and row["fit_seconds"] > 0 and row["settings"]["budget"] == 60.0
     assert row["image_auroc"] == 1.0
     assert main(["bench", "--ablate", "auto", "--data", str(folder)]) == 2
+
+
+def test_what_is_ignored_has_no_part_in_the_choice(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auto_module, "WORKING_SIDE", 96)  # the mask is as large as the images as they are
+    mask = np.zeros((128, 128), bool)
+    mask[:, :50] = True
+    marked = [image.copy() for image in GOOD]
+    for number, image in enumerate(marked):
+        image[20:40, 5:25] = 30 * number
+    plain, ignoring = auto(GOOD, ignore=mask), auto(marked, ignore=mask)
+    assert [trial.auroc for trial in plain.tried] == [trial.auroc for trial in ignoring.tried]
+    assert plain.raw(GOOD[0]).image_score == ignoring.raw(marked[0]).image_score

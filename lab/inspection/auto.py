@@ -85,7 +85,8 @@ class Trial(NamedTuple):
 
 
 class _Tried(NamedTuple):
-    """A candidate that was fitted: σ of its good images left out, of defects drawn on them, and of bad images."""
+    """A candidate that was fitted: σ of its good images left out, of defects drawn on them, and of bad images; of good
+    ones in the images' order where there are bad ones, else ascending."""
 
     trial: Trial
     detector: Detector
@@ -300,6 +301,9 @@ def _try(
     found = sum(calibration.verdict(score) == "bad" for score in defects)
     promised = calibration.promise_at(calibration.bad)
     scores = list(calibration.scores)
+    if bad:  # by image, so that parts of the images can be left out of the choice
+        by_image = detector.held_out_scores(good, "judging")
+        scores = [sigma(float(score)) for _, batch in by_image for score in batch.image_score]
     trial = Trial(
         method,
         changed_settings(method, settings),
