@@ -93,9 +93,10 @@ def foretell(points: Sequence[Point], independent: int) -> tuple[float, tuple[fl
 
     independent  how many bad images, or images with defects, the shares are of
 
-    A line through the shares by log2 n, through the last three points at the most, goes one doubling on; it is not
-    thought to rise. Its error has two parts: that of the line, and that of one fit, by how much draws of one size
-    differ, at the least what so many images leave to chance.
+    A line through the shares by log2 n, through the last three points at the most, says what a doubling has brought.
+    The next one brings anything between nothing and as much again, since such curves flatten: half of it is expected,
+    and no loss. The error has three parts: where between these, that of the line, and that of one fit, by how much
+    draws of one size differ, at the least what so many images leave to chance.
     """
     last = points[-3:]
     x = np.array([math.log2(point.n) for point in last])
@@ -110,8 +111,8 @@ def foretell(points: Sequence[Point], independent: int) -> tuple[float, tuple[fl
     slope_at = covariance @ (design.T @ (weights * y))
     if slope_at[1] > 0:  # more images do not miss more but by chance
         slope_at = np.array([np.average(y, weights=weights), 0.0])
-    at = np.array([1.0, x[-1] + 1])
-    error = math.sqrt(one * (1 + float(at @ covariance @ at)))
+    at = np.array([1.0, x[-1] + 0.5])
+    error = math.sqrt(one * (1 + float(at @ covariance @ at)) + slope_at[1] ** 2 / 12)
     expected = float(np.clip(slope_at @ at, 0, 1))
     freedom = max(2, sum(len(point.draws) - 1 for point in points) + len(last) - 2)
     reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
