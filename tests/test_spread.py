@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from conftest import bolt
+from PIL import Image
 from torch import Tensor
 
 from lab import Detector
+from lab.__main__ import main
 from lab.methods.patchcore import LEAST_SPREAD, PatchCore
 from lab.parts import maps, memory_bank
 
@@ -37,6 +40,7 @@ def fitted(bank: list[list[float]], owner: list[int], spread: int) -> PatchCore:
     method = PatchCore(spread=spread)
     method.build()
     method.bank, method.owner = torch.tensor(bank), torch.tensor(owner, dtype=torch.int32)
+    method.measure_spread()
     return method
 
 
@@ -56,10 +60,29 @@ def test_equal_patches_of_many_images_are_not_infinitely_dense() -> None:
 
 
 def test_units_follow_the_bank_of_another_fit() -> None:
+    method = PatchCore(**WHOLE)
+    images = Detector("patchcore", **WHOLE).images(GOOD)
+    first = method.fit(images.subset(torch.arange(4))).units().clone()
+    second = method.fit(images).units()
+    assert len(first) != len(second) and len(second) == len(method.bank)
+    assert torch.equal(PatchCore(**WHOLE).restore(method.state()).units(), second)
+
+
+def test_an_image_of_which_no_row_was_chosen_can_be_left_out() -> None:
     method = fitted([[0.0], [1.0]], [0, 1], spread=1)
-    assert method.units().tolist() == [1.0, 1.0]
-    method.bank = torch.tensor([[0.0], [4.0]])
-    assert method.units().tolist() == [4.0, 4.0]
+    assert method.units(2).tolist() == method.units().tolist() == [1.0, 1.0]
+
+
+def test_an_exported_file_gives_the_same(tmp_path: Path) -> None:
+    detector = Detector("patchcore", **WHOLE).fit(GOOD)
+    (tmp_path / "images").mkdir()
+    Image.fromarray(bolt(0, 50)).save(tmp_path / "images" / "good.png")
+    Image.fromarray(bolt(0, 51, defect=True)).save(tmp_path / "images" / "bad.png")
+    file = detector.save(tmp_path / "spread.safetensors")
+    for kind in ("onnx", "torch-export"):
+        out = tmp_path / f"spread.{kind}"
+        command = ["export", str(file), "--format", kind, "-o", str(out), "--images", str(tmp_path / "images")]
+        assert main(command) == 0 and out.is_file()
 
 
 def test_an_image_alone_has_a_unit() -> None:

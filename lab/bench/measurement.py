@@ -149,15 +149,9 @@ class Bench:
         if name:
             row |= dict(component=name, base=settings_digest(variants["full"]))
         row |= dict(folds=0 if images < MIN_IMAGES else self.folds if _trains(method) else None)
-        at = (
-            "native"
-            if self.native
-            else "chosen"
-            if isinstance(settings, AutoSettings)
-            else "tiles"
-            if settings.tiles
-            else settings.size
-        )
+        at: str | int = "tiles" if settings.tiles else settings.size
+        at = "chosen" if isinstance(settings, AutoSettings) else at
+        at = "native" if self.native else at
         row |= dict(eval_size=at, settings=settings.as_dict())
         return row | dict(weights=features.backbone_weights(settings), version=__version__)
 

@@ -73,6 +73,8 @@ class PatchCore(Method):
     bank: Tensor
     owner: Tensor
     place: Tensor
+    apart: Tensor
+    spread_units: Tensor
     changes = {"paper": dict(backbone="wide_resnet50_2.tv_in1k", crop=224, ratio=0.1, candidates=0, projection=128)}
     changes |= features.STRONGER
     worth_trying = (dict(size=384, spread=3), dict(spread=3), dict(tiles=1, spread=3), {})
@@ -82,7 +84,9 @@ class PatchCore(Method):
         self.register_buffer("bank", torch.empty(0))  # (m, C)
         self.register_buffer("owner", torch.empty(0, dtype=torch.int32))  # (m,) the image a row came from
         self.register_buffer("place", torch.empty(0, dtype=torch.int32))  # (m,) and its patch in all turns of it
-        self._measured: tuple[Tensor, Tensor] | None = None  # the bank, and (m, n) its rows' distances to n images
+        # of `spread`, measured on the bank: distances of its rows to n images, and r(m); in no file
+        self.register_buffer("apart", torch.empty(0), persistent=False)  # (m, n)
+        self.register_buffer("spread_units", torch.empty(0), persistent=False)  # (m,)
 
     def learned_shapes(self) -> dict[str, tuple[int | str, ...]]:
         return {"bank": ("m", sum(self.backbone.channels)), "owner": ("m",), "place": ("m",)}
@@ -90,6 +94,7 @@ class PatchCore(Method):
     def check_learned(self) -> None:
         if int(self.owner.amin()) < 0 or not 0 <= int(self.place.amin()) <= int(self.place.amax()) < 2**24:
             raise LabError("PatchCore's bank names images or patches that cannot be")
+        self.measure_spread()
 
     def learn(self, images: ImageStack, generator: torch.Generator, report: Report) -> None:
         s = self.settings
@@ -108,6 +113,7 @@ class PatchCore(Method):
         self.bank, candidates = P[chosen], candidates[chosen].to(P.device)
         self.owner = images.owners.to(P.device)[candidates // len(shown)].int()
         self.place = (candidates % len(shown)).int()
+        self.measure_spread()
 
     @torch.no_grad()
     def score(self, images: Tensor, ignored: Tensor | None = None) -> Scores:
@@ -128,9 +134,8 @@ class PatchCore(Method):
             of_each = zip(rows_of_each, left_out, strict=True)
             distances = torch.cat([memory_bank.nearest_in_units(x, self.bank, self.units(i)) for x, i in of_each])
         else:
-            owners = (
-                None if index is None else (index.to(rows.device).repeat_interleave(shape[1] * shape[2]), self.owner)
-            )
+            own = None if index is None else index.to(rows.device).repeat_interleave(shape[1] * shape[2])
+            owners = None if own is None else (own, self.owner)
             distances = memory_bank.nearest(rows, self.bank, owners=owners)
         distances, side = distances.view(shape), self.settings.crop or size
         smooth = maps.smooth(maps.upsample(distances, side), maps.sigma_for(side))
@@ -144,23 +149,30 @@ class PatchCore(Method):
         images = zip(rows_of_each, distances.flatten(1), banks, strict=True)
         return scores._replace(image_score=torch.stack([self._image_score(*image) for image in images]))
 
+    @torch.no_grad()
+    def measure_spread(self) -> None:
+        """Measures r(m) anew, of the bank as it is."""
+        if self.settings.spread:
+            apart = memory_bank.nearest_of_each(self.bank, self.bank, self.owner)
+            self.apart = apart.scatter(1, self.owner.long()[:, None], torch.inf)
+            self.spread_units = self._units(self.apart)
+
     def units(self, left_out: int | None = None) -> Tensor:
         """r(m), (m,): the mean distance of each bank row to the nearest rows of the K images that are nearest, but for
         those of its own image and of an image left out, whose rows are infinitely far."""
-        if self._measured is None or self._measured[0] is not self.bank:
-            distances = memory_bank.nearest_of_each(self.bank, self.bank, self.owner)
-            self._measured = self.bank, distances.scatter(1, self.owner.long()[:, None], torch.inf)
-        distances = self._measured[1]
-        if left_out is not None and left_out < distances.shape[1]:
-            distances = distances.clone()
-            distances[:, left_out] = torch.inf
-        nearest = distances.topk(min(self.settings.spread, distances.shape[1]), largest=False).values
+        if left_out is None:
+            return self.spread_units
+        apart = self.apart.clone()
+        apart[:, left_out : left_out + 1] = torch.inf  # an image of which no row was chosen has no column
+        return self._units(apart).masked_fill(self.owner == left_out, torch.inf)
+
+    def _units(self, apart: Tensor) -> Tensor:
+        nearest = apart.topk(min(self.settings.spread, apart.shape[1]), largest=False).values
         known = nearest.isfinite()
-        units = torch.where(known, nearest, 0).sum(1) / known.sum(1).clamp_min(1)
-        some = units[known[:, 0]]
-        usual = some.median() if len(some) else units.new_ones(())
-        units = torch.where(known[:, 0], units, usual).clamp_min(LEAST_SPREAD * usual).clamp_min(1e-6)
-        return units if left_out is None else units.masked_fill(self.owner == left_out, torch.inf)
+        means = torch.where(known, nearest, 0).sum(1) / known.sum(1).clamp_min(1)
+        known_means = means[known[:, 0]]
+        usual = known_means.median() if len(known_means) else means.new_ones(())
+        return torch.where(known[:, 0], means, usual).clamp_min(LEAST_SPREAD * usual).clamp_min(1e-6)
 
     def pool(self, anomaly_map: Tensor) -> Tensor:
         return maps.mean_of_highest(anomaly_map) if self.settings.spread else maps.maximum(anomaly_map)

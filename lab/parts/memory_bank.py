@@ -41,14 +41,17 @@ def nearest_of_each(queries: Tensor, bank: Tensor, owners: Tensor) -> Tensor:
 def nearest_in_units(queries: Tensor, bank: Tensor, units: Tensor) -> Tensor:
     """Distances (Q, 1) to the nearest row, each row's distances in a unit of its own, units (M,) > 0; inf counts as
     no row."""
-    # |q - m|^2 / u^2 is linear in (q, |q|^2), so that all rows take one product of matrices
+    # |q - m|^2 / u^2 is linear in (q, |q|^2), so that all rows take one product of matrices; it says which row is the
+    # nearest, whose distance is then taken exactly
     weights = units.square().reciprocal()
     rows = torch.cat([-2 * weights[:, None] * bank, weights[:, None]], 1).T.contiguous()
     norms, unknown, blocks = weights * bank.square().sum(1), units.isinf(), []
     for block in torch.split(queries, BLOCK):
         squared = torch.addmm(norms, torch.cat([block, block.square().sum(1, keepdim=True)], 1), rows)
-        blocks.append(squared.masked_fill(unknown, torch.inf).amin(1, keepdim=True))
-    return torch.cat(blocks).clamp_min(0).sqrt()
+        nearest = squared.masked_fill(unknown, torch.inf).argmin(1)
+        distances = torch.linalg.vector_norm(block - bank[nearest], dim=1) / units[nearest]
+        blocks.append(distances[:, None])
+    return torch.cat(blocks)
 
 
 def nearest_index(queries: Tensor, bank: Tensor, k: int = 1) -> Tensor:
