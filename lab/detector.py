@@ -299,7 +299,7 @@ class Detector:
         """The method's own numbers for one image, at settings.size or the size at which it is cut into tiles.
 
         number  of a good image, among those that counted in `fit`: scored without what was learned from it, where the
-                method stores what it learns
+                method stores what it learns; of a changed image only where the method `leaves_out_by_number`
         LabError where they are not finite.
         """
         scores = _score_image(self.method, *self._resized(self.read(image)), self._on_device(), number)

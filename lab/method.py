@@ -146,6 +146,8 @@ class Method(nn.Module):
     # Raised when equal settings, images and seed give other scores: see `ready_detectors.request_key`.
     algorithm_version: ClassVar[int] = 1
     bound_to_places: ClassVar[bool] = False  # True: learns what is normal at a place of the image, and takes no tiles
+    # True: what an image has taught is left out by its number alone, so that a changed image can be judged so, too
+    leaves_out_by_number: ClassVar[bool] = False
     trains: ClassVar[bool] = False  # True: gradient descent, slow, and calibrated on images held out of it
 
     def __init__(self, **settings: Any):

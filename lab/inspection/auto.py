@@ -19,7 +19,7 @@ import numpy as np
 from .. import image_files, metrics
 from ..checks import data_check, ignore_masks, near_duplicates, poses
 from ..detector import Detector, held_out
-from ..errors import Cancelled, LabError
+from ..errors import LabError
 from ..method import BaseSettings, setting
 from ..methods import METHODS
 from ..parts import features
@@ -148,8 +148,6 @@ def auto(
             tried.append(_try(method, settings, tried, good, unfit, mask, reader.grey_bits, seed, part))
             foretold += expected / pace
             pace = sum(t.trial.seconds for t in tried) / foretold  # the trials say best how quick this machine is now
-        except Cancelled:
-            raise
         except LabError as error:
             if not tried and number == len(settings_of) - 1:
                 raise

@@ -67,13 +67,15 @@ def learning_curve(
     """Fits a new detector to ever more of the good images, uint8 (H, W, 3), several times each.
 
     Without bad images, synthetic defects on good images are missed or found; each image's own part is left out, so
-    that a method has to store what it learns. LabError for fewer than 2 FEWEST good images, and for a method that
-    trains where there are no bad ones.
+    that a method has to leave it out by its number. LabError for fewer than 2 FEWEST good images, and for other
+    methods where there are no bad ones.
     """
     if len(good) < 2 * FEWEST:
         raise LabError(f"{len(good)} good images are too few for a curve: at least {2 * FEWEST} are needed")
-    if not bad and detector().method.trains:
-        raise LabError(f"{detector().method.title} trains: its curve needs bad images, so name a set that has some")
+    if not bad and not (method := detector().method).leaves_out_by_number:
+        raise LabError(
+            f"{method.title} cannot judge defects drawn on images that it learns from: name a set with bad images"
+        )
     counts, points = sizes(len(good)), list[Point]()
     for step, n in enumerate(counts):
         shares = []

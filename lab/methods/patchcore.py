@@ -48,6 +48,7 @@ class PatchCore(Method):
     title = "PatchCore"
     paper = "K. Roth et al. Towards Total Recall in Industrial Anomaly Detection. CVPR 2022"
     family = "representation"
+    leaves_out_by_number = True
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Settings(BaseSettings):
