@@ -281,7 +281,7 @@ class Detector:
         A method that trains yields only the images held out; of copies there is the first. Reports "{activity} 3 of 12
         good images".
         """
-        images, counting = self.good_images(good)
+        images, counting = self.good_images(good, MIN_UNCALIBRATED)
         for batch, scores in self._held_out_scores(images.of_images(counting), activity, report):
             yield counting[batch], scores
 
@@ -310,6 +310,15 @@ class Detector:
             raise LabError(f"{title} gives no finite score for this image: the detector is damaged, or its fit failed")
         return scores
 
+    def score(self, image: image_files.AnyImage, number: int | None = None) -> float:
+        """The image's score as `detect` gives it, σ, without a map; of a detector that is not calibrated the raw one.
+        `number` as in `raw`."""
+        return self.sigma(float(self.raw(image, number).image_score[0]))
+
+    def sigma(self, score: float) -> float:
+        """A raw image score in σ; unchanged where nothing is calibrated."""
+        return score if self.calibration is None else self.calibration.score_scale.normalize(score)
+
     def detect(self, image: image_files.AnyImage) -> Finding:
         """A path, a Pillow image or uint8 (H, W, 3) RGB -> Finding of its height and width.
 
@@ -327,7 +336,7 @@ class Detector:
         if raw_map.shape[1:] != shape:
             raw_map = maps.upsample(raw_map, (shape[0], shape[1]))
         anomaly_map = c.pixel_scale.normalize(raw_map[0]).cpu().numpy()
-        score = c.score_scale.normalize(float(raw.image_score[0]))
+        score = self.sigma(float(raw.image_score[0]))
         views = {
             k: (v[0].permute(1, 2, 0) if v.ndim == 4 else v[0]).detach().cpu().numpy() for k, v in raw.views.items()
         }

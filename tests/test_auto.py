@@ -226,3 +226,11 @@ def test_what_is_ignored_has_no_part_in_the_choice(quick: None, monkeypatch: pyt
     plain, ignoring = auto(GOOD, ignore=mask), auto(marked, ignore=mask)
     assert [trial.auroc for trial in plain.tried] == [trial.auroc for trial in ignoring.tried]
     assert plain.raw(GOOD[0]).image_score == ignoring.raw(marked[0]).image_score
+
+
+def test_five_images_rank_candidates_without_a_calibration(quick: None) -> None:
+    detector = auto(GOOD[:5], folds=0)
+    assert detector.calibration is None and len(detector.tried) == 3
+    assert all(t.auroc is not None and t.alarms_promised is None and t.drawn == 5 * DRAWN for t in detector.tried)
+    unlike = [detector.score(bolt(0, i, defect=True)) for i in range(51, 55)]
+    assert min(unlike) > max(detector.score(bolt(0, i)) for i in range(51, 55))

@@ -119,7 +119,7 @@ class Bench:
                     images, folds = (read(i) for i in chosen), row["folds"]
                     settings = variants[name]
                     if isinstance(settings, AutoSettings):
-                        detector, seconds, search = self._choose(settings, images, seed)
+                        detector, seconds, search = self._choose(settings, images, seed, folds)
                         row |= search
                     else:
                         detector, seconds = self._fit(method, settings, images, seed, folds)
@@ -166,15 +166,18 @@ class Bench:
         detector.fit(good, seed=seed, report=self.report, folds=folds)
         return detector, round(time.perf_counter() - began, 2)
 
-    def _choose(self, settings: AutoSettings, good: Iterable[np.ndarray], seed: int) -> tuple[Detector, float, Row]:
+    def _choose(
+        self, settings: AutoSettings, good: Iterable[np.ndarray], seed: int, folds: int | None
+    ) -> tuple[Detector, float, Row]:
         """What `auto` has chosen and fitted, the seconds that the fit of its choice takes alone, and what it has
         tried, for the row."""
         images = list(good)
         began = time.perf_counter()
-        found = auto(images, settings.budget, seed=seed, report=self.report, backbone=settings.backbone)
+        options: dict[str, Any] = dict(seed=seed, report=self.report, backbone=settings.backbone, folds=folds)
+        found = auto(images, settings.budget, **options)
         search = round(time.perf_counter() - began, 2)
         features.CACHE.drop(features.OWNER.get())  # the fit alone shall not find what the search has kept
-        detector, seconds = self._fit(found.id, found.settings, images, seed, None)
+        detector, seconds = self._fit(found.id, found.settings, images, seed, folds)
         detector.method.notes |= found.method.notes
         chosen = dict(method=found.id, settings=changed_settings(found.id, found.settings))
         return detector, seconds, dict(chosen=chosen, search_seconds=search, tried=table(found.tried))
@@ -228,7 +231,7 @@ class Bench:
         row: Row = dict(unseen=len(scores))
         row["unseen_image_auroc"] = metrics.image_auroc([True] * len(bad) + [False] * len(scores), bad + scores)
         if c := detector.calibration:
-            row["unseen_false_alarms"] = sum(c.verdict(c.score_scale.normalize(score)) == "bad" for score in scores)
+            row["unseen_false_alarms"] = sum(c.verdict(detector.sigma(score)) == "bad" for score in scores)
         return row
 
 

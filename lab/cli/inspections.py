@@ -77,7 +77,7 @@ def verify(args: Arguments) -> int:
     scores = []
     with ProgressBar("verify") as bar:
         for number, item in enumerate(items, 1):
-            scores.append(calibration.score_scale.normalize(float(detector.raw(item.image()).image_score[0])))
+            scores.append(detector.score(item.image()))
             bar(number / len(items), f"{number} of {len(items)} images")
     found = accept(calibration, scores, labels)
     print("\n".join(found.describe(calibration)))

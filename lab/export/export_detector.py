@@ -64,18 +64,18 @@ def compare(detector: Detector, own: Runner, exported: Runner, images: Iterable[
     """The parity of two runners on uint8 (H, W, 3) images; None without any."""
     calibration, size = detector.calibration, detector.settings.size
     assert calibration is not None
-    score_scale, pixel_unit = calibration.score_scale, calibration.pixel_scale.unit
+    score_unit, pixel_unit = calibration.score_scale.unit, calibration.pixel_scale.unit
     relative, sigmas, maps, verdicts = [], [], [], 0
     for image in images:
         batch = torch.from_numpy(image_files.resize(image, size)).permute(2, 0, 1)[None].float() / 255
         results = [[np.asarray(values, np.float64) for values in run(batch)] for run in (own, exported)]
         (own_map, own_score), (map_, score) = results
         difference = float(abs(score - own_score)[0])
-        relative.append(difference / max(abs(own_score[0]), score_scale.unit))
-        sigmas.append(difference / score_scale.unit)
+        relative.append(difference / max(abs(own_score[0]), score_unit))
+        sigmas.append(difference / score_unit)
         maps.append(float(abs(map_ - own_map).max() / max(abs(own_map).max(), pixel_unit)))
         # what is no number has no verdict: that of the detector's own score is another one
-        own_sigma, exported_sigma = (score_scale.normalize(float(s[0])) for s in (own_score, score))
+        own_sigma, exported_sigma = (detector.sigma(float(s[0])) for s in (own_score, score))
         verdicts += not np.isfinite(exported_sigma) or calibration.verdict(own_sigma) != calibration.verdict(
             exported_sigma
         )

@@ -84,9 +84,18 @@ class Trial(NamedTuple):
         return ", ".join([METHODS[self.method].title, *said])
 
 
+class _FitOptions(NamedTuple):
+    """What all candidates are fitted with."""
+
+    mask: np.ndarray | None  # of what is ignored
+    grey_bits: int | None
+    seed: int
+    folds: int | None
+
+
 class _Tried(NamedTuple):
-    """A candidate that was fitted: σ of its good images left out, of defects drawn on them, and of bad images; of good
-    ones in the images' order where there are bad ones, else ascending."""
+    """A candidate that was fitted: scores of its good images left out, of defects drawn on them, and of bad images, in
+    σ where it is calibrated; of good ones in the images' order where there are bad ones, else ascending."""
 
     trial: Trial
     detector: Detector
@@ -105,6 +114,7 @@ def auto(
     ignore: ignore_masks.Mask | None = None,
     grey_bits: int | None = None,
     backbone: str = "embedded",
+    folds: int | None = None,
 ) -> Detector:
     """A fitted, calibrated detector, chosen on good images in about `budget` seconds, the time to read them and to fit
     what was chosen included; what was tried is `tried`.
@@ -114,6 +124,7 @@ def auto(
     ignore       a mask, see `ignore_masks.read`
     grey_bits    `Detector.grey_bits`, where images of 16 bits have fewer
     backbone     the network whose features all candidates take
+    folds        as in `Detector.fit`: 0 leaves the detector uncalibrated, for ranking alone, and takes fewer images
     The first candidate is tried whatever it takes. LabError for too few images, and as `Detector.fit`.
     """
     if not budget > 0:
@@ -133,6 +144,7 @@ def auto(
         good = list(ignore_masks.checked(good, mask))
     pass_seconds, tried, trials = seconds_per_pass(), list[_Tried](), list[Trial]()
     settings_of, found_poses = candidates(good, mask, backbone)
+    options = _FitOptions(mask, reader.grey_bits, seed, folds)
     read, pace, foretold = time.perf_counter() - began, 1.0, 0.0
     for number, (method, settings) in enumerate(settings_of):
         fit, judge = (pace * seconds for seconds in _expected(method, settings, good, pass_seconds))
@@ -145,7 +157,7 @@ def auto(
             continue
         part = part_of(report, number / len(settings_of), (number + 1) / len(settings_of))
         try:
-            tried.append(_try(method, settings, tried, good, unfit, mask, reader.grey_bits, seed, part))
+            tried.append(_try(method, settings, tried, good, unfit, options, part))
             foretold += expected / pace
             pace = sum(t.trial.seconds for t in tried) / foretold  # the trials say best how quick this machine is now
         except LabError as error:
@@ -161,7 +173,7 @@ def auto(
     if reduced:  # what was tried has seen them smaller than they will be judged
         detector = Detector(chosen.trial.method, **detector.settings.as_dict())
         detector.grey_bits = reader.grey_bits
-        detector.fit(images, seed=seed, report=report, ignore=mask)
+        detector.fit(images, seed=seed, report=report, folds=folds, ignore=mask)
     detector.tried = tuple(trials)
     notes = {"poses": found_poses} if found_poses and detector.settings.turns_by_poses else {}
     notes["auto"] = describe(trials, searched)
@@ -241,17 +253,16 @@ def with_defects(image: np.ndarray, number: int, ignored: np.ndarray | None = No
 def defect_scores(
     detector: Detector, good: Sequence[np.ndarray], ignored: np.ndarray | None = None, report: Report = no_report
 ) -> list[float]:
-    """Scores, σ, of good images with synthetic defects, image by image: of at most MOST_DRAWN of the images, uint8
-    (H, W, 3), that a calibrated detector was fitted to; each is judged without what was learned from it."""
-    calibration, scores = detector.calibration, list[float]()
-    assert calibration is not None
+    """`Detector.score` of good images with synthetic defects, image by image: of at most MOST_DRAWN of the images that
+    the detector was fitted to, uint8 (H, W, 3); each is judged without what was learned from it."""
+    scores = list[float]()
     first = near_duplicates.distinct(detector.groups.same)  # those that count, by whose numbers images are left out
     numbers = held_out(len(first), detector.seed)[0].tolist() if detector.method.trains else list(range(len(first)))
     count = min(MOST_DRAWN, len(numbers))
     for done in range(count):
         number = numbers[done * len(numbers) // count]
         for image in with_defects(good[first[number]], number, ignored):
-            scores.append(calibration.score_scale.normalize(float(detector.raw(image, number).image_score[0])))
+            scores.append(detector.score(image, number))
         report((done + 1) / count, f"{detector.method.title}: synthetic defects on {done + 1} of {count} images")
     return scores
 
@@ -282,26 +293,25 @@ def _try(
     before: Sequence[_Tried],
     good: Sequence[np.ndarray],
     bad: Sequence[np.ndarray],
-    mask: np.ndarray | None,
-    grey_bits: int | None,
-    seed: int,
+    options: _FitOptions,
     report: Report,
 ) -> _Tried:
     began = time.perf_counter()
-    detector = _fitted(method, settings, before, good, mask, grey_bits, seed, report)
-    calibration = detector.calibration
-    assert calibration is not None
-    sigma, timed = calibration.score_scale.normalize, time.perf_counter()
+    detector = _fitted(method, settings, before, good, options, report)
+    calibration, timed = detector.calibration, time.perf_counter()
     fit_seconds = timed - began
-    defects = defect_scores(detector, good, mask, part_of(report, 0.5, 1))
+    defects = defect_scores(detector, good, options.mask, part_of(report, 0.5, 1))
     each = (time.perf_counter() - timed) / len(defects)
-    of_bad = [sigma(float(detector.raw(image).image_score[0])) for image in bad]
-    found = sum(calibration.verdict(score) == "bad" for score in defects)
-    promised = calibration.promise_at(calibration.bad)
-    scores = list(calibration.scores)
-    if bad:  # by image, so that parts of the images can be left out of the choice
+    of_bad = [detector.score(image) for image in bad]
+    found, promised = 0, None
+    if calibration:
+        found = sum(calibration.verdict(score) == "bad" for score in defects)
+        promised = calibration.promise_at(calibration.bad)
+    if calibration and not bad:
+        scores = list(calibration.scores)
+    else:  # by image, so that parts of the images can be left out of the choice
         by_image = detector.held_out_scores(good, "judging")
-        scores = [sigma(float(score)) for _, batch in by_image for score in batch.image_score]
+        scores = [detector.sigma(float(score)) for _, batch in by_image for score in batch.image_score]
     trial = Trial(
         method,
         changed_settings(method, settings),
@@ -322,9 +332,7 @@ def _fitted(
     settings: BaseSettings,
     before: Sequence[_Tried],
     good: Sequence[np.ndarray],
-    mask: np.ndarray | None,
-    grey_bits: int | None,
-    seed: int,
+    options: _FitOptions,
     report: Report,
 ) -> Detector:
     """The candidate's detector; where one before differs only in what changes scoring, its fit serves again."""
@@ -334,10 +342,12 @@ def _fitted(
         values = other.detector.settings.as_dict()
         if other.trial.method == method and {n: v for n, v in values.items() if n not in scoring} == training:
             changes = {name: getattr(settings, name) for name in scoring}
-            return other.detector.with_scoring(good, part_of(report, 0, 0.5), **changes)
+            calibrated_on = None if options.folds == 0 else good
+            return other.detector.with_scoring(calibrated_on, part_of(report, 0, 0.5), **changes)
     detector = Detector(method, **settings.as_dict())
-    detector.grey_bits = grey_bits
-    return detector.fit(list(good), seed=seed, report=part_of(report, 0, 0.5), ignore=mask)
+    detector.grey_bits = options.grey_bits
+    report = part_of(report, 0, 0.5)
+    return detector.fit(list(good), seed=options.seed, report=report, folds=options.folds, ignore=options.mask)
 
 
 def _expected(

@@ -133,7 +133,7 @@ def missed_share(
     if bad:
         scores = []
         for number, image in enumerate(bad):
-            scores.append(c.score_scale.normalize(float(detector.raw(image).image_score[0])))
+            scores.append(detector.score(image))
             report(0.6 + 0.4 * (number + 1) / len(bad), f"judging {number + 1} of {len(bad)} bad images")
     else:
         scores = defect_scores(detector, good, report=part_of(report, 0.6, 1))

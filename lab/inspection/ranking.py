@@ -103,11 +103,8 @@ def evaluate_on_synthetic_defects(
         ignore = None if detector.ignored is None else detector.ignored[0].numpy()
         seed, detector = detector.seed, Detector(detector.id, **detector.settings.as_dict())
         detector.fit([good[i] for i in rest], seed=seed, report=report, ignore=ignore)
-    assert detector.calibration is not None
-    scale = detector.calibration.score_scale
     defective = [image for i in out for image in with_synthetic_defects(good[i], i, detector.ignored)]
-    sets = ([good[i] for i in out], defective)
-    normal, bad = ([scale.normalize(float(detector.raw(x).image_score[0])) for x in images] for images in sets)
+    normal, bad = (list(map(detector.score, images)) for images in ([good[i] for i in out], defective))
     return evaluate(detector, normal, bad, seconds, synthetic=True)
 
 
