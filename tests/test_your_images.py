@@ -858,3 +858,30 @@ def test_a_curve_says_what_twice_as_many_images_bring(folder: Path, monkeypatch:
     session.answer("patchcore", no_report)
     told = enough.curve(session, no_report)
     assert "With 24 it should miss" in told and told.count("<tr><td>") == 3  # 6, 8 and 12
+
+
+def test_long_images_may_be_cut_into_tiles_and_are_judged_in_their_own_shape(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(METHODS["patchcore"], "worth_trying", (dict(size=64, tiles=1, candidates=2000),))
+    wide = lambda i, **options: np.concatenate([stripes(i, **options), *(stripes(10 * i + k) for k in (1, 2))], axis=1)
+    for i in range(12):
+        image_files.write_png(tmp_path / f"good-{i:02}.png", wide(i))
+    image_files.write_png(tmp_path / "bad-0.png", wide(70, defect=True))
+    session = visit(tmp_path)
+    session.ignore([[0.8, 0.0, 0.2, 1.0]])
+    session.answer_best(no_report)
+    shown = session.answers.require_shown()
+    height, width = image_files.read(tmp_path / "bad-0.png").shape[:2]
+    assert width == 3 * height and shown.detector.settings.tiles == 1
+    bad = next(image for image in shown.judged if image.role is BAD)
+    best = bad.regions[0]
+    assert bad.verdict == "bad" and best.left + best.width <= width / 3 + 8  # squeezed, it would still be there
+    finding = shown.detector.detect(tmp_path / "bad-0.png")
+    assert bad.score == pytest.approx(finding.score, abs=0.1)
+    assert shown.payload["images"][0]["anomaly_map"] and not finding.mask[:, int(0.85 * width) :].any()
+    explanation = close_up.explain_spot(session, 0.1, 0.5, no_report)
+    assert "times the usual distance" in explanation and session.answers.require_shown() is shown
+    session.learn_as_good("bad-0.png", no_report)
+    again = session.answers.require_shown().detector
+    assert again.settings == shown.detector.settings and again.tried == shown.detector.tried and again.n_images == 13

@@ -13,8 +13,8 @@ def curve(session: YourImagesSession, report: Report) -> str:
     """HTML of what the method shown misses, by how many of the good images it learns from, and of what twice as many
     should bring. Raises LabError before there are answers, for too few images, and for a method that needs bad ones."""
     shown = session.answers.require_shown().detector
-    size, settings = shown.settings.size, shown.settings.as_dict()
-    good, bad = ([upload.resized(size) for upload in some] for some in (session.good(), session.uploads.with_role(BAD)))
-    found = learning_curve(lambda: Detector(shown.id, **settings), good, bad, report=report)
+    given = (session.good(), session.uploads.with_role(BAD))
+    good, bad = ([upload.seen_by(shown.settings) for upload in some] for some in given)
+    found = learning_curve(lambda: Detector(shown.id, **shown.settings.as_dict()), good, bad, report=report)
     title = METHODS[shown.id].title
     return render("your_images/enough.html", curve=found, title=title, level=LEVEL, rate=RATE)

@@ -42,18 +42,19 @@ def boxes_of(rows: Iterable[Sequence[Any]]) -> tuple[Box, ...]:
     boxes = tuple(map(Box.of, rows))
     if len(boxes) > MAX_BOXES:
         raise LabError(f"{len(boxes)} boxes are too many: draw {MAX_BOXES} at most.")
-    if (marked := mask_of(boxes, 256)) is not None:
+    if (marked := mask_of(boxes, (256, 256))) is not None:
         ignore_masks.read(marked)
     return boxes
 
 
-def mask_of(boxes: Sequence[Box], size: int) -> NDArray[np.bool_] | None:
-    """bool (size, size), True in a box, of images resized to a square; None without any."""
+def mask_of(boxes: Sequence[Box], shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
+    """bool (H, W), True in a box, of images of that shape; None without any."""
     if not boxes:
         return None
-    mask = np.zeros((size, size), bool)
+    height, width = shape[:2]
+    mask = np.zeros((height, width), bool)
     for box in boxes:
-        ends = (box.top, box.top + box.height, box.left, box.left + box.width)
-        top, bottom, left, right = (round(size * end) for end in ends)
+        top, bottom = (round(height * end) for end in (box.top, box.top + box.height))
+        left, right = (round(width * end) for end in (box.left, box.left + box.width))
         mask[top:bottom, left:right] = True
     return mask

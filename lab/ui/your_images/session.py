@@ -12,7 +12,6 @@ import numpy as np
 from ... import image_files
 from ...calibration import MIN_IMAGES
 from ...checks import data_check
-from ...detector import Detector
 from ...errors import LabError
 from ...inspection import nearest_patches, ranking
 from ...lru_cache import LRUCache
@@ -51,6 +50,7 @@ class YourImagesSession:
         self.answers = FittedMethods(published)
         self.pass_seconds = 0.0  # of one image through the embedded backbone, once measured
         self._normal_distances: tuple[str, np.ndarray] = "", np.empty(0)
+        self._whole_bank: tuple[str, FittedMethod] | None = None  # key of a method on tiles; the same on whole images
         self.runner = JobRunner(limits.MAX_MINUTES, self._give_up)
 
     def close(self) -> None:
@@ -92,7 +92,7 @@ class YourImagesSession:
         self.ignored_boxes = boxes_of(boxes)
         self._checked = []
         self._images_changed()
-        mask = mask_of(self.ignored_boxes, data_check.SIZE)
+        mask = mask_of(self.ignored_boxes, (data_check.SIZE, data_check.SIZE))
         message = "All of each image is judged." if mask is None else f"{mask.mean():.0%} of each image is ignored."
         self.runner.status = JobStatus(None, message)
 
@@ -116,7 +116,7 @@ class YourImagesSession:
     def check(self, report: Report) -> str:
         """The data check; fills `hints`."""
         good, others = self.good(), self.uploads.with_role(BAD, NEW)
-        mask = mask_of(self.ignored_boxes, data_check.SIZE)
+        mask = mask_of(self.ignored_boxes, (data_check.SIZE, data_check.SIZE))
         seen, to_judge = (
             [data_check.without_ignored(image.summary, mask) for image in images] for images in (good, others)
         )
@@ -158,7 +158,7 @@ class YourImagesSession:
             str(self._service.settings(Variant(QUICKEST)).as_dict()["backbone"]),
         )
         chosen = choose(self._service, images, self.ignored_boxes, backbone, part_of(report, 0, 0.8))
-        discarded = self.answers.add(chosen.id, self._fit(chosen.id, part_of(report, 0.8, 1), chosen=chosen))
+        discarded = self.answers.add(chosen.id, self._fit(chosen.id, part_of(report, 0.8, 1), fitted=chosen))
         self.answers.show(chosen.id)
         return f"{chosen.method.notes['auto'].partition(' (')[0]}. {self.summary()} {discarded}".strip()
 
@@ -201,7 +201,9 @@ class YourImagesSession:
             raise LabError("Get answers first, then choose the image that is a false alarm.")
         if image.role == GOOD:
             raise LabError(f"{name} is among the good images already.")
-        fitted = self._fit(self.answers.method, report, rank=shown.result.synthetic, learn=name)
+        settings = shown.detector.settings
+        fitted = self._fit(self.answers.method, report, rank=shown.result.synthetic, learn=name, settings=settings)
+        fitted.detector.tried = shown.detector.tried
         self.answers.replace_all(self.answers.method, fitted, UndoStep(name, image.role, dict(self.answers.fitted)))
         image.role = GOOD
         return f"{name} is now one of {len(fitted.good)} good images. {self.summary()}"
@@ -235,11 +237,11 @@ class YourImagesSession:
         rank: bool = False,
         within: float | None = None,
         learn: str = "",
-        chosen: Detector | None = None,
+        **options: Any,
     ) -> FittedMethod:
-        """learn: the name of an image that is taken as good."""
+        """learn: the name of an image that is taken as good; options: settings and fitted of `fit_and_judge`."""
         images = [replace(image, role=GOOD) if image.name == learn else image for image in self.uploads.images.values()]
-        return fit_and_judge(self._service, method, images, self.ignored_boxes, report, rank, within, chosen)
+        return fit_and_judge(self._service, method, images, self.ignored_boxes, report, rank, within, **options)
 
     def memory_bank(self, report: Report) -> tuple[FittedMethod, np.ndarray]:
         """PatchCore on the good images, whose memory knows where its patches came from; and the distances of good
@@ -247,8 +249,12 @@ class YourImagesSession:
         if QUICKEST not in self.answers.fitted:
             self.answers.add(QUICKEST, self._fit(QUICKEST, report))
         bank = self.answers.fitted[QUICKEST]
+        if bank.detector.settings.tiles:
+            if self._whole_bank is None or self._whole_bank[0] != bank.key:
+                self._whole_bank = bank.key, self._fit(QUICKEST, report)
+            bank = self._whole_bank[1]
         if self._normal_distances[0] != bank.key:
-            images = [self.uploads.images[name].resized(bank.detector.settings.size) for name in bank.good]
+            images = [self.uploads.images[name].seen_by(bank.detector.settings) for name in bank.good]
             self._normal_distances = bank.key, nearest_patches.normal_distances(bank.detector, images)
         return bank, self._normal_distances[1]
 

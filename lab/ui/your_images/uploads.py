@@ -16,7 +16,9 @@ from ... import image_files, zip_files
 from ...checks import data_check
 from ...data import folder_walk, unread, vocabulary
 from ...errors import LabError
+from ...method import BaseSettings
 from ...progress import Report, no_report
+from ...tiles import Grid
 from .. import run_folder
 from ..html import image_data
 from ..image_workers import WORKERS
@@ -60,9 +62,12 @@ class Upload:
         """uint8 (H, W, 3), as it came."""
         return WORKERS.read(self.path, self.name, self.bits, limits.max_pixels()).pixels
 
-    def resized(self, size: int) -> np.ndarray:
-        """uint8 (size, size, 3), as a detector would resize it."""
-        return self.summary.small if size == data_check.SIZE else image_files.resize(self.pixels(), size)
+    def seen_by(self, settings: BaseSettings) -> np.ndarray:
+        """uint8 (H, W, 3), as a detector of these settings resizes it: a square, or its own shape for tiles."""
+        if not settings.tiles and settings.size == data_check.SIZE:
+            return self.summary.small
+        grid = Grid.of((self.summary.height, self.summary.width), settings.size, settings.tiles)
+        return image_files.resize(self.pixels(), (grid.height, grid.width))
 
 
 class Uploads:

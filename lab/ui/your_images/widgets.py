@@ -184,14 +184,18 @@ def ignored(session: YourImagesSession | None) -> str:
     if session is None or not (good := session.good()):
         return render("your_images/ignore.html", image=None)
     boxes, picture = session.ignored_boxes, image_data.data_uri(good[0].summary.small)
-    share = f"{mask.mean():.0%}" if (mask := mask_of(boxes, data_check.SIZE)) is not None else ""
+    share = f"{mask.mean():.0%}" if (mask := mask_of(boxes, (data_check.SIZE, data_check.SIZE))) is not None else ""
     return render("your_images/ignore.html", image=good[0], picture=picture, boxes=boxes, share=share)
 
 
 def ranking(session: YourImagesSession) -> str:
     """HTML of the methods tried, best first, then what the others would take; "" before a second one is tried."""
     shown = session.answers.shown
-    tried = render("your_images/tried.html", tried=shown.tried, duration=duration) if shown and shown.tried else ""
+    tried = (
+        render("your_images/tried.html", tried=shown.detector.tried, duration=duration)
+        if shown and shown.detector.tried
+        else ""
+    )
     untried = {m: session.expected_seconds(m) for m in METHODS if m not in session.answers.fitted}
     return tried + report.ranking_table(session.answers.ranking(), 3, untried)
 
