@@ -28,6 +28,20 @@ test("images without a truth are counted by verdict alone", () => {
   assert.deepEqual(namedGroups(counts), [["bad", [0]], ["look at it", [1]]]);
 });
 
+test("images to judge are counted apart from those with a truth, and take nothing from them", () => {
+  const mixed = [true, true, false, null, null].map(bad => ({bad}));
+  const counts = countVerdicts([3, 0, 0, 2.5, 1.5], mixed, thresholds);
+  assert.equal(counts.known, true);
+  assert.equal(outcomeText(counts), "missed 1 of 2, false alarms 0 of 1, of those to judge 1 bad, 1 to look at, 0 good");
+  assert.deepEqual(namedGroups(counts),
+    [["missed", [1]], ["false alarms", []], ["to judge: bad or look", [3, 4]]]);
+});
+
+test("nothing is said of bad images where there are none", () => {
+  const counts = countVerdicts([3, 0], [false, false].map(bad => ({bad})), thresholds);
+  assert.equal(outcomeText(counts), "false alarms 1 of 2");
+});
+
 test("a rate is given with its interval", () => {
   assert.equal(rateText(1, 3, [0.008, 0.906]), "33 % (1–91 %)");
   assert.equal(rateText(1, 3), "33 %");

@@ -1,25 +1,31 @@
 // What the thresholds do to the set of images: counts, rates, and what the good images can promise.
 
-// {good, bad, open: {good, look, bad: numbers of the images}, known}: by truth, then by verdict; "open": no truth.
+// {good, bad, open: {good, look, bad: numbers of the images}, known}: by truth, then by verdict; "open": no truth. known:
+// whether some have a truth, or none is judged yet.
 const countVerdicts = (scores, images, thresholds) => {
   const none = () => ({good: [], look: [], bad: []}), counts = {good: none(), bad: none(), open: none()};
   images.forEach(({bad}, number) => {
     const score = scores?.[number] ?? null, truth = bad === null ? "open" : bad ? "bad" : "good";
     if (score !== null) counts[truth][verdictOf(score, thresholds)].push(number);
   });
-  counts.known = total(counts.open) === 0;
+  counts.known = total(counts.open) === 0 || total(counts.good) + total(counts.bad) > 0;
   return counts;
 };
 const total = counts => counts.good.length + counts.look.length + counts.bad.length;
 const missedOf = counts => [...counts.bad.good, ...counts.bad.look].sort((a, b) => a - b);
-const namedGroups = counts => counts.known  // the two rows of thumbnails below a map
-  ? [["missed", missedOf(counts)], ["false alarms", counts.good.bad]]
-  : [["bad", counts.open.bad], ["look at it", counts.open.look]];
+const GROUPS = 3;  // rows of thumbnails below a map, at most
+const namedGroups = counts => {
+  const wrong = [["missed", missedOf(counts)], ["false alarms", counts.good.bad]], {bad, look} = counts.open;
+  if (!counts.known) return [["bad", bad], ["look at it", look]];
+  return total(counts.open) ? [...wrong, ["to judge: bad or look", [...bad, ...look].sort((a, b) => a - b)]] : wrong;
+};
 
-const outcomeText = counts => counts.known
-  ? `missed ${missedOf(counts).length} of ${total(counts.bad)}, `
-    + `false alarms ${counts.good.bad.length} of ${total(counts.good)}`
-  : `${counts.open.bad.length} bad, ${counts.open.look.length} to look at, ${counts.open.good.length} good`;
+const openText = ({open}) => `${open.bad.length} bad, ${open.look.length} to look at, ${open.good.length} good`;
+const outcomeText = counts => counts.known ? [
+  (total(counts.bad) || !total(counts.good)) && `missed ${missedOf(counts).length} of ${total(counts.bad)}`,
+  (total(counts.good) || !total(counts.bad)) && `false alarms ${counts.good.bad.length} of ${total(counts.good)}`,
+  total(counts.open) && `of those to judge ${openText(counts)}`,
+].filter(Boolean).join(", ") : openText(counts);
 
 const rateText = (count, of, interval) => {
   if (!of) return "none to judge";
@@ -31,15 +37,17 @@ const rateNodes = (counts, intervals) => {  // intervals: of `payload.judged_pay
   const rate = (name, count, of, bounds, more = "") =>
     make("span", {title: "share, with its 95 % interval: small sets leave much open"},
       make("b", {}, `${name} ${count}`), ` of ${of}`, make("small", {}, rateText(count, of, bounds?.[count]) + more));
-  const look = counts.bad.look.length;
+  const look = counts.bad.look.length, [bad, good, open] = [counts.bad, counts.good, counts.open].map(total);
   return [
-    rate("missed", missedOf(counts).length, total(counts.bad), intervals?.missed, look ? `, ${look} look` : ""),
-    rate("false alarms", counts.good.bad.length, total(counts.good), intervals?.alarms),
-  ];
+    (bad || !good) && rate("missed", missedOf(counts).length, bad, intervals?.missed, look ? `, ${look} look` : ""),
+    (good || !bad) && rate("false alarms", counts.good.bad.length, good, intervals?.alarms),
+    open && make("span", {title: "images of which nobody has said whether they are good"},
+      make("b", {}, "to judge"), ` ${openText(counts)}`),
+  ].filter(Boolean);
 };
 
 const countTable = () => {
-  const verdicts = Object.keys(SHAPES), names = {good: "normal", bad: "defective", open: "images"};
+  const verdicts = Object.keys(SHAPES), names = {good: "normal", bad: "defective", open: "to judge"};
   const rows = Object.entries(names).map(([truth, name]) => {
     const sum = make("small"), cells = verdicts.map(() => make("td"));
     const node = make("tr", {}, make("th", {scope: "row"}, `${name} `, sum), ...cells);
@@ -51,7 +59,7 @@ const countTable = () => {
     make("tbody", {}, ...rows.map(row => row.node)));
   return {node, follow(counts) {
     for (const {truth, sum, cells, node: row} of rows) {
-      row.hidden = (truth === "open") === counts.known;
+      row.hidden = !total(counts[truth]) && (truth === "open" || !counts.known || total(counts.good) + total(counts.bad) > 0);
       write(sum, `${total(counts[truth])}`);
       verdicts.forEach((verdict, i) => {
         const count = counts[truth][verdict].length;

@@ -15,7 +15,7 @@ const methodCard = (slot, on) => {  // on: {move(key, name, value), pick(number)
   const [scoreFigures, pixelFigures] = ["", ""].map(() => make("dl", {class: "figures"}, ...figureNodes(" ")));
   const rates = make("p", {class: "rates"}, ...rateNodes(countVerdicts(null, [])));
   const table = countTable(), promise = make("p", {class: "words"});
-  const wrong = ["", ""].map(() => make("div", {class: "wrongs"}, make("span"), make("div", {class: "row"})));
+  const wrong = Array.from({length: GROUPS}, () => make("div", {class: "wrongs"}, make("span"), make("div", {class: "row"})));
   card.node = make("figure", {class: "card pane", "data-method": slot.key}, head, frame.node, foot,
     make("div", {class: "handles"}, card.scores.node), make("div", {}, rates, table.node, scoreFigures),
     make("div", {}, pixelFigures, card.pixels.node), make("div", {}, ...wrong), promise);
@@ -63,8 +63,11 @@ const methodCard = (slot, on) => {  // on: {move(key, name, value), pick(number)
     table.follow(counts);
     rates.replaceChildren(...rateNodes(counts, payload?.intervals));
     write(promise, promiseText(scale, thresholds));
-    namedGroups(counts).forEach(([name, numbers], row) => {
-      write(wrong[row].firstChild, payload ? `${name} ${numbers.length || "none"}` : "");
+    const groups = namedGroups(counts);
+    wrong.forEach((node, row) => {
+      const [name, numbers] = groups[row] ?? ["", []];
+      node.hidden = !name;
+      write(node.firstChild, payload ? `${name} ${numbers.length || "none"}` : "");
       card.rows[row]?.follow(card, new Set(numbers), marked);
     });
   };
