@@ -280,13 +280,19 @@ def test_a_finger_moves_both_handles_and_all_methods(visit: Visit, served: Lab) 
 
 
 def test_a_promise_sets_every_method_to_its_own_mark(visit: Visit, served: Lab) -> None:
-    for rate in MARKED_RATES:
-        visit.page.locator(".promise button", has_text=f"{100 * rate:.0f} %").first.click()
-        settled(visit)
-        for m in METHODS:
-            scores = served.detectors[m].calibration.scores  # type: ignore[union-attr]
-            assert line(visit, m)[1] == (threshold_for(scores, rate) or scores[-1])
-        agrees(visit, served)
+    buttons, pressed = visit.page.locator(".promise button"), visit.page.locator(".promise button[aria-pressed=true]")
+    n = len(served.detectors["padim"].calibration.scores)  # type: ignore[union-attr]
+    assert n == 12 and not pressed.count()
+    visit.page.locator(".promise").get_by_text("10 %", exact=True).click()
+    settled(visit)
+    for m in METHODS:
+        scores = served.detectors[m].calibration.scores  # type: ignore[union-attr]
+        assert line(visit, m)[1] == threshold_for(scores, 0.1)
+    agrees(visit, served)
+    assert pressed.all_inner_texts() == ["10 %"]
+    assert buttons.all_inner_texts() == ["10 %", "5 % (needs 19)", "1 % (needs 99)"]
+    assert [buttons.nth(i).is_disabled() for i in range(3)] == [False, True, True]
+    assert f"needs 99 good images; there are {n}" in str(buttons.nth(2).get_attribute("title"))
     assert "5 % would take 19" in visit.card("padim").locator(".words").inner_text()
 
 

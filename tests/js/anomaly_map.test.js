@@ -4,10 +4,11 @@ const zlib = require("node:zlib");
 const {load} = require("./load.js");
 
 const {
-  decodePNG, levelRange, markedShare, markedTable, outlinePixels, paeth, reduceToCells, stretchedTable, unfilter,
-} = load(["panel/anomaly_map.js"], [
-  "decodePNG", "levelRange", "markedShare", "markedTable", "outlinePixels", "paeth", "reduceToCells", "stretchedTable",
-  "unfilter",
+  decodePNG, levelRange, markedShare, markedTable, outlinePixels, paeth, reduceToCells, sharedSpan, spanTable,
+  stretchedTable, unfilter,
+} = load(["panel/thresholds.js", "panel/anomaly_map.js"], [
+  "decodePNG", "levelRange", "markedShare", "markedTable", "outlinePixels", "paeth", "reduceToCells", "sharedSpan",
+  "spanTable", "stretchedTable", "unfilter",
 ]);
 
 // The PNG filters of one row, as the standard defines them.
@@ -81,4 +82,17 @@ test("a thumbnail's cell is the highest of its pixels", () => {
   const cells = reduceToCells({width: 128, height: 128, levels});
   assert.equal(cells[64 * 1 + 2], 200);
   assert.equal(cells.filter(Boolean).length, 1);
+});
+
+test("maps side by side share one scale: none below what is usual in any, full where all can tell values apart", () => {
+  const scales = [{span: [2, 8], top: 16}, {span: [3, 40], top: 80}];
+  assert.deepEqual(sharedSpan(scales), [3, 16]);
+  assert.deepEqual(sharedSpan([{span: [2, 8], top: 16}]), [2, 8]);
+  const table = Uint8ClampedArray.from({length: 1024}, (_, i) => i >> 2);  // each level has its own number
+  const scale = {span: [2, 8], top: 16}, own = spanTable(table, scale, scale.span);
+  assert.deepEqual([0, 64, 255].map(level => own[4 * level]), [0, 64, 255]);
+  const shared = spanTable(table, scale, [3, 16]), level = value => Math.round(value / 16 * 255);
+  assert.equal(shared[4 * level(3)], level(2));  // where colour begins, in its own colours
+  assert.equal(shared[4 * 255], level(8));
+  assert.equal(shared[4 * level(1)] < level(2), true);
 });

@@ -2,9 +2,12 @@ const assert = require("node:assert/strict");
 const {test} = require("node:test");
 const {load} = require("./load.js");
 
-const {countVerdicts, namedGroups, outcomeText, percent, promiseLabels, promiseText, rateText, short} = load(
-  ["html/dom.js", "panel/thresholds.js", "panel/axis.js", "panel/score_plot.js", "panel/counts.js"],
-  ["countVerdicts", "namedGroups", "outcomeText", "percent", "promiseLabels", "promiseText", "rateText", "short"]);
+const {
+  askedRate, countVerdicts, namedGroups, offeredRates, outcomeText, percent, promiseLabels, promiseText, rateText, short,
+} = load(
+  ["html/dom.js", "panel/thresholds.js", "panel/axis.js", "panel/score_plot.js", "panel/counts.js", "panel/tools.js"],
+  ["askedRate", "countVerdicts", "namedGroups", "offeredRates", "outcomeText", "percent", "promiseLabels",
+    "promiseText", "rateText", "short"]);
 
 const images = [true, true, true, false, false, false].map(bad => ({bad}));
 const thresholds = {look: 1, bad: 2};
@@ -62,4 +65,16 @@ test("a promise says what the good images support, and what they cannot", () => 
 
 test("marks on the axis name each rate, and the least where not all can be promised", () => {
   assert.deepEqual(promiseLabels(scale).map(({threshold, text}) => [threshold, text]), [[1, "50"], [2, "25 %"]]);
+});
+
+test("rates are offered that so many images can promise, then the least, then what the others need", () => {
+  const promises = [{rate: 0.5, threshold: 1, needs: 1, sure_threshold: null, sure_needs: 5},
+    {rate: 0.1, threshold: null, needs: 9, sure_threshold: null, sure_needs: 29}];
+  const few = {...scale, promises, bad_rate: 0.1};
+  assert.deepEqual(offeredRates(few, false), [{rate: 0.5, needs: 0}, {rate: 0.25, needs: 0}, {rate: 0.1, needs: 9}]);
+  assert.deepEqual(offeredRates(few, true), [{rate: 0.632, needs: 0}, {rate: 0.5, needs: 5}, {rate: 0.1, needs: 29}]);
+  assert.equal(askedRate(few, 0.25), 0.1);
+  assert.equal(askedRate(few, 0.5), 0.5);
+  const highest = {...few, promises: [{...promises[0], threshold: 2}, promises[1]]};  // the same line as the least
+  assert.deepEqual(offeredRates(highest, false), [{rate: 0.5, needs: 0}, {rate: 0.1, needs: 9}]);
 });

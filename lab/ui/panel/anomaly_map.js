@@ -47,6 +47,21 @@ const markedTable = (table, marked, look) => {  // marked, look: the lowest leve
   }
   return new Uint32Array(changed.buffer);
 };
+// The values in σ between which maps that stand side by side are coloured alike, so that more colour is more anomalous:
+// none below what is usual in any of them, full where all of them can still tell values apart.
+const sharedSpan = scales => {
+  const low = Math.max(...scales.map(({span}) => span[0])), least = Math.min(...scales.map(({top}) => top));
+  return [low, Math.max(low + 1, Math.min(least, Math.max(...scales.map(({span}) => span[1]))))];
+};
+const spanTable = (table, scale, [low, high]) => {  // a scale's own colours, over another span
+  const [from, to] = scale.span, changed = table.slice();
+  for (let level = 0; level < 256; level++) {
+    const own = from + (level * scale.top / 255 - low) / (high - low) * (to - from);
+    const source = clamp(Math.round(own / scale.top * 255), 0, 255);
+    changed.set(table.subarray(4 * source, 4 * source + 4), 4 * level);
+  }
+  return changed;
+};
 const levelRange = ({levels}) => {
   let lowest = 255, highest = 0;
   for (const level of levels) lowest = Math.min(lowest, level), highest = Math.max(highest, level);

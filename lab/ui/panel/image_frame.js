@@ -17,20 +17,19 @@ const showImage = (frame, image, truth) => {  // image: of the state; truth: its
   else clear(frame.truth);
 };
 
-const gradient = scale => {
-  const [low, high] = scale.span, table = colorTable(scale);
+const gradient = (scale, table, [low, high]) => {
   const stops = Array.from({length: 21}, (_, i) => {
     const at = 4 * Math.min(255, Math.round((low + (high - low) * i / 20) / scale.top * 255));
     return `rgba(${table[at]},${table[at + 1]},${table[at + 2]},${table[at + 3] / 255})`;
   });
   return `linear-gradient(90deg, ${stops.join(",")}), #8c8c8c`;
 };
-const colorLegend = scale => {
+const colorLegend = (scale, table, span) => {
   const step = scale.top / 255, marker = make("b"), [from, marked, to] = ["span", "em", "span"].map(tag => make(tag));
-  const node = make("div", {class: "legend"}, make("i", {style: `background: ${gradient(scale)}`}),
+  const node = make("div", {class: "legend"}, make("i", {style: `background: ${gradient(scale, table, span)}`}),
     marker, from, marked, to);
   return {node, follow(threshold, stretched) {  // stretched: the levels over which the map's colours are stretched
-    const [low, high] = stretched ? stretched.map(level => level * step) : scale.span;
+    const [low, high] = stretched ? stretched.map(level => level * step) : span;
     marker.hidden = stretched && threshold > high;
     marker.style.left = `${clamp(100 * (threshold - low) / Math.max(step, high - low), 0, 100)}%`;
     write(from, stretched?.[0] ? short(low) : `<${short(stretched ? step : low)}`);

@@ -30,11 +30,6 @@ const methodCard = (slot, on) => {  // on: {move(key, name, value), pick(number)
     set(frame.anomalyMap, "role", map ? "img" : "none");
     if (!map) clear(frame.anomalyMap), clear(frame.mask);
     if (scale) {
-      if (card.data?.scale?.color_table !== scale.color_table) {
-        card.table = colorTable(scale);
-        card.legend = colorLegend(scale);
-        foot.replaceChildren(card.legend.node);
-      }
       card.scores.lay(scale, images.map(({bad, label}, i) => ({bad, label, score: data.scores?.[i] ?? null})));
       scoreFigures.replaceChildren(...figureNodes("images: their scores", payload?.numbers));
       pixelFigures.replaceChildren(...figureNodes("surface: anomaly maps, all pixels", payload?.pixels));
@@ -45,9 +40,20 @@ const methodCard = (slot, on) => {  // on: {move(key, name, value), pick(number)
     Object.assign(card, {data, images, thumbs});
   };
 
-  card.follow = (thresholds, chosen, isStretched) => {
+  const paintIn = (scale, span) => {  // the table of colours between these values, and its legend
+    const wanted = JSON.stringify([scale.color_table, span]);
+    if (card.painted === wanted) return;
+    card.painted = wanted;
+    card.ownTable = colorTable(scale);
+    card.table = spanTable(card.ownTable, scale, span);
+    card.legend = colorLegend(scale, card.table, span);
+    foot.replaceChildren(card.legend.node);
+  };
+
+  card.follow = (thresholds, chosen, isStretched, span) => {  // span: values in σ where colour begins and is full
     const {data, images} = card, {scale, map, payload} = data;
     if (!scale) return;
+    paintIn(scale, span);
     const marked = levelAt(scale, thresholds.bad), pixelThreshold = marked * (scale.top / 255);
     const counts = countVerdicts(data.scores, images, thresholds);
     const stretched = isStretched && map ? levelRange(map) : null;
@@ -55,7 +61,7 @@ const methodCard = (slot, on) => {  // on: {move(key, name, value), pick(number)
     card.pixels.follow(pixelThreshold);
     card.legend.follow(pixelThreshold, stretched);
     if (map) {
-      paint(frame.anomalyMap, map, stretched ? stretchedTable(card.table, scale, stretched)
+      paint(frame.anomalyMap, map, stretched ? stretchedTable(card.ownTable, scale, stretched)
         : markedTable(card.table, marked, levelAt(scale, thresholds.look)));
       paintOutline(frame.mask, map, marked, WHITE, false);
       showVerdict(verdictOf(data.score, thresholds), marked, stretched);

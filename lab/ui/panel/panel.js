@@ -23,6 +23,8 @@ const writeAddress = addressWriter(element, live.dataset.tab, requested.isMine);
 followPointer(cardsNode, () => shown.cards.values());
 followBlend(tools.querySelector("input"), live);
 const stretch = stretchSwitch(tools, () => redraw());
+const apart = tools.querySelector(".own-colours input");
+apart.addEventListener("change", () => redraw());
 
 const firstScale = () => shown.state.slots.map(({key}) => shown.data.get(key)?.scale).find(Boolean);
 const onMove = (key, name, value) =>
@@ -38,7 +40,10 @@ const follow = () => {
     const scale = data.get(key)?.scale;
     if (scale) thresholds.set(key, thresholdsOf(scale, first, choice));
   }
-  for (const [key, both] of thresholds) cards.get(key).follow(both, state.chosen, stretch.checked);
+  const scales = [...thresholds.keys()].map(key => data.get(key).scale), shared = scales.length ? sharedSpan(scales) : null;
+  apart.closest("label").hidden = scales.length < 2;
+  for (const [key, both] of thresholds)
+    cards.get(key).follow(both, state.chosen, stretch.checked, apart.checked ? data.get(key).scale.span : shared);
   const lead = state.slots.find(({key}) => data.get(key)?.scores)?.key;
   strip.follow(state.set.images, thumbsOf(state), data.get(lead), thresholds.get(lead), state.chosen);
   promises.follow(first, choice);

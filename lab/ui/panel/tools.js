@@ -18,19 +18,34 @@ const stretchSwitch = (tools, redraw) => {
   return box;
 };
 
+// The rates offered, [{rate, needs}]: those that so many good images can promise, then the least that they can, then the
+// others, with the number of good images that they need.
+const offeredRates = (scale, sure) => {
+  const kind = sure ? "sure_" : "", can = scale.promises.filter(promise => promise[`${kind}threshold`] !== null);
+  const cannot = scale.promises.filter(promise => promise[`${kind}threshold`] === null);
+  const lowest = can.length ? can[can.length - 1][`${kind}threshold`] : null, highest = highestGoodScore(scale);
+  const least = sure ? scale.upper_rates[0] : 1 / (scale.good_scores.length + 1);
+  return [
+    ...can.map(({rate}) => ({rate, needs: 0})),
+    ...(cannot.length && lowest !== highest ? [{rate: least, needs: 0}] : []),
+    ...cannot.map(promise => ({rate: promise.rate, needs: promise[`${kind}needs`]})),
+  ];
+};
+
 // Buttons that set every method to its threshold for a promised rate of false alarms.
 const promiseButtons = (node, onChoose) => {  // onChoose(rate, sure, scale); rate null: the method's own threshold
   let shown = "", current = OWN_THRESHOLDS;
   return {follow(scale, choice) {
     if (!scale) return;
-    const rates = JSON.stringify(scale.promises.map(({rate}) => rate));
-    if (shown !== rates) {
-      shown = rates;
+    const offered = offeredRates(scale, choice.sure), key = JSON.stringify(offered), n = scale.good_scores.length;
+    if (shown !== key) {
+      shown = key;
       node.replaceChildren(
         make("span", {title: "of good images like those it was calibrated on; everything below follows"},
           "false alarms promised"),
-        ...scale.promises.map(({rate}) => make("button",
-          {type: "button", "data-rate": rate, onclick: () => onChoose(rate, current.sure, scale)}, percent(rate))),
+        ...offered.map(({rate, needs}) => make("button", {type: "button", "data-rate": rate,
+          onclick: () => onChoose(askedRate(scale, rate), current.sure, scale)},
+          needs ? `${percent(rate)} (needs ${needs})` : percent(rate))),
         make("label", {title: "a rate is kept on average over all sets of good images that might have been taken; or by "
             + "this very method, with 95 % confidence, which takes more images"},
           make("input", {type: "checkbox", onchange: event =>
@@ -38,17 +53,20 @@ const promiseButtons = (node, onChoose) => {  // onChoose(rate, sure, scale); ra
     }
     current = choice;
     node.querySelector("input").checked = choice.sure;
-    for (const button of node.querySelectorAll("button")) {
-      const rate = Number(button.dataset.rate), isOwn = choice.rate === null && choice.threshold === null;
-      const promise = scale.promises.find(promise => promise.rate === rate), kind = choice.sure ? "sure_" : "";
-      const how = choice.sure ? "with 95 % confidence" : "on average";
-      set(button, "aria-pressed", choice.rate === rate || (isOwn && rate === scale.bad_rate));
-      set(button, "title", promise[`${kind}threshold`] === null
-        ? `${percent(rate)} ${how} would take ${promise[`${kind}needs`]} good images; with fewer, the least that can be promised`
+    const how = choice.sure ? "with 95 % confidence" : "on average", can = offered.filter(({needs}) => !needs);
+    const wanted = choice.rate ?? (choice.threshold === null ? scale.bad_rate : null);
+    const kept = wanted === null ? null : can.find(({rate}) => rate === wanted) ?? can[can.length - 1];
+    [...node.querySelectorAll("button")].forEach((button, i) => {
+      const {rate, needs} = offered[i];
+      button.disabled = needs > 0;
+      set(button, "aria-pressed", offered[i] === kept);
+      set(button, "title", needs ? `${percent(rate)} ${how} needs ${needs} good images; there are ${n}`
         : `every method at its threshold for ${percent(rate)} false alarms ${how}`);
-    }
+    });
   }};
 };
+// The least rate is had by asking for the one that is out of reach.
+const askedRate = (scale, rate) => scale.promises.some(promise => promise.rate === rate) ? rate : scale.bad_rate;
 
 // The same spot in every frame, with the value of each anomaly map there.
 const followPointer = (node, cards) => {
