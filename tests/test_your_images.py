@@ -346,6 +346,8 @@ def test_a_false_alarm_is_learned_and_taken_back(folder: Path) -> None:
     assert "new-0.png is to judge again" in session.undo() and session.answers.fitted["padim"] is before
     with pytest.raises(LabError, match="among the good images already"):
         session.learn_as_good("good-1.png", no_report)
+    with pytest.raises(LabError, match="bad-1.png was given as bad"):
+        session.learn_as_good("bad-1.png", no_report)
 
     def cancel(fraction: float, message: str) -> None:
         raise Cancelled
@@ -748,12 +750,21 @@ def test_twenty_good_five_bad_verdicts_and_a_detector(browser: Any, served: Serv
     good, bad = parts()
     for item in (*good, *bad):
         image_files.write_png(tmp_path / f"{item.defect}-{item.name[-3:]}.png", item.image())
+    image_files.write_png(tmp_path / "unseen-0.png", np.fliplr(good[3].image()).copy())
     seen = Visit(browser, address, viewport={"width": 390, "height": 800}, accept_downloads=True)
     page = seen.page
+    assert not page.get_by_text(limits.LIMITS).is_visible()
+    page.get_by_text("Limits and privacy").click()
     page.get_by_text(limits.LIMITS).wait_for()
+    page.get_by_text("Limits and privacy").click()
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    page.locator("#yours input[type=file]").first.set_input_files(str(tmp_path / "broken.png"))
+    page.locator("#yours .hints").get_by_text("broken.png: not an image").wait_for()
     seen.give(0, tmp_path.glob("good-*.png"))
-    seen.give(1, tmp_path.glob("[!g]*-*.png"))
+    seen.give(1, set(tmp_path.glob("[!gu]*-*.png")))
+    seen.give(2, tmp_path.glob("unseen-*.png"))
     seen.told("Data check of 20")
+    page.locator("#yours .hints").get_by_text("broken.png: not an image").wait_for()  # still, after the data check
     page.get_by_role("button", name="Mark what does not matter").click()
     stage = page.locator("#yours .ignore .stage")
     stage.scroll_into_view_if_needed()
@@ -767,9 +778,27 @@ def test_twenty_good_five_bad_verdicts_and_a_detector(browser: Any, served: Serv
     seen.told("Data check of 20")
     seen.answer("PatchCore:")
     seen.told("has learned from 20 good images")
-    seen.until("() => document.querySelectorAll('#yours .strip .thumb').length == 25")
+    seen.until("() => document.querySelectorAll('#yours .strip .thumb').length == 26")
     seen.until("() => !document.querySelector('#yours .strip .thumb.open')")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    (session,) = tab.sessions.all()
+    judged = session.answers.require_shown().judged
+    found, alarms = (sum(i.verdict == "bad" for i in judged if i.role is role) for role in (BAD, GOOD))
+    verdict = page.locator("#yours .verdict")
+    assert f"PatchCore finds {found} of 5 bad, wrongly flags {alarms} of 20 good" in verdict.inner_text()
+    assert "of 1 to judge calls" in verdict.inner_text()
+    kind = "usable" if found >= 4 else "useless" if found <= 2 else "open"
+    assert verdict.get_attribute("data-kind") == kind
+    page.locator("#yours .grip.bad").focus()
+    page.keyboard.press("End")  # no image scores above the line: what is said follows it
+    seen.until("() => document.querySelector('#yours .verdict').dataset.kind == 'useless'")
+    assert "finds 0 of 5 bad, wrongly flags 0 of 20" in verdict.inner_text()
+    verdict.get_by_label("a miss costs so many false alarms").select_option("20")
+    line = session.answers.require_shown().cheapest_line(20)
+    verdict.get_by_text(f"A line at {line.threshold:.2f} σ costs least").wait_for()
+    seen.until(
+        "t => Math.abs(document.querySelector('#yours .grip.bad').getAttribute('aria-valuenow') - t) < 1e-6",
+        line.threshold,
+    )
 
     kept = {}
     for name in ("Detector (safetensors)", "Table (CSV)"):
@@ -777,7 +806,7 @@ def test_twenty_good_five_bad_verdicts_and_a_detector(browser: Any, served: Serv
             page.get_by_role("button", name=name).click()  # one: the link behind it is not seen
         kept[name] = tmp_path / got.value.suggested_filename
         got.value.save_as(kept[name])
-    files, out = sorted(tmp_path.glob("[!g]*-*.png")), tmp_path / "out"
+    files, out = sorted(set(tmp_path.glob("[!gu]*-*.png"))), tmp_path / "out"
     done = subprocess.run(
         [sys.executable, "-m", "lab", "detect", str(kept["Detector (safetensors)"]), *map(str, files), "-o", str(out)],
         cwd=ROOT, capture_output=True, text=True,
@@ -786,23 +815,29 @@ def test_twenty_good_five_bad_verdicts_and_a_detector(browser: Any, served: Serv
     with open(kept["Table (CSV)"]) as ours, open(out / "results.csv") as line:
         here = {row["image"]: row for row in csv.DictReader(ours)}
         there = {Path(row["image"]).name: row for row in csv.DictReader(line)}
-    assert len(here) == 25 and len(there) == 5
+    assert len(here) == 26 and len(there) == 5
     for name, row in there.items():
         assert float(here[name]["score"]) == pytest.approx(float(row["score"]), abs=1e-4)
         assert here[name]["verdict"] == row["verdict"]
 
     page.locator("#yours .strip .thumb").nth(0).click()
     seen.until("() => document.querySelector('#yours .strip .thumb[aria-current=true]')")
+    page.get_by_role("button", name="Why this spot?").click()
+    page.get_by_text("times the usual distance").wait_for()
+    page.get_by_role("button", name="A false alarm").click()
+    seen.told("was given as bad; learned as good, defects like it would no longer be found")
+    page.locator("#yours .strip .thumb").nth(5).click()
+    seen.until("() => document.querySelector('#yours .strip .thumb[aria-current=true] img').alt.startsWith('unseen-0')")
+    seen.until("() => !document.querySelector('#yours .near')")  # it was of another image
     page.get_by_role("button", name="A false alarm").click()
     seen.told("is now one of 21 good images")
     page.get_by_role("button", name="Undo").click()
     seen.told("has learned from 20 good images")
     assert not seen.abroad(address)
     assert not seen.complaints
-    (session,) = tab.sessions.all()
-    files = [session.uploads.folder, *session._downloads.values()]  # of 25 images; two files to take along
+    files = [session.uploads.folder, *session._downloads.values()]  # of 26 images; two files to take along
     assert len(files) == 3 and all(path.exists() for path in files)
-    assert len(list(session.uploads.folder.iterdir())) == 25
+    assert len(list(session.uploads.folder.iterdir())) == 26
     page.close()  # and with it the visit ends
     patience = time.monotonic() + 60
     while any(path.exists() for path in files):
@@ -882,6 +917,10 @@ def test_long_images_may_be_cut_into_tiles_and_are_judged_in_their_own_shape(
     assert shown.payload["images"][0]["anomaly_map"] and not finding.mask[:, int(0.85 * width) :].any()
     explanation = close_up.explain_spot(session, 0.1, 0.5, no_report)
     assert "times the usual distance" in explanation and session.answers.require_shown() is shown
-    session.learn_as_good("bad-0.png", no_report)
+    image_files.write_png(tmp_path / "new-0.png", wide(40))
+    session.add(sent([tmp_path / "new-0.png"]), NEW)
+    session.answer_best(no_report)
+    shown = session.answers.require_shown()
+    session.learn_as_good("new-0.png", no_report)
     again = session.answers.require_shown().detector
     assert again.settings == shown.detector.settings and again.tried == shown.detector.tried and again.n_images == 13

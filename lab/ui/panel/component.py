@@ -15,7 +15,11 @@ on. The state:
               finding (`payload.finding_payload` of the chosen image), payload_key ("" until all images are judged),
               judged (meanwhile {"scores", "peaks"} of the images, None where not judged yet)
 
-Its event `picked` carries {"name": of an image} and asks for a state with that image.
+    advice    of a visitor's own images: what may be tried next, [{text, action}], "" where it is for the visitor to do;
+              with it stands the verdict on the first method, which asks `send({"cheapest": payload_key, "times": n})`
+              for the `CheapestLine` as a dictionary, or {"error": in words}
+
+Its event `picked` carries {"name": of an image} and asks for a state with that image; `advised` carries {"action"}.
 """
 
 from collections.abc import Callable
@@ -28,7 +32,7 @@ from ..html.render import render
 
 NAMES = (  # each script defines names for those after it
     "thresholds anomaly_map axis score_plot pixel_plot counts wrong_images image_frame method_card image_strip "
-    "image_card tools address panel"
+    "image_card tools address verdict_card panel"
 )
 SCRIPTS = ("html/dom.js", *(f"panel/{name}.js" for name in NAMES.split()))
 

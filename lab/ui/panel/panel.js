@@ -1,7 +1,7 @@
 // The panel: takes states from the server, fetches what they name, and redraws what a handle has moved.
 
 const live = element.querySelector(".live");
-const [stripNode, tools, cardsNode] = live.children;
+const [verdictNode, stripNode, tools, cardsNode] = live.children;
 const payloads = new Map(), thumbsByKey = new Map();  // what has been fetched stays
 const shown = {state: null, cards: new Map(), data: new Map(), scale: null};
 const requested = readAddress(location.search, live.dataset.tab);
@@ -16,6 +16,11 @@ const choose = changed => {
   redraw();
 };
 const strip = imageStrip(stripNode, pick);
+const verdict = verdictCard(verdictNode, {
+  advise: action => trigger("advised", {action}),
+  price: times => server.answer({cheapest: shown.state.slots[0].payload_key, times}),
+  move: threshold => choose({...OWN_THRESHOLDS, threshold: clamp(threshold, firstScale().lowest, firstScale().highest)}),
+});
 const firstCard = imageCard();
 const promises = promiseButtons(tools.querySelector(".promise"), (rate, sure, scale) =>
   choose({...OWN_THRESHOLDS, sure, rate: rate === scale.bad_rate && !sure ? null : rate}));
@@ -47,6 +52,8 @@ const follow = () => {
   const lead = state.slots.find(({key}) => data.get(key)?.scores)?.key;
   strip.follow(state.set.images, thumbsOf(state), data.get(lead), thresholds.get(lead), state.chosen);
   promises.follow(first, choice);
+  const {scores, payload} = data.get(state.slots[0].key) ?? {}, own = thresholds.get(state.slots[0].key);
+  verdict.follow(state, countVerdicts(scores, state.set.images, own), own && first, own, payload?.intervals);
   clearTimeout(follow.later);
   follow.later = setTimeout(() => writeAddress(state, choice), 250);
 };

@@ -21,6 +21,18 @@ def summary(shown: FittedMethod) -> str:
     return " ".join(sentences)
 
 
+def change(before: FittedMethod, after: FittedMethod, learned: str) -> str:
+    """What learning one more image has changed of the other images' verdicts, in words; "" where nothing."""
+    verdicts = {image.name: (image.role, image.verdict) for image in before.judged if image.name != learned}
+    parts = []
+    for role, word in ((BAD, "bad images found"), (GOOD, "good images flagged")):
+        now = [image for image in after.judged if image.role == role and verdicts.get(image.name, (None,))[0] == role]
+        counts = [sum(verdicts[i.name][1] == "bad" for i in now), sum(i.verdict == "bad" for i in now)]
+        if counts[0] != counts[1]:
+            parts.append(f"{counts[1]} instead of {counts[0]} of {len(now)} {word}")
+    return f": {', '.join(parts)}; Undo takes it back" if parts else ""
+
+
 def _count_bad(verdicts: Sequence[str]) -> str:
     """How many are bad, with the interval of their rate."""
     count, total = verdicts.count("bad"), len(verdicts)

@@ -50,10 +50,12 @@ class FittedMethods:
         return next((judged for judged in self.shown.judged if judged.name == self.image), None) if self.shown else None
 
     def show(self, method: str) -> None:
-        """Shows a fitted method; and where it has not judged the image shown, the image of the highest score."""
+        """Shows a fitted method; where it has not judged the image shown, the worst miss, else the highest score."""
         self.method, judged = method, self.fitted[method].judged
         if self.judged_image is None:
-            self.image = max(judged, key=lambda image: image.score).name
+            score = lambda image: image.score
+            missed = [image for image in judged if image.role.defective and image.verdict != "bad"]
+            self.image = (min(missed, key=score) if missed else max(judged, key=score)).name
 
     def ranking(self) -> list[RankingResult]:
         """How the fitted methods did, best first."""

@@ -16,6 +16,7 @@ from ...checks.regions import Region
 from ...detector import Detector, Finding
 from ...inspection import ranking
 from ...inspection.auto import BUDGET_SECONDS, auto
+from ...inspection.costs import CheapestLine, cheapest_line
 from ...method import BaseSettings
 from ...methods import METHODS
 from ...progress import Report, part_of
@@ -59,6 +60,11 @@ class FittedMethod:
     key: str  # by which a panel fetches the payload: nobody can guess it
     result: ranking.RankingResult  # for its place in the ranking
     seconds: float  # of computing, without waiting for others
+
+    def cheapest_line(self, times: float) -> CheapestLine:
+        """Where a miss costs `times` a false alarm. LabError without bad images."""
+        bad = [image.score for image in self.judged if image.role == BAD]
+        return cheapest_line(self.calibration, bad, (), times)  # the good ones judged are those of the calibration
 
     @functools.cached_property
     def bytes(self) -> int:

@@ -35,6 +35,7 @@ class YourImagesSession:
     uploads   the images given
     ignored_boxes  places in which nothing matters, shares of the images' sides
     hints     of the data check, but for those settled: message -> the images that are better left out
+    refused   sentences on what was not taken, until they are read
     answers   the methods fitted and the one shown
     runner    of the visit's jobs; the methods that take `report` are jobs and return a message
     """
@@ -47,6 +48,7 @@ class YourImagesSession:
         self.hints: dict[str, list[Upload]] = {}
         self._checked: list[Upload] = []
         self._settled: set[str] = set()  # messages of hints
+        self.refused: list[str] = []
         self.answers = FittedMethods(published)
         self.pass_seconds = 0.0  # of one image through the embedded backbone, once measured
         self._normal_distances: tuple[str, np.ndarray] = "", np.empty(0)
@@ -77,6 +79,7 @@ class YourImagesSession:
         if refused:
             more = f"; and {len(refused) - 3} more" if refused[3:] else ""
             message += f" Not taken: {'; '.join(refused[:3])}{more}."
+            self.refused.append(f"Not taken ({role.label.lower()}): {'; '.join(refused[:3])}{more}.")
         if bits := self.uploads.grey_bits:
             message += f" {note[0].upper()}{note[1:]}." if (note := image_files.describe_bits(bits)) else ""
         return message
@@ -131,8 +134,11 @@ class YourImagesSession:
 
     def settle_hint(self, message: str) -> None:
         """The images are as they should be: the hint with this message does not come back."""
-        self._settled.add(message)
-        self.hints.pop(message, None)
+        if message in self.refused:
+            self.refused.remove(message)
+        else:
+            self._settled.add(message)
+            self.hints.pop(message, None)
         self.runner.status = JobStatus(None, "Kept.")
 
     # --- answers ------------------------------------------------------------------------------------------------------
@@ -201,12 +207,18 @@ class YourImagesSession:
             raise LabError("Get answers first, then choose the image that is a false alarm.")
         if image.role == GOOD:
             raise LabError(f"{name} is among the good images already.")
+        if image.role == BAD:
+            like = "learned as good, defects like it would no longer be found"
+            raise LabError(
+                f"{name} was given as bad; {like}. If it is good after all, leave it out and give it as good."
+            )
         settings = shown.detector.settings
         fitted = self._fit(self.answers.method, report, rank=shown.result.synthetic, learn=name, settings=settings)
         fitted.detector.tried = shown.detector.tried
         self.answers.replace_all(self.answers.method, fitted, UndoStep(name, image.role, dict(self.answers.fitted)))
         image.role = GOOD
-        return f"{name} is now one of {len(fitted.good)} good images. {self.summary()}"
+        changed = answer.change(shown, fitted, name)
+        return f"{name} is now one of {len(fitted.good)} good images{changed}. {self.summary()}"
 
     def undo(self) -> str:
         """Takes the last false alarm back; what was fitted before is there at once."""

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from ... import image_files
+from ...errors import LabError
 from ...lru_cache import LRUCache
 from ...progress import Report
 from ..api import add_endpoint, bind_endpoint, errors_shown, event_value
@@ -128,6 +129,11 @@ class Handlers:
             return
         single: Job = lambda session, report: session.answer(method, report)
         yield from self._follow(request, YourImagesSession.answer_all if method == ALL_METHODS else single)
+
+    def follow_advice(self, event: gr.EventData, request: gr.Request) -> Iterator[Updates]:
+        """Of the page alone: what the verdict suggests was pressed."""
+        action = str(event_value(event, "action"))
+        yield from self.answer(action if action in (AUTO, ALL_METHODS) else AUTO, request)
 
     def cancel(self, request: gr.Request) -> Any:
         """Cancels what runs."""
@@ -293,6 +299,11 @@ class YourImages:
         match request:
             case {"payload": str(key)} if fitted := self.published.get(key):
                 return fitted.payload
+            case {"cheapest": str(key), "times": int() | float() as times} if fitted := self.published.get(key):
+                try:
+                    return fitted.cheapest_line(times)._asdict()
+                except LabError as error:
+                    return {"error": str(error)}
             case {"thumbs": str(key), "from": int(start)}:
                 fitted = self.published.get(key)
                 return [image.thumbnail for image in fitted.judged[max(start, 0) :]] if fitted else []
@@ -321,7 +332,8 @@ class YourImages:
         bind_endpoint(widgets.go.click, ask.answer, "yours_answer", widgets.method, outputs, **quiet)
         bind_endpoint(widgets.cancel.click, ask.cancel, "yours_cancel", None, widgets.cancel, **quiet)
         bind_endpoint(answers.method.input, ask.choose_method, "yours_show", answers.method, outputs, **quiet)
-        answers.panel.picked(ask.choose_image, None, [answers.panel, *spot], **private)
+        answers.panel.advised(ask.follow_advice, None, outputs, **private)
+        answers.panel.picked(ask.choose_image, None, [answers.panel, *widgets.spot_outputs], **private)
         answers.false_alarm.click(ask.learn_shown_as_good, None, outputs, **private)
         bind_endpoint(answers.undo.click, ask.undo, "yours_undo", None, outputs, **quiet)
 

@@ -20,7 +20,7 @@ from . import report
 from .ignored_boxes import mask_of
 from .limits import LIMITS
 from .session import YourImagesSession
-from .uploads import GOOD, ROLES
+from .uploads import BAD, GOOD, ROLES
 
 Updates = dict[Any, Any]  # component -> its new value
 FILE_SWEEP = (300, 2 * 3600 - 600)
@@ -33,6 +33,7 @@ RETENTION = (
 )
 _html = functools.partial(gr.HTML, apply_default_css=False)
 ALL_METHODS, AUTO = "all", "auto"
+ENOUGH_BAD = 10  # bad images from which on misses are told apart from chance
 DOWNLOADS = {"detector": "Detector (safetensors)", "table": "Table (CSV)", "report": "Report (HTML)"}
 
 
@@ -121,11 +122,12 @@ class Widgets:
                 self.answers = AnswerControls(send)
         close_up, answers = self.answers.close_up, self.answers
         self.spot: list[Any] = [close_up.x, close_up.y]
+        self.spot_outputs: list[Any] = [*self.spot, close_up.explanation, close_up.trials]
         self.job_outputs: list[Any] = [self.status, self.cancel]
         self.outputs: list[Any] = [
             *(*self.job_outputs, self.image_controls.images, self.image_controls.ignored),
             *(self.method, self.go, self.answers_column),
-            *(answers.panel, answers.method, answers.ranking, answers.curve, answers.undo, *self.spot),
+            *(answers.panel, answers.method, answers.ranking, answers.curve, answers.undo, *self.spot_outputs),
         ]
 
     def job_updates(self, session: YourImagesSession) -> Updates:
@@ -156,9 +158,11 @@ class Widgets:
         }
 
     def spot_updates(self, session: YourImagesSession) -> Updates:
-        """The spot that a closer look begins with: where the anomaly map of the image shown is greatest."""
-        judged = session.answers.judged_image
-        return dict(zip(self.spot, judged.peak if judged else (0.5, 0.5), strict=True))
+        """The spot that a closer look begins with: where the anomaly map of the image shown is greatest. What a closer
+        look at another image has found is gone."""
+        judged, close_up = session.answers.judged_image, self.answers.close_up
+        spot = dict(zip(self.spot, judged.peak if judged else (0.5, 0.5), strict=True))
+        return {**spot, close_up.explanation: "", close_up.trials: ""}
 
 
 def method_choices(session: YourImagesSession | None) -> list[tuple[str, str]]:
@@ -176,7 +180,8 @@ def images(session: YourImagesSession) -> str:
     images = session.uploads.images.values()
     remaining = {message: [image for image in about if image in images] for message, about in session.hints.items()}
     hints = [(message, left) for message, left in remaining.items() if left or not session.hints[message]]
-    return render("your_images/images.html", rows=rows, hints=hints) if rows else ""
+    hints = [*((message, []) for message in session.refused), *hints]
+    return render("your_images/images.html", rows=rows, hints=hints) if rows or hints else ""
 
 
 def ignored(session: YourImagesSession | None) -> str:
@@ -221,4 +226,17 @@ def panel(session: YourImagesSession) -> dict[str, Any] | None:
         "chosen": number,
         "image": payload.shown_image(session.uploads.images[judged.name].pixels(), None, judged.role.heading.lower()),
         "slots": [{**slot, **fitted, "payload_key": shown.key}],
+        "advice": advice(session),
     }
+
+
+def advice(session: YourImagesSession) -> list[dict[str, str]]:
+    """What may be tried where the answer is not good enough: text, and the method to press for, "" for none."""
+    shown, good, bad = session.answers.require_shown(), len(session.good()), len(session.uploads.with_role(BAD))
+    found = [] if shown.detector.tried else [("Choose method, size and tiles for these images: about a minute", AUTO)]
+    if len(session.answers.fitted) < len(METHODS):
+        found.append(("Try the other methods", ALL_METHODS))
+    if bad < ENOUGH_BAD:
+        found.append((f"Give more bad images: {bad} so far, {ENOUGH_BAD} begin to tell", ""))
+    found.append((f"Give more good images: {good} so far, {2 * good} promise half the false alarms", ""))
+    return [{"text": text, "action": action} for text, action in found]
