@@ -29,10 +29,6 @@ from .ignored_boxes import Box, mask_of
 from .uploads import BAD, GOOD, NEW, ROLES, Role, Upload
 
 
-class TimeUp(Exception):
-    """A fit has used up its time."""
-
-
 class JudgedImage(NamedTuple):
     """One image and what a detector says of it."""
 
@@ -109,7 +105,6 @@ def fit_and_judge(
     ignored: Sequence[Box],
     report: Report,
     rank: bool,
-    within: float | None = None,
     settings: BaseSettings | None = None,
     fitted: Detector | None = None,
 ) -> FittedMethod:
@@ -120,7 +115,7 @@ def fit_and_judge(
     settings of the method; default: those of the page, in turned copies where the parts are turned
     fitted   what has learned from these good images already
 
-    Waits for its turn on the machine. Raises what `report` raises, and TimeUp after `within` seconds of computing.
+    Waits for its turn on the machine. Raises what `report` raises.
     """
     good = [upload for upload in uploads if upload.role == GOOD]
     others = [upload for role in (BAD, NEW) for upload in uploads if upload.role == role]
@@ -129,21 +124,14 @@ def fit_and_judge(
         start = time.monotonic()
         service.queue.running = f"{METHODS[method].title} on a visitor's images"
 
-        def report_in_time(fraction: float, message: str) -> None:
-            if within is not None and time.monotonic() - start > within:
-                raise TimeUp
-            report(fraction, message)
-
-        report_in_time(0.0, "reading the images")
+        report(0.0, "reading the images")
         images = [upload.seen_by(options) for upload in good]
-        detector = fitted or _fit(
-            service, method, options, images, ignored, settings is None, report_in_time, _bits(good)
-        )
+        detector = fitted or _fit(service, method, options, images, ignored, settings is None, report, _bits(good))
         judged: list[tuple[Upload, np.ndarray, Finding]] = []
         for number, upload in enumerate(others):
-            report_in_time(0.6 + 0.1 * number / len(others), f"judging {number + 1} of {len(others)} images")
+            report(0.6 + 0.1 * number / len(others), f"judging {number + 1} of {len(others)} images")
             judged.append((upload, image := upload.seen_by(options), detector.detect(image)))
-        held_out = ranking.held_out_findings(detector, images, part_of(report_in_time, 0.7, 0.8))
+        held_out = ranking.held_out_findings(detector, images, part_of(report, 0.7, 0.8))
         judged += [(good[number], images[number], held_out[number]) for number in sorted(held_out)]
         seconds = time.monotonic() - start
         scores = {
@@ -151,7 +139,7 @@ def fit_and_judge(
         }
         result = ranking.evaluate(detector, scores[GOOD], scores[BAD], seconds)
         if rank and not scores[BAD]:
-            result = ranking.evaluate_on_synthetic_defects(detector, images, seconds, part_of(report_in_time, 0.8, 1))
+            result = ranking.evaluate_on_synthetic_defects(detector, images, seconds, part_of(report, 0.8, 1))
         seconds = time.monotonic() - start
     c = detector.calibration
     assert c is not None

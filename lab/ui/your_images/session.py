@@ -2,6 +2,7 @@
 
 import contextlib
 import secrets
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from ..jobs import JobRunner, JobStatus
 from ..variant import Variant
 from . import answer, limits, report
 from .fitted_methods import FittedMethods, UndoStep
-from .fitting import FittedMethod, TimeUp, choose, fit_and_judge
+from .fitting import FittedMethod, choose, fit_and_judge
 from .ignored_boxes import Box, boxes_of, mask_of
 from .uploads import BAD, GOOD, NEW, Role, Upload, Uploads
 
@@ -168,36 +169,35 @@ class YourImagesSession:
         self.answers.show(chosen.id)
         return f"{chosen.method.notes['auto'].partition(' (')[0]}. {self.summary()} {discarded}".strip()
 
-    def answer_all(self, report: Report) -> str:
-        """Fits methods, quickest first, while the minute lasts, and shows the best.
-
-        Skips a method that is not expected to end in time, and gives up one that does not.
-        """
-        remaining, messages, total_passes, total_seconds = ranking.BUDGET_SECONDS, list[str](), 0.0, 0.0
+    def answer_all(self, report: Report, budget: float = ranking.BUDGET_SECONDS) -> str:
+        """Fits the methods that are not ranked yet, quickest first, while they are expected to end within `budget`
+        seconds, and shows the best so far. What has begun runs to its end; a next call goes on."""
+        began, messages, total_passes, total_seconds = time.monotonic(), list[str](), 0.0, 0.0
         self.pass_seconds = self.pass_seconds or ranking.seconds_per_pass()
         ranked = [method for method, fitted in self.answers.fitted.items() if fitted.result.auroc is not None]
-        for method in sorted((m for m in METHODS if m not in ranked), key=self.expected_seconds):
+        left = sorted((m for m in METHODS if m not in ranked), key=self.expected_seconds)
+        todo, done = sum(map(self.expected_seconds, left)), 0.0
+        for method in left:
             expected = self.expected_seconds(method)
-            if ranked and expected > remaining:
-                break
-            passes = expected / self.pass_seconds
-            start, end = (1 - left / ranking.BUDGET_SECONDS for left in (remaining, max(0, remaining - expected)))
+            if ranked and time.monotonic() - began + expected > budget:
+                continue
+            passes, end = expected / self.pass_seconds, min(1.0, done + expected / todo)
             titled = lambda fraction, message, title=METHODS[method].title: report(fraction, f"{title}: {message}")
             try:
-                fitted = self._fit(method, part_of(titled, start, end), rank=True, within=remaining if ranked else None)
-            except TimeUp:
-                break
+                fitted = self._fit(method, part_of(titled, done, end), rank=True)
             except LabError as error:
                 messages.append(str(error))
                 continue
-            remaining -= fitted.seconds
-            total_passes, total_seconds = total_passes + passes, total_seconds + fitted.result.seconds
+            done, total_passes, total_seconds = end, total_passes + passes, total_seconds + fitted.result.seconds
             self.pass_seconds = total_seconds / total_passes  # the fits say best how quick this machine is now
             messages.append(self.answers.add(method, fitted))
+            self.answers.show(self.answers.ranking()[0].method)
             ranked.append(method)
         if not self.answers.fitted:
             raise LabError(messages[0])
         self.answers.show(self.answers.ranking()[0].method)
+        if rest := [METHODS[method].title for method in METHODS if method not in self.answers.fitted]:
+            messages.append(f"Not tried yet: {', '.join(rest)}; press again to go on.")
         return " ".join(dict.fromkeys([self.summary(), *filter(None, messages)]))
 
     def learn_as_good(self, name: str, report: Report) -> str:
@@ -242,18 +242,10 @@ class YourImagesSession:
         """What the method shown says of all images, in a sentence; "" before there are answers."""
         return answer.summary(self.answers.shown) if self.answers.shown else ""
 
-    def _fit(
-        self,
-        method: str,
-        report: Report,
-        rank: bool = False,
-        within: float | None = None,
-        learn: str = "",
-        **options: Any,
-    ) -> FittedMethod:
+    def _fit(self, method: str, report: Report, rank: bool = False, learn: str = "", **options: Any) -> FittedMethod:
         """learn: the name of an image that is taken as good; options: settings and fitted of `fit_and_judge`."""
         images = [replace(image, role=GOOD) if image.name == learn else image for image in self.uploads.images.values()]
-        return fit_and_judge(self._service, method, images, self.ignored_boxes, report, rank, within, **options)
+        return fit_and_judge(self._service, method, images, self.ignored_boxes, report, rank, **options)
 
     def memory_bank(self, report: Report) -> tuple[FittedMethod, np.ndarray]:
         """PatchCore on the good images, whose memory knows where its patches came from; and the distances of good

@@ -18,7 +18,7 @@ from . import close_up, enough, limits
 from .fitting import FittedMethod
 from .session import YourImagesSession
 from .uploads import ROLES, Role
-from .widgets import ALL_METHODS, AUTO, DOWNLOADS, Updates, Widgets, panel
+from .widgets import AUTO, BUDGETS, DOWNLOADS, Updates, Widgets, panel
 
 MAX_PUBLISHED = 400  # fitted methods that panels may fetch
 CLICK_LINK = """() => document.querySelector("#yours-%s").click()"""
@@ -117,7 +117,8 @@ class Handlers:
 
         Args:
             method: its name; "auto": chosen for these images, with its settings, in about a minute, the quickest one's
-                answer first; or "all": those that fit within a minute, ranked.
+                answer first; "all": those that fit within a minute, ranked; "all-300", "all-inf": within five minutes,
+                or all of them. Methods ranked before stay.
 
         Returns:
             Progress and what came of it in words, the panel's state, and the table of methods.
@@ -127,13 +128,15 @@ class Handlers:
             if self.sessions.of(request).answers.fitted:  # else it was cancelled, or could not be fitted
                 yield from self._follow(request, YourImagesSession.answer_best)
             return
+        budget = BUDGETS.get(method)
         single: Job = lambda session, report: session.answer(method, report)
-        yield from self._follow(request, YourImagesSession.answer_all if method == ALL_METHODS else single)
+        several: Job = lambda session, report: session.answer_all(report, budget or 0.0)
+        yield from self._follow(request, several if budget else single, filling=True)
 
     def follow_advice(self, event: gr.EventData, request: gr.Request) -> Iterator[Updates]:
         """Of the page alone: what the verdict suggests was pressed."""
         action = str(event_value(event, "action"))
-        yield from self.answer(action if action in (AUTO, ALL_METHODS) else AUTO, request)
+        yield from self.answer(action if action in BUDGETS else AUTO, request)
 
     def cancel(self, request: gr.Request) -> Any:
         """Cancels what runs."""
@@ -267,14 +270,19 @@ class Handlers:
         job: Job,
         updates: Callable[[YourImagesSession], Updates] | None = None,
         kept: bool = False,
+        filling: bool = False,
     ) -> Iterator[Updates]:
         """Runs a job in the visit, which is then in use and holds more and more. What `updates` says at its end, else
-        everything, comes all at once, so that no part of it overtakes what follows on a visitor's click."""
+        everything, comes all at once, so that no part of it overtakes what follows on a visitor's click. filling: what
+        is fitted shows while the job goes on."""
         session = self.sessions.of(request)
         keep_alive = lambda: self.sessions.refresh(request)
+        seen = list(session.answers.fitted.values())
         for _ in session.runner.run(lambda report: job(session, report), keep_alive, kept=kept):
             if session.runner.running:
-                yield self.widgets.job_updates(session)
+                before, seen = seen, list(session.answers.fitted.values())
+                more = filling and seen and seen != before
+                yield self.widgets.updates(session) if more else self.widgets.job_updates(session)
         if not session.runner.running:
             yield (updates or self.widgets.updates)(session)
 

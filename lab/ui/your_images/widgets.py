@@ -1,6 +1,7 @@
 """The widgets of the tab *Your images*, each created by the part that it belongs to, and what they show of a visit."""
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +33,8 @@ RETENTION = (
     "latest."
 )
 _html = functools.partial(gr.HTML, apply_default_css=False)
-ALL_METHODS, AUTO = "all", "auto"
+AUTO, ALL_METHODS = "auto", "all"
+BUDGETS = {ALL_METHODS: 60.0, f"{ALL_METHODS}-300": 300.0, f"{ALL_METHODS}-inf": math.inf}  # seconds, to try methods in
 ENOUGH_BAD = 10  # bad images from which on misses are told apart from chance
 DOWNLOADS = {"detector": "Detector (safetensors)", "table": "Table (CSV)", "report": "Report (HTML)"}
 
@@ -171,7 +173,8 @@ def method_choices(session: YourImagesSession | None) -> list[tuple[str, str]]:
     labels = {m: f": about {duration(ready.expected_seconds(m))}" if ready else "" for m in METHODS}
     choices = [(METHODS[m].title + labels[m], m) for m in METHODS]
     choices.insert(0, ("Choose for me: what suits these images, about a minute", AUTO))
-    return [*choices, ("Try them all: what fits within a minute", ALL_METHODS)]
+    words = ("what fits within a minute", "what fits within five minutes", "to the end")
+    return [*choices, *((f"Try them all: {text}", name) for text, name in zip(words, BUDGETS, strict=True))]
 
 
 def images(session: YourImagesSession) -> str:
