@@ -61,7 +61,7 @@ def test_every_endpoint_is_named_described_and_typed(served: tuple[str, gr.Block
 def test_a_program_compares_takes_apart_and_judges_its_own(served: tuple[str, gr.Blocks], tmp_path: Path) -> None:
     client = Client(served[0], verbose=False)
     (padim,) = client.predict("samples", "washer", ["padim"], api_name="/compare_scores")
-    assert "PaDiM finds" in client.predict("samples", "washer", ["padim"], api_name="/compare")[0]
+    assert "PaDiM has judged" in client.predict("samples", "washer", ["padim"], api_name="/compare")[0]
     with pytest.raises(AppError, match="no method 'magic'"):
         client.predict("samples", "washer", ["magic"], api_name="/compare_scores")
     assert padim["method"] == "padim" and len(padim["images"]) == 12 and 0 <= padim["auroc"] <= 1

@@ -209,6 +209,9 @@ def agrees(visit: Visit, lab: Lab) -> None:
         assert f"missed {rates.missed} of {rates.bads}" in text
         assert f"false alarms {rates.false_alarms} of {rates.goods}" in text
         verdicts = ["bad" if s > bad_at else "look" if s > look_at else "good" for s in lab.scores[m]]
+        headline = visit.page.locator(".headline").inner_text()
+        title = {"padim": "PaDiM", "patchcore": "PatchCore"}[m]
+        assert f"{title} finds {rates.bads - rates.missed}" in headline and f"Of {rates.goods} good ones" in headline
         for row, side in enumerate((False, True)):
             cells = card.locator(".counts tbody tr").nth(row).locator("td").all_inner_texts()
             expected = [verdicts[i] for i in range(len(verdicts)) if lab.bad[i] is side]

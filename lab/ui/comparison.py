@@ -192,8 +192,12 @@ class Comparison:
                 report_variant = self._showing(_named(report, f"{variant.title} on {view.category}"))
                 self.service.survey(shown.place, variant, on_begin, report_variant, self.figures)
                 self.runner.notify(PANEL)
-        surveys = {v.title: shown.surveys[v] for v in view.variants if v not in failed}
-        summary = phrases.comparison_summary({title: s.rates for title, s in surveys.items() if s.rates})
+        judged = [variant for variant in view.variants if variant not in failed]
+        titles, images = (
+            [variant.title for variant in judged],
+            [len(shown.surveys[variant].scores) for variant in judged],
+        )
+        summary = phrases.comparison_summary(titles, images[0]) if judged else ""
         remarks = self.service.remarks(shown.place, report_category)
         summary = " ".join([summary, *(f"{remark[0].upper()}{remark[1:]}." for remark in remarks)]).strip()
         if failed:

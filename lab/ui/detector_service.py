@@ -42,8 +42,7 @@ class JudgedTestSet:
     """What one detector says of all N test images of its category, in the order they are shown.
 
     scores, peaks    per image: its score in σ, and where its anomaly map peaks; None and "" until it is judged
-    payload, rates   `payload.judged_payload` of all images, and what the detector's own threshold does, once all are
-                     judged
+    payload          `payload.judged_payload` of all images, once all are judged
     figures          of the ablation tables, where they were asked for
     """
 
@@ -51,7 +50,6 @@ class JudgedTestSet:
     scores: list[float | None]
     peaks: list[str]
     payload: dict[str, Any] | None = None
-    rates: metrics.Rates | None = None
     figures: dict[str, float | None] = field(default_factory=dict)
 
 
@@ -237,7 +235,6 @@ def _judge(survey: JudgedTestSet, detector: Detector, items: list[Item], report:
         anomaly_maps, judged = [f.anomaly_map for f in findings], [f.judged for f in findings]
         pixels = metrics.pixel_report(masks, anomaly_maps, judged)
         survey.figures = {"image_auroc": metrics.image_auroc(bad, scores), **pixels}
-    survey.rates = metrics.rates(bad, scores, calibration.bad)
     survey.payload = payload.judged_payload(calibration, findings, truths)
 
 

@@ -5,12 +5,11 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..data.dataset import Item
 from ..errors import LabError
-from ..metrics import Rates
 from . import run_folder
 
 log = logging.getLogger("lab.ui")
@@ -68,14 +67,9 @@ def time_left(message: str, elapsed: float, fraction: float) -> str:
     return f"about {duration(elapsed * (1 - fraction) / fraction)} left"
 
 
-def comparison_summary(rates: Mapping[str, Rates]) -> str:
-    """What a finished comparison says: title of a variant -> rates at its own threshold."""
-    if not rates:
-        return ""
-    first = next(iter(rates.values()))
-    finds = ", ".join(f"{title} finds {r.bads - r.missed}" for title, r in rates.items())
-    alarms = " and ".join(str(r.false_alarms) for r in rates.values())
-    return f"Of {first.bads} defective test images {finds}. False alarms on {first.goods} good ones: {alarms}."
+def comparison_summary(titles: Sequence[str], images: int) -> str:
+    """What a finished comparison says; what the methods find follows the line, and is told beside it."""
+    return f"{' and '.join(titles)} {'has' if len(titles) == 1 else 'have'} judged {images} test images."
 
 
 VERDICT_LABELS = {"good": "● good", "look": "▲ look at it", "bad": "■ bad"}

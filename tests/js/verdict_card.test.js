@@ -2,10 +2,10 @@ const assert = require("node:assert/strict");
 const {test} = require("node:test");
 const {load} = require("./load.js");
 
-const {countVerdicts, verdictOn} = load(
+const {countVerdicts, headlineOf, verdictOn} = load(
   ["html/dom.js", "panel/thresholds.js", "panel/axis.js", "panel/score_plot.js", "panel/counts.js",
     "panel/verdict_card.js"],
-  ["countVerdicts", "verdictOn"]);
+  ["countVerdicts", "headlineOf", "verdictOn"]);
 
 const thresholds = {look: 1, bad: 2};
 const scale = {good_scores: Array.from({length: 20}, (_, i) => i / 10)};
@@ -39,4 +39,12 @@ test("a line below all good images promises nothing", () => {
   const low = {look: -2, bad: -1};
   const counts = countVerdicts([3, 0], [{bad: true}, {bad: false}], low);
   assert.match(verdictOn(counts, scale, low, intervals).told, /nothing is promised here/);
+});
+
+test("a headline says what each method finds and flags at its line", () => {
+  const images = [true, true, false].map(bad => ({bad}));
+  const methods = [["A", [3, 0, 0]], ["B", [3, 3, 3]]].map(([title, scores]) =>
+    ({title, counts: countVerdicts(scores, images, thresholds)}));
+  assert.equal(headlineOf(methods), "Of 2 bad images A finds 1 and B finds 2. Of 1 good ones called bad: 0 and 1.");
+  assert.equal(headlineOf([]), "");
 });

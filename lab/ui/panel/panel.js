@@ -1,7 +1,7 @@
 // The panel: takes states from the server, fetches what they name, and redraws what a handle has moved.
 
 const live = element.querySelector(".live");
-const [verdictNode, stripNode, tools, cardsNode] = live.children;
+const [verdictNode, headlineNode, stripNode, tools, cardsNode] = live.children;
 const payloads = new Map(), thumbsByKey = new Map();  // what has been fetched stays
 const shown = {state: null, cards: new Map(), data: new Map(), scale: null};
 const requested = readAddress(location.search, live.dataset.tab);
@@ -52,8 +52,11 @@ const follow = () => {
   const lead = state.slots.find(({key}) => data.get(key)?.scores)?.key;
   strip.follow(state.set.images, thumbsOf(state), data.get(lead), thresholds.get(lead), state.chosen);
   promises.follow(first, choice);
-  const {scores, payload} = data.get(state.slots[0].key) ?? {}, own = thresholds.get(state.slots[0].key);
-  verdict.follow(state, countVerdicts(scores, state.set.images, own), own && first, own, payload?.intervals);
+  const judged = state.slots.filter(({key}) => data.get(key)?.payload && thresholds.has(key)).map(({key, title}) =>
+    ({key, title, counts: countVerdicts(data.get(key).scores, state.set.images, thresholds.get(key))}));
+  if (!state.advice) write(headlineNode, headlineOf(judged));
+  else if (judged.length) verdict.follow(state, judged[0].counts, first, thresholds.get(judged[0].key),
+    data.get(judged[0].key).payload.intervals);
   clearTimeout(follow.later);
   follow.later = setTimeout(() => writeAddress(state, choice), 250);
 };

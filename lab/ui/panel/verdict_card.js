@@ -29,6 +29,19 @@ const verdictOn = (counts, scale, thresholds, intervals) => {
   return {kind, told: told && `${told}.`, leaves: leaves || ""};
 };
 
+// Of several methods: what each finds and flags at its line. methods: [{title, counts}], those that have judged all images.
+const headlineOf = methods => {
+  const known = methods.filter(({counts}) => counts.known && total(counts.bad) + total(counts.good) > 0);
+  if (!known.length) return "";
+  const [{counts: first}] = known, list = texts => texts.join(", ").replace(/, ([^,]*)$/, " and $1");
+  const finds = known.map(({title, counts}) => `${title} finds ${total(counts.bad) - missedOf(counts).length}`);
+  const flags = known.map(({counts}) => `${counts.good.bad.length}`);
+  return [
+    total(first.bad) && `Of ${total(first.bad)} bad images ${list(finds)}.`,
+    total(first.good) && `Of ${total(first.good)} good ones called bad: ${list(flags)}.`,
+  ].filter(Boolean).join(" ");
+};
+
 const signed = value => two(value).replace("-", "−");
 const costText = found => `A line at ${signed(found.threshold)} σ costs least (${found.interval.map(signed).join(" to ")} for 95 % of `
   + `such images): ${found.missed} of ${found.n_bad} bad missed, ${found.false_alarms} of ${found.n_good} good flagged.`;
@@ -52,8 +65,7 @@ const verdictCard = (node, {advise, price, move}) => {
   times.addEventListener("change", ask);
   let key = "";
   return {follow(state, counts, scale, thresholds, intervals) {
-    node.hidden = !state.advice || !scale || !intervals;
-    if (node.hidden) return;
+    node.hidden = false;
     const {kind, ...words} = verdictOn(counts, scale, thresholds, intervals);
     node.dataset.kind = kind;
     write(icon, VERDICTS[kind][0]);
