@@ -353,6 +353,22 @@ def test_another_category_changes_images_and_maps(visit: Visit) -> None:
     visit.until("() => location.search.includes('category=capsule&methods=padim&image=crack-000')")
 
 
+@pytest.mark.parametrize("key", ["Tab", "Escape"])
+@pytest.mark.parametrize("menu", ["Set", "Category", "Backbone"])
+def test_a_menu_that_was_opened_and_left_changes_nothing(visit: Visit, menu: str, key: str) -> None:
+    visit.told("PaDiM has judged")
+    chosen = lambda: [visit.page.get_by_label(label).first.input_value() for label in ("Set", "Category", "Backbone")]
+    before, maps, address = chosen(), visit.maps(), visit.page.evaluate("location.search")
+    assert before[1] == "capsule"  # not the first one
+    with visit.page.expect_response(lambda response: "/queue/join" in response.url):  # gradio says that it was left
+        visit.page.get_by_label(menu).first.click()
+        visit.page.keyboard.press(key)
+        visit.page.locator("h1").first.click()
+    visit.page.wait_for_timeout(600)  # a fit would have begun
+    assert chosen() == before and visit.maps() == maps and visit.page.evaluate("location.search") == address
+    visit.told("PaDiM has judged")
+
+
 def test_a_fit_can_be_cancelled_and_the_page_goes_on(visit: Visit) -> None:
     visit.choose("Methods", "CDO")
     visit.told("CDO on capsule")  # of which no detector is ready in weights/

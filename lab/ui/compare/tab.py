@@ -76,7 +76,8 @@ class Compare:
         offer = [self.offer, self.offer_text, self.take, self.stop]
         outputs = [self.status, self.button, self.panel, *offer]
         quiet, private = (options | {"trigger_mode": "multiple"} for options in (QUIET, PRIVATE))
-        sets = bind_endpoint(self.source.input, choose, "categories", self.source, self.category, **quiet)
+        place = [self.source, self.category]
+        sets = bind_endpoint(self.source.input, choose, "categories", place, self.category, **quiet)
         sets.then(self.run, self.choices, outputs, **private)
         bind_endpoint(self.methods.input, self.run, "compare", self.choices, outputs, **quiet)
         for choice in (self.category, self.backbone):
@@ -134,7 +135,16 @@ class Compare:
                 return
         session.offer.withdraw()
         yield {self.offer: gr.update(visible=False)}
-        yield from self._show(view, session)
+        comparison, runner = session.comparison, session.runner
+        if (
+            view == comparison.view
+            and view.place == comparison.shown.place
+            and not runner.unfinished
+            and runner.status.message
+        ):
+            yield self._updates(session, {STATUS, PANEL})  # a menu was opened and left
+        else:
+            yield from self._show(view, session)
 
     def press(self, source: str, category: str, methods: list[str], backbone: str, request: gr.Request) -> Steps:
         """The one button: cancels what runs, else takes up what was left undone."""
@@ -214,15 +224,18 @@ class Compare:
 
     def _show(self, view: View, session: CompareSession) -> Steps:
         """Only what changed: the rest of the page is not sent again."""
+        for changed in session.comparison.run(view):
+            yield self._updates(session, changed)
+
+    def _updates(self, session: CompareSession, changed: set[str]) -> Updates:
         comparison, runner = session.comparison, session.runner
-        for changed in comparison.run(view):
-            label = button_label(runner)
-            updates: Updates = {self.button: gr.update(value=label or "Cancel", interactive=bool(label))}
-            if STATUS in changed:
-                updates[self.status] = runner.status.html()
-            if PANEL in changed:
-                updates[self.panel] = comparison.panel(comparison.view.address)
-            yield updates
+        label = button_label(runner)
+        updates: Updates = {self.button: gr.update(value=label or "Cancel", interactive=bool(label))}
+        if STATUS in changed:
+            updates[self.status] = runner.status.html()
+        if PANEL in changed:
+            updates[self.panel] = comparison.panel(comparison.view.address)
+        return updates
 
     def _offered(self, session: CompareSession) -> Updates:
         """What is offered to download, beside what is shown meanwhile."""
@@ -253,14 +266,16 @@ def button_label(runner: JobRunner) -> str:
     return "Cancel" if runner.running else "Try again" if runner.unfinished else ""
 
 
-def choose(source: str) -> dict[str, Any]:
+def choose(source: str, category: str) -> dict[str, Any]:
     """The categories of a set, also those that can be downloaded.
 
     Args:
         source: a set, such as "samples".
+        category: the one chosen so far.
 
     Returns:
-        The choices of "Category", and the first of them.
+        The choices of "Category", and the one chosen so far, or the first where the set has none of that name.
     """
     categories = downloadable.categories(source)
-    return gr.update(choices=categories, value=categories[0][1] if categories else None)
+    values = [value for _, value in categories]
+    return gr.update(choices=categories, value=category if category in values else values[0] if values else None)

@@ -92,7 +92,7 @@ class TakeApart:
             gr.on(changed, look, inputs, outputs, trigger_mode="always_last", **PRIVATE)
         chosen = functools.partial(gr.on, [self.method.input, self.category.input])
         bind_endpoint(chosen, self.choose, "take_apart_choose", choices, all_outputs, **QUIET)
-        sets = self.source.input(categories_of, self.source, self.category, **PRIVATE)
+        sets = self.source.input(categories_of, place, self.category, **PRIVATE)
         sets.then(self.choose, choices, all_outputs, **PRIVATE)
         add_endpoint(self.figures, "take_apart_figures")
         bind_endpoint(self.button.click, self.cancel, "take_apart_cancel", None, outputs, **QUIET)
@@ -233,8 +233,8 @@ def _inner_views(session: TakeApartSession) -> str:
     return drawings.inner_views(session.views(), phrases.readable_name(items[at].name)) if items else ""
 
 
-def categories_of(source: str) -> dict[str, Any]:
-    """Those at hand of a newly chosen set."""
+def categories_of(source: str, category: str) -> dict[str, Any]:
+    """Those at hand of a set; the one chosen stays where the set has it: a menu may have been opened and left."""
     with errors_shown():
         categories = data.categories(source)
-    return gr.update(choices=categories, value=categories[0])
+    return gr.update(choices=categories, value=category if category in categories else categories[0])
