@@ -22,7 +22,7 @@ from lab.ui import variant
 from lab.ui.detector_service import DetectorService
 from lab.ui.take_apart import drawings, results
 from lab.ui.take_apart.drawings import inner_views
-from lab.ui.take_apart.session import Question, TakeApartSession
+from lab.ui.take_apart.session import Question, TakeApartSession, studied_place
 from lab.ui.take_apart.tab import TakeApart
 from lab.ui.variant import Variant
 from lab.ui.variant_address import from_text, to_text
@@ -51,6 +51,24 @@ def ran(page: TakeApartSession, question: Question, fit: bool = True) -> TakeApa
 
 def asking(method: str, **changes: Any) -> Question:
     return Question(*PLACE, Variant.of(method, changes))
+
+
+def test_a_paper_opens_where_its_ablation_was_measured(
+    service: DetectorService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert studied_place("rb_ae") == ("samples", "cloth") and studied_place("local_occ") == ("samples", "connector")
+    assert studied_place("autoencoder") is None  # no paper of ours
+    monkeypatch.setattr(data, "categories", lambda source: ["cloth", PLACE[1]])
+    with gr.Blocks(analytics_enabled=False):
+        tab = TakeApart(service, START)
+    request, asked = gr.Request(session_hash="s"), list[tuple[str, str]]()
+    monkeypatch.setattr(
+        tab, "choose", lambda method, *place_and_request: asked.append(place_and_request[:2]) or iter(())
+    )
+    first = next(iter(tab.choose_paper("rb_ae", *PLACE, request)))
+    assert (first[tab.source], first[tab.category]["value"]) == ("samples", "cloth")
+    tab.sessions.of(request).last["rb_ae"] = asking("rb_ae")
+    assert next(iter(tab.choose_paper("rb_ae", "samples", "cloth", request)))[tab.category]["value"] == PLACE[1]
 
 
 # --- names --------------------------------------------------------------------------------------------------------

@@ -3,12 +3,14 @@ gradio.
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any, Self
 
+from ...bench.study_files import read_studies
 from ...errors import LabError
 from ..comparison import Comparison
-from ..detector_service import DetectorService
+from ..detector_service import DetectorService, Place
 from ..jobs import JobRunner, JobStatus
 from ..variant import Variant, controls, format_value, methods_with_components
 from ..variant_address import parse_value
@@ -17,6 +19,7 @@ from .drawings import Views
 from .results import Delta, deltas
 
 AS_PUBLISHED = "as published"
+SAMPLES = "samples"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +57,13 @@ class Question:
         return dataclasses.replace(asked, source=view.source, category=view.category, image=view.image)
 
 
+@functools.cache
+def studied_place(method: str) -> Place | None:
+    """The category of the samples on which the method's stored ablation was measured: RB-AE, say, is for textures."""
+    places = [place.split("/") for study in read_studies() if study["method"] == method for place in study["figures"]]
+    return next(((source, category) for source, category in places if source == SAMPLES), None)
+
+
 def address(view: View) -> dict[str, str | None]:
     """What names a question's view in the page's address; None takes a name out of it."""
     variant = view.variants[-1]
@@ -70,7 +80,7 @@ def title(variant: Variant) -> str:
 class TakeApartSession:
     """The comparison of both with its runner.
 
-    last   method -> how it was last altered
+    last   method -> what was last asked of it
 
     Whatever is told of both is keyed by their titles, the published one first.
     """
@@ -78,7 +88,7 @@ class TakeApartSession:
     def __init__(self, service: DetectorService, start: Question):
         self.service, self.runner = service, JobRunner(private=False)
         self.comparison = Comparison(service, start.view, self.runner, figures=True, title=title)
-        self.last: dict[str, Variant] = {}
+        self.last: dict[str, Question] = {}
         self._views: tuple[Any, dict[str, Views]] = (None, {})
 
     def close(self) -> None:

@@ -33,7 +33,7 @@ from ..variant import Variant, controls, description, methods_with_components
 from . import drawings
 from .controls import build_controls
 from .results import results_table
-from .session import AS_PUBLISHED, Question, TakeApartSession
+from .session import AS_PUBLISHED, Question, TakeApartSession, studied_place
 
 HEAD = "<p>Switch a part of a method off, and see what it was good for.</p>"
 # Updates sent to a tab before it is drawn would be lost: the tab asks for its first view when it is seen. Not before
@@ -90,8 +90,8 @@ class TakeApart:
             bind_endpoint(click, run, f"take_apart_{method}", inputs, outputs, **QUIET)
             changed = [control.input for control in of_method.values()]
             gr.on(changed, look, inputs, outputs, trigger_mode="always_last", **PRIVATE)
-        chosen = functools.partial(gr.on, [self.method.input, self.category.input])
-        bind_endpoint(chosen, self.choose, "take_apart_choose", choices, all_outputs, **QUIET)
+        bind_endpoint(self.category.input, self.choose, "take_apart_choose", choices, all_outputs, **QUIET)
+        self.method.input(self.choose_paper, choices, [*place, *all_outputs], **PRIVATE)
         sets = self.source.input(categories_of, place, self.category, **PRIVATE)
         sets.then(self.choose, choices, all_outputs, **PRIVATE)
         add_endpoint(self.figures, "take_apart_figures")
@@ -143,6 +143,17 @@ class TakeApart:
         }
         yield from self._show(self.sessions.of(request), question, fit=False)
 
+    def choose_paper(self, method: str, source: str, category: str, request: gr.Request) -> Steps:
+        """Another paper: on the category where it was last taken apart, else where its ablation was measured."""
+        session = self.sessions.of(request)
+        last = session.last.get(method)
+        place = (last.source, last.category) if last else studied_place(method)
+        if place is None or place[1] not in data.categories(place[0]):
+            place = source, category
+        categories = {self.category: gr.update(choices=data.categories(place[0]), value=place[1])}
+        yield {self.source: place[0], **categories, **self._visible_group(method)}
+        yield from self.choose(method, *place, request)
+
     def choose(self, method: str, source: str, category: str, request: gr.Request) -> Steps:
         """Another paper or category: its controls, and what is fitted of it already.
 
@@ -155,7 +166,7 @@ class TakeApart:
             Which controls are shown, then what `take_apart_cdo` returns.
         """
         session = self.sessions.of(request)
-        changes = dict(session.last[method].changes) if method in session.last else {}
+        changes = dict(session.last[method].variant.changes) if method in session.last else {}
         yield self._visible_group(method)
         yield from self._answer(session, (source, category), method, changes, fit=False)
 
@@ -197,7 +208,7 @@ class TakeApart:
 
     def _show(self, session: TakeApartSession, question: Question, fit: bool) -> Steps:
         """Only what changed: the rest of the page is not sent again."""
-        session.last[question.method] = question.variant
+        session.last[question.method] = question
         sent: Updates = {}
         for changed in session.comparison.run(question.view, fit):
             updates: Updates = {self.button: gr.update(interactive=session.runner.running)}
