@@ -74,6 +74,27 @@ def test_nothing_moves_once_it_is_there(browser: Any, address: str, tab: str) ->
     seen.page.close()
 
 
+def test_tabs_have_addresses_and_steps_of_the_history(browser: Any, address: str) -> None:
+    seen = Visit(browser, address, viewport={"width": 1280, "height": 900})
+    filled(seen, "compare")
+    seen.until("() => location.search.includes('tab=compare&set=samples')")
+    compare = seen.page.evaluate("location.search")
+    for tab in ("yours", "field"):
+        seen.page.get_by_role("tab", name=ui.TABS[tab]).click()
+        seen.until("tab => location.search == `?tab=${tab}`", tab)
+    on = lambda tab: seen.page.get_by_role("tab", name=ui.TABS[tab], selected=True).wait_for()
+    seen.page.go_back()
+    on("yours")
+    seen.page.go_back()
+    on("compare")
+    filled(seen, "compare")
+    assert seen.page.evaluate("location.search") == compare
+    seen.page.go_forward()
+    on("yours")
+    assert seen.page.evaluate("location.search") == "?tab=yours" and not seen.complaints
+    seen.page.close()
+
+
 @pytest.fixture(scope="module")
 def visit(browser: Any, address: str) -> Iterator[Visit]:
     """One visit, which the tests below continue from tab to tab."""

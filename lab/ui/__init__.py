@@ -1,6 +1,7 @@
 """The page, thin over `lab`: a folder for each tab; `build` puts them together."""
 
 import contextlib
+import json
 import os
 import sys
 import threading
@@ -26,11 +27,19 @@ from .your_images.limits import MAX_UPLOAD_MEGABYTES, MEGABYTE
 
 START = View("samples", "washer", (Variant("patchcore"), Variant("padim")), "test/missing_tooth/006")
 START_APART = Question("samples", "washer", Variant.of("cdo", {"oom": False}), "test/missing_tooth/006")
-# the tab that the address names, before anything is asked of the server
+TABS = {"compare": "Compare", "take-apart": "Take apart", "yours": "Your images", "papers": "Papers and ours"}
+TABS |= {"field": "The field"}  # as addresses name them: as the page does
+# The tab that the address names, before anything is asked of the server; later the one that Back and Forward name. A
+# chosen tab is a step of the history, and its panel then writes the rest of its address.
 TAB_OF_ADDRESS = """() => {
-  const tab = new URLSearchParams(location.search).get("tab");
-  return ["take-apart", "yours", "papers", "field"].includes(tab) ? {selected: tab, __type__: "update"} : undefined;
-}"""
+  const titles = TITLES, named = () => new URLSearchParams(location.search).get("tab") ?? "compare";
+  window.stepTo = tab => { if (named() !== tab) history.pushState(history.state, "", `?tab=${tab}`); };
+  addEventListener("popstate", () => {
+    const buttons = [...document.querySelectorAll("button[role=tab]")];
+    buttons.find(button => button.textContent.trim() === titles[named()])?.click();
+  });
+  return named() !== "compare" && named() in titles ? {selected: named(), __type__: "update"} : undefined;
+}""".replace("TITLES", json.dumps(TABS))
 TITLE = "Annotation-Free Anomaly Lab"
 
 
@@ -48,15 +57,15 @@ def build(
     with blocks:
         gr.HTML(theme.HEAD, js_on_load=theme.HEAD_JS, apply_default_css=False)
         with gr.Tabs(overflow_behavior="wrap") as tabs:
-            with gr.Tab("Compare", id="compare"):
+            with _tab("compare"):
                 compare = Compare(service, start)
-            with gr.Tab("Take apart", id="take-apart"):
+            with _tab("take-apart"):
                 taken = TakeApart(service, start_apart)
-            with gr.Tab("Your images", id="yours"):
+            with _tab("yours"):
                 your_images = tab.YourImages(service)
-            with gr.Tab("Papers and ours", id="papers"):
+            with _tab("papers"):
                 papers = Papers()
-            with gr.Tab("The field", id="field"):
+            with _tab("field"):
                 Field()
         blocks.load(None, None, tabs, js=TAB_OF_ADDRESS, show_progress="hidden", api_visibility="private")
         compare.load(blocks)
@@ -65,6 +74,14 @@ def build(
         papers.load(blocks)
     compare.warm()
     return blocks
+
+
+def _tab(name: str) -> gr.Tab:
+    tab = gr.Tab(TABS[name], id=name)
+    tab.select(
+        None, None, None, js=f"() => window.stepTo?.('{name}')", show_progress="hidden", api_visibility="private"
+    )
+    return tab
 
 
 def launch(blocks: gr.Blocks, port: int | None, **options: Any) -> tuple[Any, str, str]:
