@@ -839,6 +839,18 @@ def test_twenty_good_five_bad_verdicts_and_a_detector(browser: Any, served: Serv
     assert not tab.sessions.all()
 
 
+def test_the_page_can_be_tried_without_images_of_ones_own(browser: Any, served: Served) -> None:
+    seen = Visit(browser, served.address, viewport={"width": 1440, "height": 900})
+    seen.page.get_by_role("button", name="Try it with images of circuit boards").click()
+    seen.told("Data check of 20")
+    counts = seen.page.locator("#yours .images em").all_inner_texts()
+    assert counts == ["20", "5", "5"]
+    (session,) = served.tab.sessions.all()
+    assert [len(session.uploads.with_role(role)) for role in (GOOD, BAD, NEW)] == [20, 5, 5]
+    assert not list(Path(tempfile.gettempdir()).rglob("anomaly-lab-samples-*")) and not seen.complaints
+    seen.page.close()
+
+
 def test_cancelling_a_training_leaves_the_tab_usable(
     browser: Any, served: Served, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

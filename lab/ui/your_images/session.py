@@ -2,6 +2,7 @@
 
 import contextlib
 import secrets
+import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -13,11 +14,13 @@ import numpy as np
 from ... import image_files
 from ...calibration import MIN_IMAGES
 from ...checks import data_check
+from ...data import samples
 from ...errors import LabError
 from ...inspection import nearest_patches, ranking
 from ...lru_cache import LRUCache
 from ...methods import METHODS
 from ...progress import Report, no_report, part_of
+from .. import run_folder
 from ..detector_service import DetectorService
 from ..jobs import JobRunner, JobStatus
 from ..variant import Variant
@@ -27,6 +30,7 @@ from .fitting import FittedMethod, choose, fit_and_judge
 from .ignored_boxes import Box, boxes_of, mask_of
 from .uploads import BAD, GOOD, NEW, Role, Upload, Uploads
 
+SAMPLE = "board"  # of the lab's own samples: the one to try the page with
 QUICKEST = "patchcore"  # also the method whose memory bank answers *Why?*
 
 
@@ -84,6 +88,20 @@ class YourImagesSession:
         if bits := self.uploads.grey_bits:
             message += f" {note[0].upper()}{note[1:]}." if (note := image_files.describe_bits(bits)) else ""
         return message
+
+    def add_samples(self, report: Report = no_report) -> str:
+        """Takes in images that the lab draws itself, to try the page with: good and bad ones, and some to judge."""
+        dataset = samples.load(SAMPLE)
+        defective, normal = ([item for item in dataset.test if item.bad is side] for side in (True, False))
+        given = {GOOD: dataset.train[:20], BAD: defective[::6], NEW: [*defective[3::10], *normal[:2]]}
+        for role, items in given.items():
+            folder = Path(tempfile.mkdtemp(prefix="anomaly-lab-samples-", dir=run_folder.path()))  # `add` deletes it
+            for number, item in enumerate(items):
+                report(number / len(items), f"drawing {number + 1} of {len(items)} images ({role.label.lower()})")
+                image_files.write_png(folder / f"{SAMPLE}_{role.name}_{number:02}.png", item.image())
+            self.add(sorted(map(str, folder.iterdir())), role)
+        counts = ", ".join(f"{len(items)} {role.label.lower()}" for role, items in given.items())
+        return f"Images of a {SAMPLE}, drawn by the lab: {counts}."
 
     def leave_out(self, names: list[str]) -> None:
         for name in names:

@@ -50,6 +50,10 @@ class Handlers:
         """
         return take
 
+    def take_samples(self, request: gr.Request) -> Iterator[Updates]:
+        """Takes in images of circuit boards that the lab draws itself: good and bad ones, and some to judge."""
+        yield from self._follow(request, YourImagesSession.add_samples, kept=True)
+
     def take_photo(self, image: str | None, role: str, request: gr.Request) -> Iterator[Updates]:
         """Of the page alone: the camera's image."""
         yield from self._take(self.widgets.image_controls.camera, [image] if image else [], ROLES[role], request)
@@ -328,6 +332,8 @@ class YourImages:
         for role, zone in images.drop_zones.items():
             taken = bind_endpoint(zone.upload, ask.take(role), f"yours_{role.name}", zone, [zone, *outputs], **quiet)
             taken.then(ask.check, None, outputs, **private)
+        drawn = bind_endpoint(images.samples.click, ask.take_samples, "yours_samples", None, outputs, **quiet)
+        drawn.then(ask.check, None, outputs, **private)
         camera = images.camera
         photo = camera.input(ask.take_photo, [camera, images.camera_role], [camera, *outputs], **private)
         bind_endpoint(photo.then, ask.check, "yours_check", None, outputs, **quiet)

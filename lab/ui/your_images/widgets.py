@@ -44,6 +44,7 @@ class ImageControls:
 
     def __init__(self) -> None:
         zone: dict[str, Any] = dict(file_count="multiple", file_types=["image", ".zip"], height=132, min_width=220)
+        self.samples = gr.Button("Try it with images of circuit boards, drawn by the lab", size="sm", scale=0)
         with gr.Row():
             self.drop_zones = {role: gr.File(label=role.drop_zone, **zone) for role in ROLES.values()}
         with gr.Accordion("Take photos with the camera", open=False), gr.Row():
