@@ -898,6 +898,10 @@ def test_a_curve_says_what_twice_as_many_images_bring(folder: Path, monkeypatch:
     session.answer("patchcore", no_report)
     told = enough.curve(session, no_report)
     assert "With 24 it should miss" in told and told.count("<tr><td>") == 3  # 6, 8 and 12
+    assert "misses 0 % of 3 bad" in told
+    session.ignore([[0.0, 0.0, 1.0, 0.45], [0.0, 0.44, 0.5, 0.3]])  # where two of the three blots lie
+    session.answer("patchcore", no_report)
+    assert "misses 0 % of 3 bad" not in enough.curve(session, no_report)
 
 
 def test_long_images_may_be_cut_into_tiles_and_are_judged_in_their_own_shape(

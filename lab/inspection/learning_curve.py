@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from ..detector import Detector
@@ -63,11 +64,13 @@ def learning_curve(
     draws: int = DRAWS,
     seed: int = 0,
     report: Report = no_report,
+    ignore: NDArray[np.bool_] | None = None,
 ) -> Curve:
     """Fits a new detector to ever more of the good images, uint8 (H, W, 3), several times each.
 
     Without bad images, synthetic defects on good images are missed or found; each image's own part is left out, so
-    that a method has to leave it out by its number. LabError for fewer than 2 FEWEST good images, and for other
+    that a method has to leave it out by its number. `ignore`, bool (H, W), is what does not matter in any image, as
+    `Detector.fit` takes it. LabError for fewer than 2 FEWEST good images, and for other
     methods where there are no bad ones.
     """
     if len(good) < 2 * FEWEST:
@@ -83,7 +86,7 @@ def learning_curve(
             part = part_of(report, (step + draw / draws) / len(counts), (step + (draw + 1) / draws) / len(counts))
             order = np.random.default_rng([seed, n, draw]).permutation(len(good))[:n]
             chosen = [good[i] for i in sorted(order.tolist())]
-            shares.append(missed_share(detector(), chosen, bad, seed, part))
+            shares.append(missed_share(detector(), chosen, bad, seed, part, ignore))
         points.append(Point(n, float(np.mean(shares)), tuple(shares)))
     n_bad = len(bad) or MOST_DRAWN * DRAWN
     forecast, interval = foretell(points, len(bad) or MOST_DRAWN)
@@ -122,11 +125,16 @@ def foretell(points: Sequence[Point], independent: int) -> tuple[float, tuple[fl
 
 
 def missed_share(
-    detector: Detector, good: Sequence[np.ndarray], bad: Sequence[np.ndarray], seed: int, report: Report = no_report
+    detector: Detector,
+    good: Sequence[np.ndarray],
+    bad: Sequence[np.ndarray],
+    seed: int,
+    report: Report = no_report,
+    ignore: NDArray[np.bool_] | None = None,
 ) -> float:
     """The share missed where a tenth of false alarms is promised on average, between two held-out scores where that
     lies between the promises of both."""
-    detector.fit(list(good), seed=seed, report=part_of(report, 0, 0.6))
+    detector.fit(list(good), seed=seed, report=part_of(report, 0, 0.6), ignore=ignore)
     c = detector.calibration
     assert c is not None
     line = float(np.interp((1 - RATE) * (len(c.scores) + 1), np.arange(1, len(c.scores) + 1), c.scores))
@@ -136,5 +144,5 @@ def missed_share(
             scores.append(detector.score(image))
             report(0.6 + 0.4 * (number + 1) / len(bad), f"judging {number + 1} of {len(bad)} bad images")
     else:
-        scores = defect_scores(detector, good, report=part_of(report, 0.6, 1))
+        scores = defect_scores(detector, good, ignore, part_of(report, 0.6, 1))
     return float(np.mean([score <= line for score in scores]))

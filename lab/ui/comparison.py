@@ -193,11 +193,8 @@ class Comparison:
                 self.service.survey(shown.place, variant, on_begin, report_variant, self.figures)
                 self.runner.notify(PANEL)
         judged = [variant for variant in view.variants if variant not in failed]
-        titles, images = (
-            [variant.title for variant in judged],
-            [len(shown.surveys[variant].scores) for variant in judged],
-        )
-        summary = phrases.comparison_summary(titles, images[0]) if judged else ""
+        titles, images = [variant.title for variant in judged], len(shown.items)
+        summary = phrases.comparison_summary(titles, images) if judged else ""
         remarks = self.service.remarks(shown.place, report_category)
         summary = " ".join([summary, *(f"{remark[0].upper()}{remark[1:]}." for remark in remarks)]).strip()
         if failed:

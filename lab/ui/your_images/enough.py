@@ -5,6 +5,7 @@ from ...inspection.learning_curve import LEVEL, RATE, learning_curve
 from ...methods import METHODS
 from ...progress import Report
 from ..html.render import render
+from .ignored_boxes import mask_of
 from .session import YourImagesSession
 from .uploads import BAD
 
@@ -15,6 +16,7 @@ def curve(session: YourImagesSession, report: Report) -> str:
     shown = session.answers.require_shown().detector
     given = (session.good(), session.uploads.with_role(BAD))
     good, bad = ([upload.seen_by(shown.settings) for upload in some] for some in given)
-    found = learning_curve(lambda: Detector(shown.id, **shown.settings.as_dict()), good, bad, report=report)
+    fitted, mask = lambda: Detector(shown.id, **shown.settings.as_dict()), mask_of(session.ignored_boxes, good[0].shape)
+    found = learning_curve(fitted, good, bad, report=report, ignore=mask)
     title = METHODS[shown.id].title
     return render("your_images/enough.html", curve=found, title=title, level=LEVEL, rate=RATE)

@@ -31,6 +31,7 @@ from .ignored_boxes import Box, boxes_of, mask_of
 from .uploads import BAD, GOOD, NEW, Role, Upload, Uploads
 
 SAMPLE = "board"  # of the lab's own samples: the one to try the page with
+MAX_REFUSED = 8  # sentences on what was not taken, the newest
 QUICKEST = "patchcore"  # also the method whose memory bank answers *Why?*
 
 
@@ -84,7 +85,8 @@ class YourImagesSession:
         if refused:
             more = f"; and {len(refused) - 3} more" if refused[3:] else ""
             message += f" Not taken: {'; '.join(refused[:3])}{more}."
-            self.refused.append(f"Not taken ({role.label.lower()}): {'; '.join(refused[:3])}{more}.")
+            told = f"Not taken ({role.label.lower()}): {'; '.join(refused[:3])}{more}."
+            self.refused = [*self.refused[1 - MAX_REFUSED :], told]
         if bits := self.uploads.grey_bits:
             message += f" {note[0].upper()}{note[1:]}." if (note := image_files.describe_bits(bits)) else ""
         return message
