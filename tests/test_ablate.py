@@ -479,6 +479,25 @@ def test_rows_of_few_images_are_what_their_readme_says(
         assert f"| {'/'.join(place)} | {cells} |" in text
 
 
+def test_rows_of_four_methods_are_what_their_readme_says() -> None:
+    folder = ROOT / "lab/bench/few_images"
+    text, rows = (folder / "README.md").read_text(), json.loads((folder / "four_methods.json").read_text())
+    rows += [r for r in json.loads((folder / "patchcore_turns_rto180.json").read_text()) if r["settings"]["turns"] == 1]
+    figures: dict[tuple[str, str], dict[str, dict[int, float]]] = {}
+    for row in rows:
+        settings = METHODS[row["method"]].Settings(**row["settings"])
+        assert settings == METHODS[row["method"]].Settings() and row["train"] == 20  # `live`
+        place = figures.setdefault((row["dataset"], row["category"]), {})
+        place.setdefault(row["method"], {})[row["seed"]] = row["image_auroc"]
+    for place, of_methods in figures.items():
+        cells = []
+        for method in ("padim", "patchcore", "cdo", "smcc"):
+            draws = of_methods.get(method, {})
+            values = np.array([draws[seed] for seed in range(3)]) if set(draws) == {0, 1, 2} else None
+            cells.append("–" if values is None else f"{values.mean():.3f} ± {values.std(ddof=1):.3f}")
+        assert f"| {'/'.join(place)} | {' | '.join(cells)} |" in text
+
+
 def test_rows_of_marked_walls_are_what_their_readme_says() -> None:
     folder = ROOT / "lab/bench/few_images"
     rows, text = json.loads((folder / "patchcore_marked_walls.json").read_text()), (folder / "README.md").read_text()

@@ -787,7 +787,8 @@ def test_twenty_good_five_bad_verdicts_and_a_detector(browser: Any, served: Serv
     assert "finds 0 of 5 bad, wrongly flags 0 of 20" in verdict.inner_text()
     verdict.get_by_label("a miss costs so many false alarms").select_option("20")
     line = session.answers.require_shown().cheapest_line(20)
-    verdict.get_by_text(f"A line at {line.threshold:.2f} σ costs least").wait_for()
+    told = f"A line at {line.threshold:.2f} σ costs least".replace("-", "−")
+    verdict.get_by_text(told).wait_for()
     seen.until(
         "t => Math.abs(document.querySelector('#yours .grip.bad').getAttribute('aria-valuenow') - t) < 1e-6",
         line.threshold,
@@ -902,6 +903,14 @@ def test_a_curve_says_what_twice_as_many_images_bring(folder: Path, monkeypatch:
     session.ignore([[0.0, 0.0, 1.0, 0.45], [0.0, 0.44, 0.5, 0.3]])  # where two of the three blots lie
     session.answer("patchcore", no_report)
     assert "misses 0 % of 3 bad" not in enough.curve(session, no_report)
+
+
+def test_without_good_images_nothing_is_fitted(tmp_path: Path) -> None:
+    image_files.write_png(tmp_path / "bad-0.png", stripes(1, defect=True))
+    session = visit(tmp_path)
+    for ask in (session.answer_best, session.answer_all, lambda report: session.answer("padim", report)):
+        with pytest.raises(LabError, match="0 good images are too few"):
+            ask(no_report)
 
 
 def test_long_images_may_be_cut_into_tiles_and_are_judged_in_their_own_shape(

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import image_files, metrics
+from ..calibration import MIN_IMAGES, MIN_UNCALIBRATED
 from ..checks import data_check, ignore_masks, near_duplicates, poses
 from ..detector import Detector, held_out
 from ..errors import LabError
@@ -142,6 +143,8 @@ def auto(
         reduced |= good[-1] is not pixels
     if mask is not None:
         good = list(ignore_masks.checked(good, mask))
+    if len(good) < (least := MIN_UNCALIBRATED if folds == 0 else MIN_IMAGES):
+        raise LabError(f"{len(good)} good images are too few: at least {least} are needed, 20 are a good start")
     pass_seconds, tried, trials = seconds_per_pass(), list[_Tried](), list[Trial]()
     settings_of, found_poses = candidates(good, mask, backbone)
     options = _FitOptions(mask, reader.grey_bits, seed, folds)

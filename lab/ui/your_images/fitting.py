@@ -88,7 +88,7 @@ def choose(
     """What `auto` chooses for the good images, by the bad ones if there are any, fitted to them. Waits for its turn on
     the machine. Raises what `report` raises."""
     good, bad = ([upload for upload in uploads if upload.role == role] for role in (GOOD, BAD))
-    shape = (good[0].summary.height, good[0].summary.width)
+    shape = (good[0].summary.height, good[0].summary.width) if good else (1, 1)  # without any, `auto` says so
     with service.queue.turn(report):
         service.queue.running = "a choice of methods for a visitor's images"
         report(0.0, "reading the images")
@@ -162,8 +162,8 @@ def _fit(
     bits: int | None,
 ) -> Detector:
     """The method fitted to good images as it sees them. turned: in turned copies, where the parts are turned."""
-    mask, found_poses = mask_of(ignored, images[0].shape), ""
-    if turned:
+    mask, found_poses = mask_of(ignored, images[0].shape) if images else None, ""
+    if turned and images:
         seen = images if mask is None else [ignore_masks.paint(image, mask) for image in images]
         settings, found_poses = poses.choose_turns(settings, seen)
     detector = Detector(method, **settings.as_dict())
