@@ -15,7 +15,7 @@ from ...checks import ignore_masks, near_duplicates, poses
 from ...checks.regions import Region
 from ...detector import Detector, Finding
 from ...inspection import ranking
-from ...inspection.auto import BUDGET_SECONDS, auto
+from ...inspection.auto import auto
 from ...inspection.costs import CheapestLine, cheapest_line
 from ...method import BaseSettings
 from ...methods import METHODS
@@ -68,6 +68,9 @@ class FittedMethod:
         return learned_bytes(self.detector) + sum(map(len, texts))
 
 
+CHOICE_SECONDS = 45.0  # of a choice: with the quick answer before it, and judging after it, about a minute
+
+
 class _Pixels(Sequence[np.ndarray]):
     """Images as they came, each read when asked for. shape: to which all are resized; None: each keeps its own."""
 
@@ -95,7 +98,7 @@ def choose(
         # places marked on the first image are where they are shown in all others, too
         seen, others = (_Pixels(some, shape if ignored else None) for some in (good, bad))
         options: dict[str, Any] = dict(ignore=mask_of(ignored, shape), backbone=backbone, grey_bits=_bits(uploads))
-        return auto(seen, BUDGET_SECONDS, bad=others, seed=service.seed, report=report, **options)
+        return auto(seen, CHOICE_SECONDS, bad=others, seed=service.seed, report=report, **options)
 
 
 def fit_and_judge(
