@@ -57,8 +57,8 @@ class AnomalibPatchCore(Detector):
 
     @torch.no_grad()
     def raw(self, image: image_files.AnyImage, number: int | None = None) -> Scores:
-        found = self.model(self._batch(self.read(image)))
-        return Scores(found.anomaly_map[:, 0], found.pred_score.flatten())
+        prediction = self.model(self._batch(self.read(image)))
+        return Scores(prediction.anomaly_map[:, 0], prediction.pred_score.flatten())
 
     def _batch(self, image: np.ndarray) -> torch.Tensor:
         resized = torch.from_numpy(image_files.resize(image, SIZE)).permute(2, 0, 1)[None].float() / 255
@@ -86,8 +86,8 @@ def main() -> None:
             row |= dict(train=len(chosen), train_limit=args.train, folds=0, eval_size=SIZE, version=__version__)
             row |= dict(settings=dict(layers=list(LAYERS), ratio=RATIO, size=SIZE))
             row |= dict(weights=dict(tag=BACKBONE, sha256=file_sha256(weights)))
-            if found := kept.find(row):
-                print(format_row(found), flush=True)
+            if kept_row := kept.find(row):
+                print(format_row(kept_row), flush=True)
                 continue
             images, detector = [dataset.train[i].image() for i in chosen], AnomalibPatchCore(weights)
             began = time.perf_counter()

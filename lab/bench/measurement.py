@@ -174,13 +174,15 @@ class Bench:
         images = list(good)
         began = time.perf_counter()
         options: dict[str, Any] = dict(seed=seed, report=self.report, backbone=settings.backbone, folds=folds)
-        found = auto(images, settings.budget, **options)
+        chosen_detector = auto(images, settings.budget, **options)
         search = round(time.perf_counter() - began, 2)
         features.CACHE.drop(features.OWNER.get())  # the fit alone shall not find what the search has kept
-        detector, seconds = self._fit(found.id, found.settings, images, seed, folds)
-        detector.method.notes |= found.method.notes
-        chosen = dict(method=found.id, settings=changed_settings(found.id, found.settings))
-        return detector, seconds, dict(chosen=chosen, search_seconds=search, tried=table(found.tried))
+        detector, seconds = self._fit(chosen_detector.id, chosen_detector.settings, images, seed, folds)
+        detector.method.notes |= chosen_detector.method.notes
+        chosen = dict(
+            method=chosen_detector.id, settings=changed_settings(chosen_detector.id, chosen_detector.settings)
+        )
+        return detector, seconds, dict(chosen=chosen, search_seconds=search, tried=table(chosen_detector.tried))
 
     def test(self, detector: Detector, dataset: Dataset, unseen: Sequence[Item] = ()) -> Row:
         """The figures of one detector on the category's test images; on good images not learned from beside these."""

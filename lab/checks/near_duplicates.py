@@ -89,8 +89,8 @@ def group_near_duplicates(images: Images) -> Groups:
     equal = [(first.setdefault(p.small.tobytes() + p.crop.tobytes(), i), i) for i, p in enumerate(previews)]
     pairs: list[tuple[float, int, int]] = []
     if len(large) > 1:
-        found = _pair_distances(np.stack([_comparable(previews[i].small) for i in large]))
-        pairs = [(distance, large[i], large[j]) for distance, i, j in found]
+        distances = _pair_distances(np.stack([_comparable(previews[i].small) for i in large]))
+        pairs = [(distance, large[i], large[j]) for distance, i, j in distances]
     copies = [(i, j) for distance, i, j in pairs if _is_copy(distance, previews[i], previews[j])]
     close = _linked(pairs, large)
     near = {(i, j) for distance, i, j in pairs if distance < SAME}
@@ -156,16 +156,16 @@ def copies_between(known: Images, others: Images) -> list[tuple[int, int]]:
     large = [i for i, image in enumerate(first) if min(image.small.shape[:2]) >= SIDE]
     small = np.stack([_comparable(first[i].small) for i in large]) if large else np.empty((0, SIDE, SIDE), np.float32)
     coarse = _coarse(small)
-    squares, found = (coarse**2).sum(1), []
+    squares, copies = (coarse**2).sum(1), []
     for number, image in enumerate(second):
         if (key := image.small.tobytes() + image.crop.tobytes()) in equal:
-            found.append((number, equal[key]))
+            copies.append((number, equal[key]))
         elif large and min(image.small.shape[:2]) >= SIDE:
             plane = _comparable(image.small)
             near = np.argsort(squares - 2 * coarse @ _coarse(plane[None])[0], kind="stable")[:CANDIDATES]
             distances = sorted((_registered_distance(plane, small[i]), large[i]) for i in near)
-            found += [(number, i) for d, i in distances if _is_copy(d, image, first[i])][:1]
-    return found
+            copies += [(number, i) for d, i in distances if _is_copy(d, image, first[i])][:1]
+    return copies
 
 
 def _is_copy(distance: float, a: Preview, b: Preview) -> bool:

@@ -79,8 +79,8 @@ def verify(args: Arguments) -> int:
         for number, item in enumerate(items, 1):
             scores.append(detector.score(item.image()))
             bar(number / len(items), f"{number} of {len(items)} images")
-    found = accept(calibration, scores, labels)
-    print("\n".join(found.describe(calibration)))
+    acceptance = accept(calibration, scores, labels)
+    print("\n".join(acceptance.describe(calibration)))
     if args.cost is not None:
         good, bad = ([s for s, label in zip(scores, labels, strict=True) if label is kind] for kind in (False, True))
         line = cheapest_line(calibration, bad, good, args.cost)
@@ -88,7 +88,7 @@ def verify(args: Arguments) -> int:
         if args.output:
             detector.calibration = calibration.with_line(line.threshold)
             print(detector.save(args.output))
-    return 0 if found.keeps_promise and found.is_alike else NOT_ACCEPTED
+    return 0 if acceptance.keeps_promise and acceptance.is_alike else NOT_ACCEPTED
 
 
 def curve(args: Arguments) -> None:
@@ -103,7 +103,7 @@ def curve(args: Arguments) -> None:
     warn(*dataset.notes)
     bad: list[Item] = [] if args.synthetic else [item for item in dataset.test if item.bad]
     with ProgressBar("curve") as bar:
-        found = learning_curve(
+        measured_curve = learning_curve(
             lambda: Detector(args.method, **settings.as_dict()),
             [item.image() for item in dataset.train[: args.train]],
             [item.image() for item in bad],
@@ -111,10 +111,10 @@ def curve(args: Arguments) -> None:
             seed=args.seed,
             report=bar,
         )
-    print("\n".join(found.describe()))
+    print("\n".join(measured_curve.describe()))
     if args.output:
-        points = [point._asdict() for point in found.points]
+        points = [point._asdict() for point in measured_curve.points]
         text = json.dumps(
-            found._asdict() | dict(points=points, method=args.method, settings=settings.as_dict()), indent=1
+            measured_curve._asdict() | dict(points=points, method=args.method, settings=settings.as_dict()), indent=1
         )
         Path(args.output).write_text(text + "\n", encoding="utf-8")

@@ -133,8 +133,8 @@ def auto(
     began = time.perf_counter()
     mask = None if ignore is None else ignore_masks.read(ignore)
     reader = Detector()
-    given = [image for some in (images, bad) if isinstance(some, list | tuple) for image in some]
-    paths = [Path(image) for image in given if isinstance(image, str | Path)]
+    every_image = [image for some in (images, bad) if isinstance(some, list | tuple) for image in some]
+    paths = [Path(image) for image in every_image if isinstance(image, str | Path)]
     reader.grey_bits = grey_bits or image_files.common_bits(paths)
     good, unfit, reduced = list[np.ndarray](), [_working(reader.read(image)) for image in bad], False
     for image in images:
@@ -194,16 +194,16 @@ def candidates(
     in words). Left out is what would only enlarge them, and tiles of what one tile shows whole."""
     shape = tuple(np.median([image.shape[:2] for image in good], axis=0).astype(int).tolist())
     seen = [data_check.without_ignored(data_check.summarize("", good[i]), mask) for i in poses.sample(len(good))]
-    small, found, chosen = [summary.small for summary in seen], "", list[tuple[str, BaseSettings]]()
+    small, found_poses, chosen = [summary.small for summary in seen], "", list[tuple[str, BaseSettings]]()
     for method, cls in METHODS.items():
         for changes in cls.worth_trying:
             options: dict[str, Any] = changes | {"backbone": backbone}
-            settings, words = poses.choose_turns(cls.Settings(**options), small)
-            found = found or words
+            settings, description = poses.choose_turns(cls.Settings(**options), small)
+            found_poses = found_poses or description
             enlarges = settings.size > max(MAX_ENLARGED * min(shape), cls.Settings().size)
             if not enlarges and (not settings.tiles or len(Grid.of(shape, settings.size, settings.tiles)) > 1):
                 chosen.append((method, settings))
-    return chosen, found
+    return chosen, found_poses
 
 
 def choose(tried: Sequence[_Tried], bad: Sequence[int] | None = None, good: Sequence[int] | None = None) -> int:
@@ -306,9 +306,9 @@ def _try(
     defects = defect_scores(detector, good, options.mask, part_of(report, 0.5, 1))
     each = (time.perf_counter() - timed) / len(defects)
     of_bad = [detector.score(image) for image in bad]
-    found, promised = 0, None
+    found_defects, promised = 0, None
     if calibration:
-        found = sum(calibration.verdict(score) == "bad" for score in defects)
+        found_defects = sum(calibration.verdict(score) == "bad" for score in defects)
         promised = calibration.promise_at(calibration.bad)
     if calibration and not bad:
         scores = list(calibration.scores)
@@ -319,7 +319,7 @@ def _try(
         method,
         changed_settings(method, settings),
         _auroc(scores, defects),
-        found,
+        found_defects,
         len(defects),
         promised and promised.mean,
         _auroc(scores, of_bad) if of_bad else None,

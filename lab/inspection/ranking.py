@@ -149,5 +149,5 @@ def try_sizes(
 
 def smallest_found(trials: Sequence[SizeTrial]) -> float | None:
     """The size from which on every larger defect is called bad; None where the largest is not."""
-    found = list(itertools.takewhile(lambda trial: trial.verdict == "bad", reversed(trials)))
-    return found[-1].size if found else None
+    found_trials = list(itertools.takewhile(lambda trial: trial.verdict == "bad", reversed(trials)))
+    return found_trials[-1].size if found_trials else None

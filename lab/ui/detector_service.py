@@ -89,8 +89,8 @@ class DetectorService:
         if place not in self._remarks:
             dataset = self.dataset(place)
             report(0.99, "comparing test images with training images")
-            found = [*dataset.notes, "" if dataset.recipe else describe_leaks(dataset)]
-            self._remarks[place] = [remark for remark in found if remark]
+            remarks = [*dataset.notes, "" if dataset.recipe else describe_leaks(dataset)]
+            self._remarks[place] = [remark for remark in remarks if remark]
         return self._remarks[place]
 
     def thumbs(self, place: Place) -> list[str]:

@@ -16,10 +16,10 @@ const of = (bad, good, open = []) => {
 };
 
 test("four of five found and no good one flagged is usable, and what five images leave open is said", () => {
-  const {kind, told, leaves} = of([3, 3, 3, 3, 0], Array(20).fill(0));
+  const {kind, counted, interval} = of([3, 3, 3, 3, 0], Array(20).fill(0));
   assert.equal(kind, "usable");
-  assert.equal(told, "finds 4 of 5 bad, wrongly flags 0 of 20 good (4.8 % promised on average).");
-  assert.equal(leaves, "After 5 bad images, anything from 1 to 72 % of such may be missed.");
+  assert.equal(counted, "finds 4 of 5 bad, wrongly flags 0 of 20 good (4.8 % promised on average).");
+  assert.equal(interval, "After 5 bad images, anything from 1 to 72 % of such may be missed.");
 });
 
 test("what finds none is not to be used, nor what flags every third good image", () => {
@@ -29,16 +29,16 @@ test("what finds none is not to be used, nor what flags every third good image",
 
 test("too few bad images, or none, cannot tell", () => {
   assert.equal(of([3, 3], [0]).kind, "open");
-  const {kind, told, leaves} = of([], [0, 3, 0, 0], [3, 1.5, 0]);
+  const {kind, counted, interval} = of([], [0, 3, 0, 0], [3, 1.5, 0]);
   assert.equal(kind, "open");
-  assert.match(told, /^wrongly flags 1 of 4 good .*, of 3 to judge calls 1 bad, 1 worth a look\.$/);
-  assert.match(leaves, /Without bad images/);
+  assert.match(counted, /^wrongly flags 1 of 4 good .*, of 3 to judge calls 1 bad, 1 worth a look\.$/);
+  assert.match(interval, /Without bad images/);
 });
 
 test("a line below all good images promises nothing", () => {
   const low = {look: -2, bad: -1};
   const counts = countVerdicts([3, 0], [{bad: true}, {bad: false}], low);
-  assert.match(verdictOn(counts, scale, low, intervals).told, /nothing is promised here/);
+  assert.match(verdictOn(counts, scale, low, intervals).counted, /nothing is promised here/);
 });
 
 test("a headline says what each method finds and flags at its line", () => {

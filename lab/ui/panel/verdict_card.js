@@ -11,22 +11,22 @@ const VERDICTS = {
   open: ["?", "Cannot tell yet."],
 };
 
-// {kind, told, leaves}: a key of VERDICTS, what was counted, and what so few images leave open.
+// {kind, counted, interval}: a key of VERDICTS, what was counted, and what so few images leave open.
 const verdictOn = (counts, scale, thresholds, intervals) => {
   const [bad, good, open] = [counts.bad, counts.good, counts.open].map(total), missed = missedOf(counts).length;
   const alarms = counts.good.bad.length, promised = supportedRate(scale, thresholds.bad);
   const promise = promised === null ? "nothing is promised here" : `${percent(promised)} promised on average`;
-  const told = [
+  const counted = [
     bad && `finds ${bad - missed} of ${bad} bad`,
     good && `wrongly flags ${alarms} of ${good} good (${promise})`,
     open && `of ${open} to judge calls ${counts.open.bad.length} bad, ${counts.open.look.length} worth a look`,
   ].filter(Boolean).join(", ");
   const range = intervals?.missed?.[missed], text = value => (100 * value).toFixed(0);
-  const leaves = !bad ? "Without bad images nobody can say what it misses."
+  const interval = !bad ? "Without bad images nobody can say what it misses."
     : range && `After ${bad} bad ${bad === 1 ? "image" : "images"}, anything from ${text(range[0])} to ${text(range[1])} % of such may be missed.`;
   const kind = bad && missed / bad >= MANY_MISSED ? "useless" : good && alarms / good >= MANY_FLAGGED ? "flagging"
     : bad >= LEAST_BAD && missed / bad <= FEW_MISSED ? "usable" : "open";
-  return {kind, told: told && `${told}.`, leaves: leaves || ""};
+  return {kind, counted: counted && `${counted}.`, interval: interval || ""};
 };
 
 // Of several methods: what each finds and flags at its line. methods: [{title, counts}], those that have judged all images.
@@ -43,35 +43,35 @@ const headlineOf = methods => {
 };
 
 const signed = value => two(value).replace("-", "−");
-const costText = found => `A line at ${signed(found.threshold)} σ costs least (${found.interval.map(signed).join(" to ")} for 95 % of `
-  + `such images): ${found.missed} of ${found.n_bad} bad missed, ${found.false_alarms} of ${found.n_good} good flagged.`;
+const costText = line => `A line at ${signed(line.threshold)} σ costs least (${line.interval.map(signed).join(" to ")} for 95 % of `
+  + `such images): ${line.missed} of ${line.n_bad} bad missed, ${line.false_alarms} of ${line.n_good} good flagged.`;
 
 // advise(action): one of the state's suggestions was taken. price(times): resolves to `CheapestLine` where a miss costs
 // so many false alarms. move(threshold): in σ of the first method.
 const verdictCard = (node, {advise, price, move}) => {
-  const [icon, title, told, leaves, advice] = ["i", "b", "p", "p", "ul"].map(tag => make(tag));
+  const [icon, title, counted, interval, advice] = ["i", "b", "p", "p", "ul"].map(tag => make(tag));
   const times = make("select", {"aria-label": "a miss costs so many false alarms"},
     ...[1, 2, 5, 10, 20, 50, 100].map(value => make("option", {value}, `${value}`)));
   const setLine = make("button", {type: "button"}, "Set the cheapest line"), priced = make("span", {role: "status"});
   const cost = make("p", {class: "cost"}, "A miss costs ", times, " times a false alarm. ", setLine, " ", priced);
-  node.append(make("h2", {}, icon, " ", title), told, leaves, cost, advice);
+  node.append(make("h2", {}, icon, " ", title), counted, interval, cost, advice);
   times.value = 10;
   const ask = async () => {
-    const found = await price(Number(times.value)).catch(() => null);
-    write(priced, found?.threshold === undefined ? found?.error ?? "This line could not be computed; try again." : costText(found));
-    if (found?.threshold !== undefined) move(found.threshold);
+    const line = await price(Number(times.value)).catch(() => null);
+    write(priced, line?.threshold === undefined ? line?.error ?? "This line could not be computed; try again." : costText(line));
+    if (line?.threshold !== undefined) move(line.threshold);
   };
   setLine.addEventListener("click", ask);
   times.addEventListener("change", ask);
   let key = "";
   return {follow(state, counts, scale, thresholds, intervals) {
     node.hidden = false;
-    const {kind, ...words} = verdictOn(counts, scale, thresholds, intervals);
+    const {kind, ...sentences} = verdictOn(counts, scale, thresholds, intervals);
     node.dataset.kind = kind;
     write(icon, VERDICTS[kind][0]);
     write(title, VERDICTS[kind][1]);
-    write(told, `${state.slots[0].title} ${words.told}`);
-    write(leaves, words.leaves);
+    write(counted, `${state.slots[0].title} ${sentences.counted}`);
+    write(interval, sentences.interval);
     cost.hidden = !total(counts.bad);
     advice.hidden = kind === "usable" || !state.advice.length;
     const wanted = JSON.stringify([state.slots[0].payload_key, state.advice]);

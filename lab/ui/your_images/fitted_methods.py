@@ -112,9 +112,9 @@ class FittedMethods:
 
     def _publish(self) -> None:
         """Panels may fetch what this visit holds, and nothing else of it."""
-        held, before = self._all_fitted(), self._published_keys
-        self._published_keys = set(held)
-        for key in before - held.keys():
+        by_key, before = self._all_fitted(), self._published_keys
+        self._published_keys = set(by_key)
+        for key in before - by_key.keys():
             self._published.pop(key)
-        for key in held.keys() - before:
-            self._published.put(key, held[key])
+        for key in by_key.keys() - before:
+            self._published.put(key, by_key[key])

@@ -85,8 +85,8 @@ class YourImagesSession:
         if refused:
             more = f"; and {len(refused) - 3} more" if refused[3:] else ""
             message += f" Not taken: {'; '.join(refused[:3])}{more}."
-            told = f"Not taken ({role.label.lower()}): {'; '.join(refused[:3])}{more}."
-            self.refused = [*self.refused[1 - MAX_REFUSED :], told]
+            refusal = f"Not taken ({role.label.lower()}): {'; '.join(refused[:3])}{more}."
+            self.refused = [*self.refused[1 - MAX_REFUSED :], refusal]
         if bits := self.uploads.grey_bits:
             message += f" {note[0].upper()}{note[1:]}." if (note := image_files.describe_bits(bits)) else ""
         return message
@@ -95,14 +95,14 @@ class YourImagesSession:
         """Takes in images that the lab draws itself, to try the page with: good and bad ones, and some to judge."""
         dataset = samples.load(SAMPLE)
         defective, normal = ([item for item in dataset.test if item.bad is side] for side in (True, False))
-        given = {GOOD: dataset.train[:20], BAD: defective[::6], NEW: [*defective[3::10], *normal[:2]]}
-        for role, items in given.items():
+        items_of = {GOOD: dataset.train[:20], BAD: defective[::6], NEW: [*defective[3::10], *normal[:2]]}
+        for role, items in items_of.items():
             folder = Path(tempfile.mkdtemp(prefix="anomaly-lab-samples-", dir=run_folder.path()))  # `add` deletes it
             for number, item in enumerate(items):
                 report(number / len(items), f"drawing {number + 1} of {len(items)} images ({role.label.lower()})")
                 image_files.write_png(folder / f"{SAMPLE}_{role.name}_{number:02}.png", item.image())
             self.add(sorted(map(str, folder.iterdir())), role)
-        counts = ", ".join(f"{len(items)} {role.label.lower()}" for role, items in given.items())
+        counts = ", ".join(f"{len(items)} {role.label.lower()}" for role, items in items_of.items())
         return f"Images of a {SAMPLE}, drawn by the lab: {counts}."
 
     def leave_out(self, names: list[str]) -> None:

@@ -174,8 +174,8 @@ def method_choices(session: YourImagesSession | None) -> list[tuple[str, str]]:
     labels = {m: f": about {duration(ready.expected_seconds(m))}" if ready else "" for m in METHODS}
     choices = [(METHODS[m].title + labels[m], m) for m in METHODS]
     choices.insert(0, ("Choose for me: what suits these images, about a minute", AUTO))
-    words = ("what fits within a minute", "what fits within five minutes", "to the end")
-    return [*choices, *((f"Try them all: {text}", name) for text, name in zip(words, BUDGETS, strict=True))]
+    budget_labels = ("what fits within a minute", "what fits within five minutes", "to the end")
+    return [*choices, *((f"Try them all: {text}", name) for text, name in zip(budget_labels, BUDGETS, strict=True))]
 
 
 def images(session: YourImagesSession) -> str:
@@ -237,10 +237,12 @@ def panel(session: YourImagesSession) -> dict[str, Any] | None:
 def advice(session: YourImagesSession) -> list[dict[str, str]]:
     """What may be tried where the answer is not good enough: text, and the method to press for, "" for none."""
     shown, good, bad = session.answers.require_shown(), len(session.good()), len(session.uploads.with_role(BAD))
-    found = [] if shown.detector.tried else [("Choose method, size and tiles for these images: about a minute", AUTO)]
+    suggestions = (
+        [] if shown.detector.tried else [("Choose method, size and tiles for these images: about a minute", AUTO)]
+    )
     if len(session.answers.fitted) < len(METHODS):
-        found.append(("Try the other methods", ALL_METHODS))
+        suggestions.append(("Try the other methods", ALL_METHODS))
     if bad < ENOUGH_BAD:
-        found.append((f"Give more bad images: {bad} so far, {ENOUGH_BAD} begin to tell", ""))
-    found.append((f"Give more good images: {good} so far, {2 * good} promise half the false alarms", ""))
-    return [{"text": text, "action": action} for text, action in found]
+        suggestions.append((f"Give more bad images: {bad} so far, {ENOUGH_BAD} begin to tell", ""))
+    suggestions.append((f"Give more good images: {good} so far, {2 * good} promise half the false alarms", ""))
+    return [{"text": text, "action": action} for text, action in suggestions]
