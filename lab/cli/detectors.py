@@ -220,8 +220,8 @@ def detect(args: Arguments) -> int:
     (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     counted = [row | dict(regions=len(row["regions"])) for row in rows]
     write_table(folder / "results.csv", ["image", "score", "verdict", "marked", "regions", "file"], counted)
-    found = [dict(image=row["image"], file=row["file"]) | region for row in rows for region in row["regions"]]
-    write_table(folder / "regions.csv", ["image", *Region._fields, "file"], found)
+    regions = [dict(image=row["image"], file=row["file"]) | region for row in rows for region in row["regions"]]
+    write_table(folder / "regions.csv", ["image", *Region._fields, "file"], regions)
     print(scale)
     return status
 
@@ -239,18 +239,18 @@ def find_image_files(paths: Sequence[str], results: Path | None = None) -> list[
     `results`; says what was not read. LabError when there are none."""
     files = list[Path]()
     for path in map(Path, paths):
-        found = [path]
+        images = [path]
         if path.is_dir() and folder_walk.is_results(path):
             raise LabError(f"{path}: holds results of `detect`, not images to judge; name the folder of the images")
         if path.is_dir():
-            found, masks = folder_walk.split_masks(folder_walk.find_images(path), path)
-            rest = unread.describe_unread(path, [*found, *masks])
+            images, masks = folder_walk.split_masks(folder_walk.find_images(path), path)
+            rest = unread.describe_unread(path, [*images, *masks])
             masked = f"{len(masks)} masks not judged" if masks else ""
             warn(*(f"{path}: {text}" for text in filter(None, (masked, rest))))
-        ours = [file for file in found if results and folder_walk.real(results) in folder_walk.real(file).parents]
+        ours = [file for file in images if results and folder_walk.real(results) in folder_walk.real(file).parents]
         if ours:
             warn(f"{len(ours)} files of {results} not read: results go there")
-        files += [file for file in found if file not in set(ours)]
+        files += [file for file in images if file not in set(ours)]
     if not files:
         raise LabError(f"no images in {', '.join(paths)}")
     return files

@@ -100,17 +100,17 @@ def train_and_test(folder: Path, category: str, seed: int) -> Split:
         images, _ = split_masks(_images_of(sub), sub)
         good = [path for path in images if vocabulary.side_of(path.relative_to(sub))[0] != "bad"]
         train += make_items(good, f"train/{sub.name}", "good", folder=_view(sub))
-    found: list[tuple[Path, str, list[Path]]] = []
+    splits: list[tuple[Path, str, list[Path]]] = []
     for sub in (sub for side in subfolders(folder, vocabulary.TEST) for sub in list_folders(side)):
         if not vocabulary.is_mask_folder(sub.name):
             images, masks = split_masks(_images_of(sub), sub)
             drawn += masks
             own = "good" if vocabulary.is_good(sub.name) else sub.name
             kinds = {path: _defect(path.relative_to(sub), own) for path in images}
-            found += [(sub, kind, [p for p in images if kinds[p] == kind]) for kind in dict.fromkeys(kinds.values())]
-    pairs = _pair_bad_first([(kind, images) for _, kind, images in found], drawn)
+            splits += [(sub, kind, [p for p in images if kinds[p] == kind]) for kind in dict.fromkeys(kinds.values())]
+    pairs = _pair_bad_first([(kind, images) for _, kind, images in splits], drawn)
     test: list[Item] = []
-    for sub, defect, images in found:
+    for sub, defect, images in splits:
         test += make_items(images, f"test/{sub.name}", defect, pairs, bool(drawn), _view(sub))
     return train, test
 

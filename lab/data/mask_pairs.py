@@ -32,27 +32,27 @@ def pair(images: Sequence[Path], masks: Iterable[Path]) -> Pairs:
             pairs.setdefault(inside[0], []).append(mask)
             continue
         for name in vocabulary.image_names(mask.name):
-            found = by_name.get(_key(name), [])
+            candidates = by_name.get(_key(name), [])
             if place[-1:] in places:
-                found = [image for image in found if _place(image)[-1:] == place[-1:]]
-            if len(found) > 1:
-                found = _closest(found, mask, name)
-            if found:
-                pairs.setdefault(found[0], []).append(mask)
+                candidates = [image for image in candidates if _place(image)[-1:] == place[-1:]]
+            if len(candidates) > 1:
+                candidates = _closest(candidates, mask, name)
+            if candidates:
+                pairs.setdefault(candidates[0], []).append(mask)
                 break
     return pairs
 
 
-def _closest(found: list[Path], mask: Path, name: str) -> list[Path]:
+def _closest(candidates: list[Path], mask: Path, name: str) -> list[Path]:
     """The one image that is meant of several that a name fits: in the same folders, or of exactly that name."""
-    shared = {image: _shared(_place(image), _place(mask)) for image in found}
-    found = [image for image in found if shared[image] == max(shared.values())]
-    found = [image for image in found if name in (_nfc(image.stem), _nfc(image.name))] or found
-    if len(found) > 1:
+    shared = {image: _shared(_place(image), _place(mask)) for image in candidates}
+    candidates = [image for image in candidates if shared[image] == max(shared.values())]
+    candidates = [image for image in candidates if name in (_nfc(image.stem), _nfc(image.name))] or candidates
+    if len(candidates) > 1:
         raise LabError(
-            f"{mask}: may be the mask of {found[0].name} or of {found[1].name}; give each image its own name"
+            f"{mask}: may be the mask of {candidates[0].name} or of {candidates[1].name}; give each image its own name"
         )
-    return found
+    return candidates
 
 
 def _key(name: str) -> str:
